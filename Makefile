@@ -1,0 +1,48 @@
+# Every target that needs the tools first makes .venv with the tested versions; nothing else has to be installed.
+# `make PYTHON=python3.12 test` chooses the Python (3.11 or newer) that .venv is made from.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format reproduce data tiny-gpt2 clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP)  ## the main job on the embedded data: 10 clients, result in runs/demo
+	$(BIN)/fedrouter-sim train --clients 10 --out runs/demo --overwrite
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, format check and types: what CI runs before the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## apply the lint fixes and the format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+reproduce: $(STAMP)  ## run the comparison of methods, result in runs/reproduce
+	$(BIN)/python scripts/reproduce.py --out runs/reproduce
+
+data: $(STAMP)  ## make the embedded data sets under data/ again
+	$(BIN)/python scripts/make_data.py
+
+tiny-gpt2: $(STAMP)  ## pretrain the embedded backbone data/tiny-gpt2 again
+	$(BIN)/python scripts/make_tiny_gpt2.py
+
+clean:  ## remove build products and caches; never runs/, data/ or .venv
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed again only when what is installed changes.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo 'Installing into $(VENV): some minutes the first time.'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

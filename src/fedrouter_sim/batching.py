@@ -1,0 +1,34 @@
+"""Batches: of like length, so that little of a batch is padding."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+
+def draw_batches(
+    lengths: Sequence[int], steps: int, batch_size: int, generator: np.random.Generator
+) -> list[list[int]]:
+    """Draw the batches of one group's round, as indices into its examples.
+
+    The examples of the round are drawn first, without replacement and reshuffled when used up. They are then put
+    into batches of like length, and the batches are shuffled.
+
+    Args:
+        lengths: tokens of each example of the group, (n,), n > 0.
+        steps: number of batches, one per optimizer step.
+        batch_size: examples in a batch.
+        generator: the keyed generator of this group and round.
+    """
+    wanted = steps * batch_size
+    passes = -(-wanted // len(lengths))
+    drawn = np.concatenate([generator.permutation(len(lengths)) for _ in range(passes)])[:wanted]
+    drawn = drawn[np.argsort(np.asarray(lengths)[drawn], kind="stable")]
+    batches = drawn.reshape(steps, batch_size)[generator.permutation(steps)]
+    return [[int(i) for i in batch] for batch in batches]
+
+
+def length_sorted(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yield all indices in batches of like length, longest first, so that memory peaks at once."""
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield [int(i) for i in order[start : start + batch_size]]

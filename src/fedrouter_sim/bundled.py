@@ -1,0 +1,17 @@
+"""Where the embedded data and backbone lie: the same answer in a checkout, an editable install and a wheel."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def bundled(name: str) -> Path:
+    """Return the path of `data/<name>`: inside the installed package, or at the top of the checkout.
+
+    Raises:
+        FileNotFoundError: the installation lacks the file, which is a packaging fault.
+    """
+    for root in (_PACKAGE / "data", _PACKAGE.parents[1] / "data"):
+        if (root / name).exists():
+            return root / name
+    raise FileNotFoundError(f"embedded {name!r} is missing from this installation of fedrouter-sim")

@@ -1,0 +1,68 @@
+"""`fedrouter-sim eval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrouter_sim.cli.output import display_for, note, print_result
+from fedrouter_sim.errors import UserError
+
+
+def eval_command(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    test_data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="own|all", help="Whose test data: each client's own mixture, or all tasks. Repeatable."),
+    ] = None,
+    routing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="global|local|oracle|none",
+            help="Router over all tasks or the client's own; or by true label; or the bare backbone. Repeatable.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Other test data, dealt to the clients: a file, a folder with a test file, or 'multitask'."),
+    ] = None,
+    instruction_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
+    response_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
+    task_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
+    test_examples_per_client: Annotated[int | None, typer.Option(help="Most examples a client answers.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+) -> None:
+    """Score a run in the cells of the protocol; results also go to RUN/eval/.
+
+    Example: fedrouter-sim eval runs/first --test-data all --routing global --routing oracle
+    """
+    for flag, values, known in (
+        ("--test-data", test_data, ("own", "all")),
+        ("--routing", routing, ("global", "local", "oracle", "none")),
+    ):
+        for value in values or ():
+            if value not in known:
+                raise UserError(f"{flag} {value}: choose among {', '.join(known)}")
+    if test_examples_per_client is not None and test_examples_per_client < 1:
+        raise UserError(f"--test-examples-per-client {test_examples_per_client}: must be at least 1")
+
+    from fedrouter_sim.examples import Columns
+    from fedrouter_sim.operations.evaluate import evaluate
+    from fedrouter_sim.report import confusion_table, scores_table
+    from fedrouter_sim.run_folder import Run
+
+    opened = Run(run)
+    config = opened.config
+    columns = Columns(
+        instruction_column or config.instruction_column,
+        response_column or config.response_column,
+        task_column or config.task_column,
+    )
+    with display_for(config, quiet) as display:
+        done = evaluate(opened, display, test_data or (), routing or (), data, columns, test_examples_per_client)
+    for text in done.notes:
+        note(text, quiet)
+    tables = [scores_table(done.results), *(confusion_table(result) for result in done.results if result.confusion)]
+    record = {result.cell.name: result.to_dict() for result in done.results}
+    print_result(record, [*tables, f"Written to {', '.join(map(str, done.files))}"], as_json)

@@ -1,0 +1,74 @@
+"""The application, and how errors leave it: one line, exit code 2."""
+
+import sys
+
+import typer
+
+from fedrouter_sim import __version__
+from fedrouter_sim.cli.aggregate import aggregate_command
+from fedrouter_sim.cli.evaluate import eval_command
+from fedrouter_sim.cli.route import route_command
+from fedrouter_sim.cli.train import train_command
+from fedrouter_sim.errors import UserError
+
+app = typer.Typer(
+    name="fedrouter-sim",
+    help="Task-centric federated fine-tuning of language models (FedRouter), simulated in one process.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train_command)
+app.command("aggregate")(aggregate_command)
+app.command("route")(route_command)
+app.command("eval")(eval_command)
+
+# Typer's errors about usage all descend from this class, whichever click it stands on.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fedrouter-sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error))
+    except _UsageError as error:
+        _fail(f"{_message(error)} (see `fedrouter-sim --help`)")
+    except (typer.Abort, KeyboardInterrupt):
+        print("interrupted; nothing was left behind", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`route ... | head`): nothing left to say. Python would say it at exit.
+        sys.stdout = None
+        sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _message(error: Exception) -> str:
+    """Return a usage error's text with the flag it is about, which `str` leaves out."""
+    describe = getattr(error, "format_message", error.__str__)
+    return str(describe())
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,44 @@
+"""Printing: results to standard output, progress and notes to standard error."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from fedrouter_sim.config import RunConfig
+    from fedrouter_sim.operations.train import Display
+
+Renderable = Any  # whatever rich prints
+
+
+@contextmanager
+def display_for(config: "RunConfig", quiet: bool) -> "Iterator[Display]":
+    """Yield a progress display on standard error, or a silent one."""
+    from fedrouter_sim.operations.train import Display
+    from fedrouter_sim.progress import ProgressDisplay
+
+    if quiet:
+        yield Display()
+        return
+    with ProgressDisplay(config, Console(stderr=True)) as display:
+        yield display
+
+
+def print_result(record: Any, tables: "list[Renderable]", as_json: bool) -> None:
+    """Print a result for machines or for people."""
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for table in tables:
+        console.print(table)
+
+
+def note(text: str, quiet: bool) -> None:
+    """Print a note to standard error."""
+    if not quiet:
+        print(f"note: {text}", file=sys.stderr)

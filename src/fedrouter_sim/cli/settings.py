@@ -1,0 +1,71 @@
+"""Flags of `train` from the declarations in `config`: each setting is written down once."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from fedrouter_sim.config import RunConfig, flag, read_preset, read_settings
+
+
+def setting_parameters() -> list[inspect.Parameter]:
+    """Return a keyword parameter for each setting; its default None means that the flag was not given."""
+    hints = get_type_hints(RunConfig)
+    parameters = []
+    for field in dataclasses.fields(RunConfig):
+        several = isinstance(field.default, tuple)
+        kind: Any = list[str] if several else hints[field.name]
+        choices = field.metadata["choices"]
+        option = typer.Option(
+            flag(field.name),
+            help=f"{field.metadata['help']} [dim]\\[default: {_shown(field.default)}][/]",
+            metavar="|".join(choices) if choices else None,
+            show_default=False,
+            rich_help_panel=field.metadata["panel"],
+        )
+        annotation = Annotated[kind | None, option]
+        parameters.append(
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        )
+    return parameters
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command with **settings a flag for every setting."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *setting_parameters()])  # type: ignore[attr-defined]
+    return command
+
+
+def resolve_settings(
+    preset: str | None, config_file: Path | None, flags: dict[str, Any]
+) -> tuple[RunConfig, frozenset[str]]:
+    """Merge preset, file and flags into a configuration; also return the names of the settings in file and flags.
+
+    Raises:
+        UserError: a layer is not readable, or the settings contradict each other.
+    """
+    from_preset = read_preset(preset) if preset else {}
+    from_file = read_settings(config_file) if config_file else {}
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in flags.items() if v not in (None, [])}
+    config = RunConfig.build(from_preset, from_file, given)
+    return _absolute_paths(config), frozenset(given) | frozenset(from_file)
+
+
+def _absolute_paths(config: RunConfig) -> RunConfig:
+    """Make local paths absolute, so that a run folder works from any working directory."""
+    return dataclasses.replace(
+        config, data=_absolute(config.data, "multitask"), model=_absolute(config.model, "tiny-gpt2")
+    )
+
+
+def _absolute(value: str, bundled: str) -> str:
+    return str(Path(value).resolve()) if value != bundled and Path(value).exists() else value
+
+
+def _shown(default: Any) -> str:
+    return "none" if default == () else str(default)

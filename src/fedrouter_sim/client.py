@@ -1,0 +1,108 @@
+"""A client: its private examples, its local clustering, its local training. Only messages leave it."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.backbone import Backbone, OptimizerSettings, dropout_seed
+from fedrouter_sim.batching import draw_batches
+from fedrouter_sim.clustering import Clustering, FeatureSums, Floats, Normalizer, kmeans
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.encoding import EncodedExample
+from fedrouter_sim.examples import Example
+from fedrouter_sim.messages import CentroidMessage, Group, Update
+from fedrouter_sim.partition import largest_remainder
+from fedrouter_sim.randomness import derive_seed, numpy_generator
+
+
+class Client:
+    """One client of the simulation. Clients share the backbone in memory; their data they do not share."""
+
+    def __init__(self, client_id: int, examples: Sequence[Example], backbone: Backbone, config: RunConfig) -> None:
+        self.id = client_id
+        self.examples = tuple(examples)
+        self._backbone = backbone
+        self._config = config
+
+    @cached_property
+    def embeddings(self) -> Floats:
+        """The embeddings of the client's instructions, (n, d). Computed once: the backbone is frozen."""
+        return self._backbone.embed([example.instruction for example in self.examples])
+
+    @cached_property
+    def encoded(self) -> list[EncodedExample]:
+        """The client's examples in token ids."""
+        return self._backbone.encoder.examples(self.examples)
+
+    def feature_sums(self) -> FeatureSums:
+        """Return what standardisation needs of this client."""
+        return FeatureSums.of(self.embeddings)
+
+    def cluster(self, normalizer: Normalizer) -> Clustering:
+        """Cluster the client's own examples (step 2): k_l clusters, fewer if it has fewer distinct examples."""
+        seed = derive_seed(self._config.seed, "local clustering", self.id)
+        return kmeans(normalizer(self.embeddings), self._config.local_clusters, seed)
+
+    def describe(self, clustering: Clustering) -> CentroidMessage:
+        """Return the message that tells the server of the local clusters (step 3)."""
+        lengths = np.array([len(example.response) for example in self.encoded])
+        longest = [lengths[clustering.labels == cluster].max() for cluster in range(len(clustering.sizes))]
+        return CentroidMessage(self.id, clustering.centroids, clustering.sizes, np.array(longest, dtype=np.int64))
+
+    def train(
+        self,
+        group: Group,
+        start: Adapter,
+        steps: int,
+        lr: float,
+        round_: int,
+        on_step: Callable[[float], None] = lambda loss: None,
+    ) -> Update:
+        """Train one group's adapter for a round (step 5), starting from its pool's adapter."""
+        config = self._config
+        examples = [self.encoded[i] for i in group.examples]
+        key = (round_, self.id, group.rank)
+        generator = numpy_generator(config.seed, "batches", *key)
+        batches = draw_batches([len(example) for example in examples], steps, config.batch_size, generator)
+        trained = self._backbone.train(
+            start,
+            examples,
+            batches,
+            OptimizerSettings(lr, config.weight_decay, config.clip),
+            dropout_seed(config.seed, *key),
+            on_step,
+        )
+        return Update(
+            client=self.id,
+            group=group.rank,
+            pool=group.pool,
+            round=round_,
+            examples=len(examples),
+            clusters=group.clusters,
+            adapter=trained.adapter,
+            loss=trained.loss,
+            steps=steps,
+            tokens=trained.tokens,
+        )
+
+
+def share_steps(groups: Sequence[Group], local_steps: int, budget: str) -> list[int]:
+    """Return each group's optimizer steps for a round.
+
+    'shared': `local_steps` in all, in proportion to examples by largest remainder, but at least 1 each (so a client
+    with more groups than steps takes a step for each group). 'per-group': `local_steps` each.
+    """
+    if budget == "per-group":
+        return [local_steps] * len(groups)
+    sizes = np.array([len(group.examples) for group in groups], dtype=np.float64)
+    free = local_steps - len(groups)
+    if free <= 0:
+        return [1] * len(groups)
+    steps = largest_remainder(sizes, local_steps)
+    while (steps == 0).any():
+        # The least is 1: taken from whoever has most, which keeps the total.
+        steps[int(np.argmin(steps))] += 1
+        steps[int(np.argmax(steps))] -= 1
+    return [int(n) for n in steps]

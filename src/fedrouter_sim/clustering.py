@@ -1,0 +1,153 @@
+"""FAISS k-means and nearest centroid over (n, d) arrays, and the normalisation of embeddings before both."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+RESTARTS = 10
+ITERATIONS = 50
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A clustering without empty clusters; clusters are numbered by their first member."""
+
+    centroids: Floats  # (k, d)
+    labels: Ints  # (n,), cluster of each point
+    sizes: Ints  # (k,), points in each cluster
+
+
+def kmeans(points: Floats, k: int, seed: int) -> Clustering:
+    """Cluster points by FAISS k-means: k-means++ initialisation, several restarts, no subsampling.
+
+    With fewer than `k` distinct points every distinct point is its own cluster. A cluster that ends empty is dropped,
+    so the result may have fewer than `k` clusters.
+
+    Args:
+        points: (n, d), n > 0.
+        k: clusters wanted.
+        seed: in [0, 2**31).
+
+    Raises:
+        ValueError: there are no points, or a value is not finite.
+    """
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    if not len(points):
+        raise ValueError("there are no points to cluster")
+    if not np.isfinite(points).all():
+        raise ValueError("a point is not finite")
+    centroids: Floats = np.unique(points, axis=0)
+    if len(centroids) > k:
+        trainer = faiss.Kmeans(
+            points.shape[1],
+            k,
+            niter=ITERATIONS,
+            nredo=RESTARTS,
+            seed=seed,
+            init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
+            min_points_per_centroid=1,  # else FAISS prints a warning past Python, into the progress display
+            max_points_per_centroid=len(points),  # else FAISS trains on a sample
+        )
+        trainer.train(points)
+        centroids = np.asarray(trainer.centroids)
+    return _numbered(points, nearest(points, centroids).index)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest centroid of each of n points."""
+
+    index: Ints  # (n,)
+    distance: NDArray[np.float64]  # (n,), L2
+    margin: NDArray[np.float64]  # (n,), distance to the second nearest minus distance; infinite with one centroid
+
+
+def nearest(points: Floats, centroids: Floats) -> Nearest:
+    """Find each point's nearest centroid in L2, by a flat FAISS index.
+
+    Args:
+        points: (n, d).
+        centroids: (k, d), k > 0.
+    """
+    index = faiss.IndexFlatL2(centroids.shape[1])
+    index.add(np.ascontiguousarray(centroids, dtype=np.float32))
+    squared, found = index.search(np.ascontiguousarray(points, dtype=np.float32), min(2, len(centroids)))
+    # FAISS returns squared distances, and rounding may take one below zero.
+    distances = np.sqrt(np.maximum(squared.astype(np.float64), 0))
+    margin = distances[:, 1] - distances[:, 0] if len(centroids) > 1 else np.full(len(points), np.inf)
+    return Nearest(found[:, 0].astype(np.int64), distances[:, 0], margin)
+
+
+def _numbered(points: Floats, labels: Ints) -> Clustering:
+    """Number the clusters by first member and take their means, which k-means left one update behind."""
+    used, first = np.unique(labels, return_index=True)
+    order = used[np.argsort(first)]
+    renamed = np.empty(int(used.max()) + 1, dtype=np.int64)
+    renamed[order] = np.arange(len(order))
+    labels = renamed[labels]
+    centroids = np.stack([points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))])
+    return Clustering(centroids.astype(np.float32), labels, np.bincount(labels).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class FeatureSums:
+    """What a client tells of its embeddings before local clustering: enough for the mean and deviation of all."""
+
+    count: int
+    total: NDArray[np.float64]  # (d,)
+    total_squares: NDArray[np.float64]  # (d,)
+
+    @classmethod
+    def of(cls, embeddings: Floats) -> Self:
+        """Sum the features of (n, d) embeddings."""
+        values = embeddings.astype(np.float64)
+        return cls(len(values), values.sum(axis=0), (values**2).sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """The normalisation of embeddings: 'none', 'l2' (unit rows) or 'standardize', (x - mean) / deviation."""
+
+    kind: str
+    mean: Floats | None = None  # (d,), for 'standardize'
+    deviation: Floats | None = None  # (d,), for 'standardize'; 1 where a feature is constant
+
+    @classmethod
+    def standardizing(cls, sums: list[FeatureSums]) -> Self:
+        """Build 'standardize' from the sums of all clients, added up in the order given."""
+        count = sum(one.count for one in sums)
+        mean = np.sum([one.total for one in sums], axis=0) / count
+        variance = np.sum([one.total_squares for one in sums], axis=0) / count - mean**2
+        deviation = np.sqrt(np.maximum(variance, 0))
+        # A feature whose spread is rounding noise must not be blown up.
+        deviation[deviation <= 1e-6 * np.maximum(np.abs(mean), 1)] = 1
+        return cls("standardize", mean.astype(np.float32), deviation.astype(np.float32))
+
+    def __call__(self, embeddings: Floats) -> Floats:
+        """Normalise (n, d) embeddings."""
+        if self.mean is not None and self.deviation is not None:
+            return (embeddings - self.mean) / self.deviation
+        if self.kind == "l2":
+            norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+            return np.asarray(embeddings / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
+        return embeddings
+
+    def invert(self, points: Floats) -> Floats:
+        """Map normalised (n, d) points back: exact for affine kinds, since means map to means.
+
+        Raises:
+            ValueError: 'l2' forgets the length of what it normalised.
+        """
+        if self.kind == "l2":
+            raise ValueError(
+                "l2 normalisation cannot be undone: the mean of unit vectors is not the unit vector of the mean"
+            )
+        if self.mean is not None and self.deviation is not None:
+            return points * self.deviation + self.mean
+        return points

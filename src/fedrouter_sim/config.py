@@ -1,0 +1,206 @@
+"""The settings of a run: one frozen dataclass, filled from defaults, a preset, a TOML file and flags, in that order.
+
+Each setting is declared once, here, with its type, default, help text and limits. The command line derives its flags
+from the declaration, the TOML file uses the same names, and `RUN/config.toml` is written from it.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from fedrouter_sim.errors import UserError
+
+
+def setting(
+    panel: str,
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits."""
+    metadata = {"help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting: `local_steps` -> `--local-steps`."""
+    return "--" + name.replace("_", "-")
+
+
+_COMPARISON = "Comparison"
+_DATA = "Data"
+_BACKBONE = "Backbone and adapters"
+_FEDERATION = "Federation"
+_CLUSTERING = "Clustering and routing"
+_EVALUATION = "Evaluation"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a training run. Defaults suit the embedded data and backbone on two processor cores.
+
+    Raises:
+        UserError: a value is outside its limits, or two settings contradict each other; the message names the flags.
+    """
+
+    method: str = setting(_COMPARISON, "fedrouter", "Federated method: fedrouter, fedavg, local, oracle or base.")
+    seed: int = setting(_COMPARISON, 42, "Seed of every random draw of the run.", least=0)
+
+    data: str = setting(
+        _DATA, "multitask", "Examples: 'multitask' (embedded), or a folder with train and test files, or one file."
+    )
+    instruction_column: str = setting(_DATA, "instruction", "Column that holds the instruction.")
+    response_column: str = setting(_DATA, "response", "Column that holds the response.")
+    task_column: str = setting(_DATA, "task", "Column that holds the task label (for dealing out and measuring only).")
+    clients: int = setting(_DATA, 10, "Number of clients.", least=1)
+    split: str = setting(
+        _DATA,
+        "dual",
+        "How tasks are dealt to clients: one each, two each, all (IID), or Dirichlet mixtures.",
+        choices=("single", "dual", "all", "dirichlet"),
+    )
+    alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0)
+    examples_per_client: int = setting(_DATA, 600, "Most training examples a client holds.", least=1)
+    test_examples_per_client: int = setting(_DATA, 50, "Most test examples a client answers in each cell.", least=1)
+
+    model: str = setting(_BACKBONE, "tiny-gpt2", "Backbone: 'tiny-gpt2' (embedded), a local folder, or a Hub id.")
+    template: str = setting(
+        _BACKBONE, "alpaca", "Prompt template: 'alpaca', 'plain', or a text that holds {instruction}."
+    )
+    max_tokens: int = setting(
+        _BACKBONE, 512, "Most tokens of prompt and response together; longer instructions are cut.", least=8
+    )
+    lora_rank: int = setting(_BACKBONE, 8, "Rank r of the LoRA factors.", least=1)
+    lora_alpha: float = setting(_BACKBONE, 16.0, "LoRA scale: the update is (alpha / r) B A.", above=0)
+    lora_dropout: float = setting(_BACKBONE, 0.05, "Dropout on the input of the LoRA factors.", least=0, most=0.99)
+    lora_targets: tuple[str, ...] = setting(
+        _BACKBONE, (), "Names of the modules that LoRA adapts; none: PEFT's choice for the model."
+    )
+
+    rounds: int = setting(_FEDERATION, 8, "Communication rounds R.", least=1)
+    participation: float = setting(_FEDERATION, 1.0, "Share of the clients sampled for a round.", above=0, most=1)
+    local_steps: int = setting(_FEDERATION, 10, "Optimizer steps of a client in a round (see --budget).", least=1)
+    budget: str = setting(
+        _FEDERATION,
+        "shared",
+        "'shared': the client's groups share its local steps; 'per-group': each group takes all of them (the paper).",
+        choices=("shared", "per-group"),
+    )
+    batch_size: int = setting(_FEDERATION, 16, "Examples in a batch.", least=1)
+    lr: float = setting(
+        _FEDERATION, 5e-3, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
+    )
+    lr_min: float = setting(_FEDERATION, 1e-4, "Learning rate towards which the cosine falls.", least=0)
+    weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)
+    clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
+
+    local_clusters: int = setting(_CLUSTERING, 2, "Local clusters k_l that a client splits its examples into.", least=1)
+    tasks: int = setting(_CLUSTERING, 4, "Task clusters T, and so task adapters, at the server.", least=1)
+    normalize: str = setting(
+        _CLUSTERING,
+        "standardize",
+        "Normalisation of embeddings before clustering and routing.",
+        choices=("none", "l2", "standardize"),
+    )
+
+    eval_every: int = setting(
+        _EVALUATION, 0, "Evaluate every so many rounds besides the end; 0: only at the end.", least=0
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_limits(field, getattr(self, field.name))
+        if self.lr_min > self.lr:
+            raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
+        if self.template not in ("alpaca", "plain") and self.template.count("{instruction}") != 1:
+            raise UserError(
+                f"--template {self.template!r} is neither 'alpaca' nor 'plain' and does not hold {{instruction}} once"
+            )
+
+    @classmethod
+    def build(cls, *layers: Mapping[str, Any]) -> Self:
+        """Merge layers of settings over the defaults; a later layer wins."""
+        return cls(**{key: value for layer in layers for key, value in layer.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, tuples as lists."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    def to_toml(self) -> str:
+        """Return the settings as the text of a TOML file that `read_settings` takes back unchanged."""
+        return tomli_w.dumps(self.to_dict())
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a TOML file.
+
+    Raises:
+        UserError: the file is missing or not TOML, or a key or the type of a value is not a setting's.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: cannot be read ({_first_line(error)}); give a TOML file") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--config {path}: not TOML: {_first_line(error)}") from None
+    return {key: _typed(str(path), key, value) for key, value in values.items()}
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings of a shipped preset by its name."""
+    folder = resources.files("fedrouter_sim") / "presets"
+    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name not in names:
+        raise UserError(f"--preset {name!r} is unknown; there are: {', '.join(names)}")
+    with resources.as_file(folder / f"{name}.toml") as path:
+        return read_settings(path)
+
+
+def _typed(source: str, key: str, value: Any) -> Any:
+    """Return a TOML value as the type of its setting, or refuse it by file, key and value."""
+    hints = get_type_hints(RunConfig)
+    if key not in hints:
+        raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
+    kind = hints[key]
+    if get_origin(kind) is tuple:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise UserError(f"{source}: {key} = {value!r} must be a list of strings")
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if type(value) not in kinds:
+        raise UserError(f"{source}: {key} = {value!r} must be of type {kind.__name__}")
+    return value
+
+
+def _check_limits(field: dataclasses.Field[Any], value: Any) -> None:
+    limits = field.metadata
+    shown = f"{flag(field.name)} {value}"
+    if limits["choices"] and value not in limits["choices"]:
+        raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        raise UserError(f"{shown}: must be a finite number")
+    if limits["least"] is not None and value < limits["least"]:
+        raise UserError(f"{shown}: must be at least {limits['least']}")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise UserError(f"{shown}: must be above {limits['above']}")
+    if limits["most"] is not None and value > limits["most"]:
+        raise UserError(f"{shown}: must be at most {limits['most']}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,268 @@
+"""The cells of the protocol: whose test samples, found by which routing, scored how."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.backbone import Backbone
+from fedrouter_sim.clustering import Floats
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples import Example
+from fedrouter_sim.methods import Asked, Method, Pool
+from fedrouter_sim.metrics import answers_are_labels, exact_match, mean, rouge
+from fedrouter_sim.router import Router
+from fedrouter_sim.truth import Truth
+
+Key = TypeVar("Key")
+
+BARE = "none"  # the routing that asks the bare backbone
+ORACLE = "oracle"  # the routing by true label of a routed method
+
+TestShares = Mapping[int, Sequence[Example]]
+"""Client -> the test samples that it answers."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: 'own', 'all' or 'given' test data, answered under a routing."""
+
+    test_data: str
+    routing: str
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's files."""
+        return f"{self.test_data}-{self.routing}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answered test sample."""
+
+    client: int
+    task: str | None
+    instruction: str
+    reference: str
+    pool: str | None  # None: the bare backbone
+    answer: str
+    rouge1: float
+    rouge2: float
+    rouge_l: float
+    exact: bool | None  # None where the task's answers are not labels
+    loss: float  # summed over the reference's tokens, nats
+    tokens: int  # of the reference, EOS included
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over answers: ROUGE F-measures and exact match in [0, 1], loss in nats a token."""
+
+    samples: int
+    rouge1: float
+    rouge2: float
+    rouge_l: float
+    exact_match: float | None
+    loss: float
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> "Scores":
+        """Average over answers, of which there is at least one."""
+        n = len(answers)
+        return cls(
+            samples=n,
+            rouge1=sum(a.rouge1 for a in answers) / n,
+            rouge2=sum(a.rouge2 for a in answers) / n,
+            rouge_l=sum(a.rouge_l for a in answers) / n,
+            exact_match=mean(float(a.exact) for a in answers if a.exact is not None),
+            loss=sum(a.loss for a in answers) / sum(a.tokens for a in answers),
+        )
+
+    @classmethod
+    def mean_of(cls, scores: Sequence["Scores"]) -> "Scores":
+        """Average over clients, each counting the same; exact match over those that have one."""
+        n = len(scores)
+        return cls(
+            samples=sum(s.samples for s in scores),
+            rouge1=sum(s.rouge1 for s in scores) / n,
+            rouge2=sum(s.rouge2 for s in scores) / n,
+            rouge_l=sum(s.rouge_l for s in scores) / n,
+            exact_match=mean(s.exact_match for s in scores if s.exact_match is not None),
+            loss=sum(s.loss for s in scores) / n,
+        )
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The scores of one cell."""
+
+    cell: Cell
+    mean: Scores  # over clients
+    worst_client: int  # by ROUGE-1
+    per_client: Mapping[int, Scores]
+    per_task: Mapping[str, Scores]  # over the clients that were asked about the task
+    routing_accuracy: float | None  # share of samples whose adapter's majority task is their own
+    confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
+    answers: Sequence[Answer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the single answers as JSON-able values."""
+        record = {key: value for key, value in asdict(self).items() if key != "answers"}
+        return record | {"per_client": {str(client): s for client, s in record["per_client"].items()}}
+
+
+class Evaluator:
+    """Answers and scores the cells of one run. What was answered once is not answered again in another cell.
+
+    Args:
+        backbone: the run's backbone.
+        method: the run's method.
+        pools: the run's pools.
+        adapters: gives the adapter of a pool by name.
+        router: the run's router, if it has one.
+        truth: label counts of the pools; None for unlabelled data.
+        longest_answer: most tokens of an answer of the bare backbone.
+        on_answers: called with the number of samples done, as they are.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        method: Method,
+        pools: Sequence[Pool],
+        adapters: Callable[[str], Adapter],
+        router: Router | None,
+        truth: Truth | None,
+        longest_answer: int,
+        on_answers: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._backbone = backbone
+        self._method = method
+        self._pools = {pool.name: pool for pool in pools}
+        self._adapters = adapters
+        self._router = router
+        self._truth = truth
+        self._longest_answer = longest_answer
+        self._on_answers = on_answers
+        self._embeddings: dict[str, Floats] = {}
+        self._answered: dict[tuple[str | None, Example], tuple[str, float, int]] = {}
+        self.cut: set[str] = set()  # instructions that were cut to fit
+
+    def cells(self, test_data: str) -> list[Cell]:
+        """Return the method's cells on some test data."""
+        return [Cell(test_data, routing) for routing in self._method.routings]
+
+    def evaluate(self, cell: Cell, shares: TestShares) -> CellResult:
+        """Answer and score every client's samples of a cell.
+
+        Raises:
+            UserError: there is no sample, or oracle routing has no labels to go by.
+        """
+        asked = [(client, example) for client, examples in shares.items() for example in examples]
+        if not asked:
+            raise UserError(f"there is no test sample in the cell '{cell.name}'; give more test rows or fewer clients")
+        pools = [pool for client, examples in shares.items() for pool in self._choose(cell, client, examples)]
+        self._answer([(pool, example) for pool, (_, example) in zip(pools, asked, strict=True)])
+        references: dict[str | None, list[str]] = {}
+        for _, example in asked:
+            references.setdefault(example.task, []).append(example.response)
+        labelled = {task for task, found in references.items() if answers_are_labels(found)}
+        answers = [
+            self._scored(client, example, pool, example.task in labelled)
+            for (client, example), pool in zip(asked, pools, strict=True)
+        ]
+        return self._summarise(cell, answers)
+
+    def _choose(self, cell: Cell, client: int, examples: Sequence[Example]) -> list[str | None]:
+        if cell.routing == BARE:
+            return [None] * len(examples)
+        if cell.routing == ORACLE:
+            if self._truth is None or any(example.task is None for example in examples):
+                raise UserError(
+                    "--routing oracle needs task labels in training and test data; name them with --task-column"
+                )
+            return [self._truth.pool_for(example.task) for example in examples]
+        asked = Asked(client, examples, self._embed(examples))
+        return self._method.answered_by(list(self._pools.values()), self._router, asked, cell.routing)
+
+    def _embed(self, examples: Sequence[Example]) -> Floats:
+        if self._router is None or not examples:
+            return np.empty((len(examples), 0), dtype=np.float32)
+        new = list(dict.fromkeys(e.instruction for e in examples if e.instruction not in self._embeddings))
+        self._embeddings.update(zip(new, self._backbone.embed(new), strict=True))
+        return np.stack([self._embeddings[example.instruction] for example in examples])
+
+    def _answer(self, wanted: Sequence[tuple[str | None, Example]]) -> None:
+        """Answer and score what has not been, one adapter at a time."""
+        by_pool: dict[str | None, list[Example]] = {}
+        for pool, example in dict.fromkeys(wanted):
+            if (pool, example) not in self._answered:
+                by_pool.setdefault(pool, []).append(example)
+        self._on_answers(len(wanted) - sum(map(len, by_pool.values())))
+        for pool, examples in by_pool.items():
+            adapter = None if pool is None else self._adapters(pool)
+            tokens = self._longest_answer if pool is None else self._pools[pool].answer_tokens
+            generated = self._backbone.generate(adapter, [e.instruction for e in examples], tokens)
+            self.cut |= generated.cut
+            encoded = self._backbone.encoder.examples(examples)
+            self.cut |= {e.instruction for e, ids in zip(examples, encoded, strict=True) if ids.prompt.cut}
+            scores = self._backbone.score(adapter, encoded)
+            for example, text, (loss, count) in zip(examples, generated.answers, scores, strict=True):
+                self._answered[pool, example] = (text, float(loss), int(count))
+            self._on_answers(len(examples))
+
+    def _scored(self, client: int, example: Example, pool: str | None, labels: bool) -> Answer:
+        text, loss, tokens = self._answered[pool, example]
+        scores = rouge(example.response, text)
+        return Answer(
+            client=client,
+            task=example.task,
+            instruction=example.instruction,
+            reference=example.response,
+            pool=pool,
+            answer=text,
+            rouge1=scores.rouge1,
+            rouge2=scores.rouge2,
+            rouge_l=scores.rouge_l,
+            exact=exact_match(example.response, text) if labels else None,
+            loss=loss,
+            tokens=tokens,
+        )
+
+    def _summarise(self, cell: Cell, answers: Sequence[Answer]) -> CellResult:
+        per_client = {client: Scores.of(own) for client, own in _grouped(answers, lambda a: a.client).items()}
+        per_task = {
+            task: Scores.mean_of([Scores.of(own) for own in _grouped(about, lambda a: a.client).values()])
+            for task, about in sorted(_grouped(answers, lambda a: a.task).items(), key=lambda item: item[0] or "")
+            if task is not None
+        }
+        confusion = {
+            task: dict(sorted(Counter(a.pool or "backbone" for a in answers if a.task == task).items()))
+            for task in per_task
+        }
+        return CellResult(
+            cell=cell,
+            mean=Scores.mean_of(list(per_client.values())),
+            worst_client=min(per_client, key=lambda client: per_client[client].rouge1),
+            per_client=per_client,
+            per_task=per_task,
+            routing_accuracy=self._routing_accuracy(cell, answers),
+            confusion=confusion,
+            answers=answers,
+        )
+
+    def _routing_accuracy(self, cell: Cell, answers: Sequence[Answer]) -> float | None:
+        truth = self._truth
+        if self._router is None or truth is None or cell.routing == BARE or any(a.task is None for a in answers):
+            return None
+        return mean(float(a.pool is not None and truth.majority_task(a.pool) == a.task) for a in answers)
+
+
+def _grouped(answers: Sequence[Answer], key: Callable[[Answer], Key]) -> dict[Key, list[Answer]]:
+    groups: dict[Key, list[Answer]] = {}
+    for answer in answers:
+        groups.setdefault(key(answer), []).append(answer)
+    return groups

@@ -1,0 +1,1 @@
+"""What the four commands do, without a terminal: train, aggregate, route, evaluate."""

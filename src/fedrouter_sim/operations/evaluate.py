@@ -1,0 +1,104 @@
+"""`eval`: the cells of a finished run, on its own test share, the embedded test set or the user's data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.examples import Columns, load_test
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.operations.prepare import deal_data
+from fedrouter_sim.operations.route import open_backbone
+from fedrouter_sim.operations.train import Display
+from fedrouter_sim.partition import deal_iid
+from fedrouter_sim.run_folder import Run, write_result
+
+GIVEN = "given"  # test data that the user gave
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What `eval` reports."""
+
+    results: list[CellResult]
+    files: list[Path]
+    notes: list[str]
+
+
+def evaluate(
+    run: Run,
+    display: Display,
+    test_data: Sequence[str] = (),
+    routing: Sequence[str] = (),
+    data: str | None = None,
+    columns: Columns | None = None,
+    most: int | None = None,
+) -> Evaluated:
+    """Evaluate cells of a run and write each to RUN/eval/.
+
+    Args:
+        run: the run.
+        display: shows progress.
+        test_data: 'own' and 'all'; none: both.
+        routing: 'global', 'local', 'oracle', 'none'; none: what the method has.
+        data: other test data, dealt IID to the run's clients: a file, a folder with a test file, or 'multitask'.
+        columns: names of the columns of `data`; None for the run's.
+        most: most test examples a client answers; None for the run's, or with `data` for all.
+
+    Raises:
+        UserError: the data has changed since the run, or a choice contradicts another.
+    """
+    config = run.config
+    display.started("loading data and backbone")
+    if data is not None and test_data:
+        raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
+    columns = columns or Columns(config.instruction_column, config.response_column, config.task_column)
+    shares = _given_shares(run, data, columns, most) if data is not None else _own_shares(run, test_data, most)
+    backbone = open_backbone(run)
+    method = find_method(config.method)
+    routings, notes = _routings(method.routings, routing, config.method)
+    evaluator = Evaluator(
+        backbone, method, run.pools, run.adapter, run.router, run.truth, run.longest_answer, display.advanced
+    )  # fmt: skip
+    cells = [Cell(name, chosen) for name in shares for chosen in routings]
+    display.started("answering test samples", sum(len(own) for c in cells for own in shares[c.test_data].values()))
+    results = [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
+    context = {"seed": config.seed, "data": data or config.data, "method": config.method}
+    files = [write_result(run.folder, result, **context) for result in results]
+    if evaluator.cut:
+        notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
+    return Evaluated(results, files, notes)
+
+
+def _own_shares(run: Run, names: Sequence[str], most: int | None) -> dict[str, TestShares]:
+    dealt = deal_data(run.config)
+    if dealt.shares.digest() != run.manifest["data_sha256"]:
+        raise UserError(
+            f"--data {run.config.data}: has changed since {run.folder} was trained; give test data with --data"
+        )
+    every = {
+        "all": {client: own.test_all[:most] for client, own in enumerate(dealt.clients)},
+        "own": {client: own.test_own[:most] for client, own in enumerate(dealt.clients)},
+    }
+    return {name: every[name] for name in every if not names or name in names}
+
+
+def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> dict[str, TestShares]:
+    examples = load_test(data, columns)
+    shards = deal_iid(examples, run.config.clients, most or len(examples), run.config.seed)
+    return {GIVEN: dict(enumerate(shards))}
+
+
+def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[list[str], list[str]]:
+    """Return the routings to evaluate, and notes on those wanted that the method does not have."""
+    if not wanted:
+        return list(has), []
+    if "global" in has:
+        return list(dict.fromkeys(wanted)), []
+    absent = [routing for routing in wanted if routing != BARE]
+    found = (["fixed"] if absent else []) + [routing for routing in wanted if routing == BARE]
+    return found, [f"method {method} has no router: instead of {', '.join(absent)}, its own answer"] if absent else []
+
+
+ROUTINGS = ("global", "local", ORACLE, BARE)

@@ -1,0 +1,210 @@
+"""`train`: deal out, plan, run the rounds, evaluate, and leave a run folder."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.backbone import Backbone
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation import BARE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.methods import Federation, Method, Plan, find_method
+from fedrouter_sim.operations.prepare import Dealt, build_federation, deal_data
+from fedrouter_sim.partition import deal_iid
+from fedrouter_sim.run_folder import RunWriter, peak_memory_bytes
+from fedrouter_sim.simulation import Observer, Observers, Outcome, RoundRecord, simulate
+from fedrouter_sim.storage import new_folder
+from fedrouter_sim.truth import Agreement, Truth
+
+
+class Display(Observer):
+    """What shows the progress of an operation; silent by itself."""
+
+    def started(self, what: str, total: int | None = None) -> None:
+        """A phase has begun; `total` is its number of units, if known."""
+
+    def advanced(self, units: int) -> None:
+        """So many units of the phase are done."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` reports."""
+
+    folder: Path
+    config: RunConfig
+    summary: dict[str, Any]
+    results: list[CellResult]
+    notes: list[str]
+
+
+def train(config: RunConfig, out: Path, overwrite: bool, display: Display) -> Trained:
+    """Train and evaluate one run, and leave its folder at `out`.
+
+    Raises:
+        UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind.
+    """
+    started = perf_counter()
+    refuse_existing(out, overwrite)
+    method = find_method(config.method)
+    display.started("loading data and backbone")
+    dealt = deal_data(config)
+    if config.eval_every and not dealt.shares.validation:
+        raise UserError(
+            f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "
+            "evaluation only; add a validation file or drop --eval-every"
+        )
+    backbone = Backbone(config)
+    federation = build_federation(config, dealt, backbone)
+    seconds = {"load": perf_counter() - started}
+    with new_folder(out, overwrite) as folder:
+        display.started("tokenising, embedding, clustering")
+        writer = RunWriter(folder, config, backbone.peft_config)
+        curve = ValidationCurve(federation, method, dealt)
+        outcome = simulate(federation, method, Observers(curve, display, writer))
+        truth = Truth.of(outcome.plan, federation.clients)
+        longest = longest_answer(federation)
+        evaluator = Evaluator(
+            backbone, method, outcome.plan.pools, outcome.adapters.__getitem__, outcome.plan.router, truth, longest,
+            display.advanced,
+        )  # fmt: skip
+        evaluation_started = perf_counter()
+        results = _evaluate(evaluator, dealt, display)
+        for result in results:
+            writer.write_result(result, seed=config.seed, data=config.data, method=config.method)
+        seconds |= {
+            "setup": outcome.setup_seconds,
+            "train": sum(record.seconds["train"] for record in outcome.records),
+            "aggregate": sum(record.seconds["aggregate"] for record in outcome.records),
+            "evaluate": perf_counter() - evaluation_started,
+            "total": perf_counter() - started,
+        }
+        cut = {"train": sum(e.prompt.cut for c in federation.clients for e in c.encoded), "test": len(evaluator.cut)}
+        summary = summarise(config, outcome, truth, results, cut) | {
+            "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        writer.write_model(outcome.adapters, outcome.plan.pools, outcome.plan.router, longest)
+        writer.write_truth(truth)
+        manifest = {
+            "command": "train",
+            "seed": config.seed,
+            "data_sha256": dealt.shares.digest(),
+            "backbone_sha256": backbone.digest,
+            "wall_seconds": summary["seconds"]["total"],
+            "peak_memory_bytes": summary["peak_memory_bytes"],
+        }
+        writer.write_summary(summary, manifest)
+    return Trained(out, config, summary, results, notes_on(config, outcome, cut))
+
+
+class ValidationCurve(Observer):
+    """Scores the adapters on the validation share every so many rounds: all that tuning may see."""
+
+    def __init__(self, federation: Federation, method: Method, dealt: Dealt) -> None:
+        config = federation.config
+        shards = deal_iid(dealt.shares.validation, config.clients, config.test_examples_per_client, config.seed)
+        self._shares: TestShares = dict(enumerate(shards))
+        self._federation = federation
+        self._method = method
+        self._plan = Plan()
+
+    def planned(self, plan: Plan) -> None:
+        """Keep the plan, which says who answers."""
+        self._plan = plan
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        """Evaluate, if it is time."""
+        every = self._federation.config.eval_every
+        if not every or record.round % every:
+            return
+        plan, federation = self._plan, self._federation
+        evaluator = Evaluator(
+            federation.backbone, self._method, plan.pools, adapters.__getitem__, plan.router, None, 1
+        )  # fmt: skip
+        result = evaluator.evaluate(evaluator.cells("validation")[0], self._shares)
+        record.validation = {
+            "rouge1": result.mean.rouge1,
+            "loss": result.mean.loss,
+            **{f"rouge1/{task}": scores.rouge1 for task, scores in result.per_task.items()},
+        }
+
+
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """Refuse an `out` that is there already, before any work is done.
+
+    Raises:
+        UserError: it exists and is not to be overwritten, or overwriting would delete what is no run folder.
+    """
+    if not out.exists():
+        return
+    if not overwrite:
+        raise UserError(f"--out {out}: is there already; choose another name or give --overwrite")
+    if not (out / "config.toml").is_file():
+        raise UserError(f"--out {out}: is no run folder, so --overwrite leaves it alone; choose another name")
+
+
+def longest_answer(federation: Federation) -> int:
+    """Return the longest training response of all clients in tokens."""
+    return max(len(example.response) for client in federation.clients for example in client.encoded)
+
+
+def _evaluate(evaluator: Evaluator, dealt: Dealt, display: Display) -> list[CellResult]:
+    """Evaluate every cell of the method, and the bare backbone on all tasks."""
+    shares: dict[str, TestShares] = {
+        "all": {client: own.test_all for client, own in enumerate(dealt.clients)},
+        "own": {client: own.test_own for client, own in enumerate(dealt.clients)},
+    }
+    # Own data may be without test rows, when the test share lacks the tasks that the clients train.
+    cells = [cell for data, own in shares.items() if any(own.values()) for cell in evaluator.cells(data)]
+    cells.append(Cell("all", BARE))
+    display.started("answering test samples", sum(len(s) for cell in cells for s in shares[cell.test_data].values()))
+    return [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
+
+
+def summarise(
+    config: RunConfig, outcome: Outcome, truth: Truth | None, results: list[CellResult], cut: dict[str, int]
+) -> dict[str, Any]:
+    """Return what the final table shows, under fixed keys."""
+    by_cell = {result.cell.name: result for result in results}
+    main = next(result for result in results if result.cell.test_data == "all")
+    bare = by_cell[f"all-{BARE}"]
+    plan, records = outcome.plan, outcome.records
+    agreement = truth.agreement() if truth else Agreement()
+    return {
+        "method": config.method,
+        "split": config.split,
+        "clients": config.clients,
+        "seed": config.seed,
+        "rouge1": main.mean.rouge1,
+        "rouge1_per_task": {task: scores.rouge1 for task, scores in main.per_task.items()} or None,
+        "rouge1_base": bare.mean.rouge1,
+        "rouge1_base_per_task": {task: scores.rouge1 for task, scores in bare.per_task.items()} or None,
+        "rouge1_per_cell": {name: result.mean.rouge1 for name, result in by_cell.items()},
+        "routing_accuracy": main.routing_accuracy,
+        **asdict(agreement),
+        "bytes_up": plan.bytes_up + sum(record.bytes_up for record in records),
+        "bytes_down": plan.bytes_down + sum(record.bytes_down for record in records),
+        "optimizer_steps": sum(record.steps for record in records),
+        "tokens_trained": sum(record.tokens for record in records),
+        "truncated": cut,
+    }
+
+
+def notes_on(config: RunConfig, outcome: Outcome, cut: dict[str, int]) -> list[str]:
+    """Return what a user should know beside the numbers."""
+    notes = []
+    if any(cut.values()):
+        notes.append(
+            f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"
+        )
+    router = outcome.plan.router
+    if router is not None:
+        fewer = sum(len(message.sizes) < config.local_clusters for message in router.clients)
+        if fewer:
+            notes.append(f"{fewer} clients have fewer than --local-clusters {config.local_clusters} distinct clusters")
+        if len(router.centroids) < config.tasks:
+            notes.append(f"global clustering found {len(router.centroids)} tasks, fewer than --tasks {config.tasks}")
+    return notes

@@ -1,0 +1,163 @@
+"""Dealing examples to clients: who holds how much of which task, for training and test alike.
+
+A split is a rule for the matrix of fractions F (clients, tasks): client i gets the fraction F[i, t] of task t's rows.
+Every client's rows are disjoint from every other's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples import Example, tasks_of
+from fedrouter_sim.randomness import numpy_generator
+
+
+@dataclass(frozen=True)
+class ClientShares:
+    """What one client holds: training examples, test examples of the same mixture, and its shard of all tasks' test."""
+
+    train: tuple[Example, ...]
+    test_own: tuple[Example, ...]
+    test_all: tuple[Example, ...]
+
+
+def deal_out(
+    train: Sequence[Example],
+    test: Sequence[Example],
+    *,
+    clients: int,
+    split: str,
+    alpha: float,
+    examples_per_client: int,
+    test_examples_per_client: int,
+    seed: int,
+) -> tuple[ClientShares, ...]:
+    """Deal training and test examples to `clients` clients under a split of the paper, or Dirichlet mixtures.
+
+    Raises:
+        UserError: the data has no task labels where the split needs them, or too few rows for every client to get one.
+    """
+    train_rows, test_rows = (_rows_by_task(share, split) for share in (train, test))
+    tasks = sorted(train_rows)
+    available = np.array([len(train_rows[task]) for task in tasks])
+    fractions = _fractions(split, available, clients, alpha, seed)
+    counts = _column_counts(fractions, available)
+    counts = np.array([_shrink(row, examples_per_client) for row in counts])
+    if (empty := np.flatnonzero(counts.sum(axis=1) == 0)).size:
+        raise UserError(
+            f"--clients {clients}: client {empty[0]} would get no example of {available.sum()} under --split {split}; "
+            "lower --clients or give more data"
+        )
+    test_available = np.array([len(test_rows.get(task, ())) for task in tasks])
+    test_pool = _column_counts(_fractions(split, test_available, clients, alpha, seed), test_available)
+    test_counts = np.array(
+        [_match(mixture, pool, test_examples_per_client) for mixture, pool in zip(counts, test_pool, strict=True)]
+    )
+    train_parts = _deal(train, train_rows, tasks, counts, split, seed, "train")
+    own_parts = _deal(test, test_rows, tasks, test_counts, split, seed, "test")
+    all_parts = deal_iid(test, clients, test_examples_per_client, seed)
+    return tuple(ClientShares(*parts) for parts in zip(train_parts, own_parts, all_parts, strict=True))
+
+
+def deal_iid(examples: Sequence[Example], clients: int, most: int, seed: int) -> list[tuple[Example, ...]]:
+    """Deal examples into `clients` IID shards of at most `most` examples, as even as it goes."""
+    order = numpy_generator(seed, "deal all tasks").permutation(len(examples))
+    return [tuple(examples[i] for i in np.sort(order[client::clients][:most])) for client in range(clients)]
+
+
+def largest_remainder(weights: NDArray[np.float64], total: int) -> NDArray[np.int64]:
+    """Return whole numbers in proportion to `weights` that sum to `total`; ties go to the first."""
+    exact = weights / weights.sum() * total
+    counts: NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
+    rest = total - int(counts.sum())
+    counts[np.argsort(-(exact - counts), kind="stable")[:rest]] += 1
+    return counts
+
+
+def _rows_by_task(examples: Sequence[Example], split: str) -> dict[str, list[int]]:
+    """Return the row numbers of each task; unlabelled data is one task, which only an IID split can deal out."""
+    if not tasks_of(examples) and split != "all":
+        raise UserError(f"--split {split} deals out by task and the data has no task column; use --split all")
+    rows: dict[str, list[int]] = {}
+    for row, example in enumerate(examples):
+        rows.setdefault(example.task or "", []).append(row)
+    return rows
+
+
+def _owners(clients: int, tasks: int) -> NDArray[np.int64]:
+    """Return each client's (first) task: clients over tasks as even as it goes, the remainder to the first tasks."""
+    counts = largest_remainder(np.ones(tasks), clients)
+    return np.array([task for task in range(tasks) for _ in range(counts[task])], dtype=np.int64)
+
+
+def _fractions(split: str, available: NDArray[np.int64], clients: int, alpha: float, seed: int) -> NDArray[np.float64]:
+    """Return F (clients, tasks); every column sums to at most 1."""
+    tasks = len(available)
+    if split == "dirichlet":
+        # Hsu et al. 2019 (arXiv 1909.06335): client i's mixture is q_i ~ Dir(alpha); all clients are equally large.
+        mixtures = numpy_generator(seed, "mixtures").dirichlet(np.full(tasks, alpha), clients)
+        demand = mixtures.sum(axis=0)
+        size = min(available[t] / demand[t] for t in range(tasks) if demand[t] > 0)
+        return np.asarray(mixtures * size / np.maximum(available, 1))
+    first = np.eye(tasks)[_owners(clients, tasks)]
+    if split == "single":
+        held = first
+    elif split == "dual":
+        # The clients of task j share the first half of task j and the second half of task j + 1.
+        held = np.zeros((clients, tasks))
+        for part in (first, np.roll(first, 1, axis=1)):
+            held += part / np.maximum(2 * part.sum(axis=0), 1)
+        return held
+    else:
+        held = np.ones((clients, tasks))
+    return np.asarray(held / np.maximum(held.sum(axis=0), 1))
+
+
+def _column_counts(fractions: NDArray[np.float64], available: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn fractions into whole rows (clients, tasks), a column at a time; fractions below 1 leave rows over."""
+    rest = np.maximum(1 - fractions.sum(axis=0, keepdims=True), 0)
+    padded = np.concatenate([fractions, rest])
+    columns = [largest_remainder(padded[:, t], int(n)) for t, n in enumerate(available)]
+    return np.stack(columns, axis=1)[:-1]
+
+
+def _shrink(counts: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    return counts if counts.sum() <= most else largest_remainder(counts.astype(np.float64), most)
+
+
+def _match(mixture: NDArray[np.int64], pool: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return as many test rows as fit in `pool` with the training mixture, at most `most` (rounded to whole rows)."""
+    wanted = np.where(pool > 0, mixture, 0).astype(np.float64)
+    if not wanted.any():
+        return np.zeros_like(pool)
+    shares = wanted / wanted.sum()
+    fitting = int(min(pool[t] / shares[t] for t in np.flatnonzero(shares)) + 1e-9)
+    return np.minimum(largest_remainder(shares, min(most, fitting)), pool)
+
+
+def _deal(
+    examples: Sequence[Example],
+    rows: dict[str, list[int]],
+    tasks: Sequence[str],
+    counts: NDArray[np.int64],
+    split: str,
+    seed: int,
+    share: str,
+) -> list[tuple[Example, ...]]:
+    """Hand out `counts` (clients, tasks) rows of each task in shuffled order; return each client's, in file order."""
+    clients = len(counts)
+    hands: list[list[int]] = [[] for _ in range(clients)]
+    owners = _owners(clients, len(tasks))
+    for t, task in enumerate(tasks):
+        if not rows.get(task):
+            continue
+        shuffled = numpy_generator(seed, "deal", share, task).permutation(rows[task])
+        # Clients whose first task this is come first, so that dual gives them the first half.
+        order = sorted(range(clients), key=lambda client: (owners[client] != t, client))
+        ends = np.cumsum([counts[client, t] for client in order])
+        for client, part in zip(order, np.split(shuffled, ends)[:-1], strict=True):
+            hands[client].extend(part)
+    return [tuple(examples[row] for row in sorted(hand)) for hand in hands]

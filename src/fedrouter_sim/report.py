@@ -1,0 +1,94 @@
+"""Tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from fedrouter_sim.evaluation import CellResult
+from fedrouter_sim.operations.aggregate import Aggregated
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number for a table; a dash for what does not exist."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for a person."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.1f} {unit}" if unit != "B" else f"{count} B"
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Show a run's summary."""
+    title = f"{summary['method']}, split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}"
+    table = Table("", "", title=title, show_header=False, title_justify="left")
+    base = summary["rouge1_base_per_task"] or {}
+    table.add_row("ROUGE-1, all tasks, mean over clients", f"[bold]{number(summary['rouge1'])}[/]")
+    for task, score in (summary["rouge1_per_task"] or {}).items():
+        table.add_row(f"  {task}", f"{number(score)}   (bare backbone {number(base.get(task))})")
+    table.add_row("ROUGE-1 of the bare backbone", number(summary["rouge1_base"]))
+    for cell, score in (summary["rouge1_per_cell"] or {}).items():
+        if not cell.endswith("-none"):
+            table.add_row(f"ROUGE-1 in cell {cell}", number(score))
+    table.add_row("Routing accuracy", number(summary["routing_accuracy"]))
+    table.add_row("ARI of local / global clusters", f"{number(summary['ari_local'])} / {number(summary['ari_global'])}")
+    table.add_row("Sent up / down", f"{size(summary['bytes_up'])} / {size(summary['bytes_down'])}")
+    table.add_row("Optimizer steps", f"{summary['optimizer_steps']:,}")
+    table.add_row("Tokens trained on", f"{summary['tokens_trained']:,}")
+    for phase, seconds in summary["seconds"].items():
+        table.add_row(f"Seconds: {phase}", number(seconds, 1))
+    table.add_row("Peak memory", size(summary["peak_memory_bytes"]))
+    return table
+
+
+def scores_table(results: Sequence[CellResult]) -> Table:
+    """Show cells side by side: means over clients, the worst client, and each task."""
+    table = Table(title="Means over clients", title_justify="left")
+    for heading in ("cell", "of", "samples", "ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing"):
+        table.add_column(heading, justify="left" if heading in ("cell", "of") else "right")
+    for result in results:
+        rows = {
+            "all clients": result.mean,
+            f"worst: client {result.worst_client}": result.per_client[result.worst_client],
+        }
+        for name, scores in (rows | dict(result.per_task)).items():
+            first = name == "all clients"
+            table.add_row(
+                result.cell.name if first else "",
+                name,
+                str(scores.samples),
+                number(scores.rouge1),
+                number(scores.rouge2),
+                number(scores.rouge_l),
+                number(scores.exact_match),
+                number(scores.loss),
+                number(result.routing_accuracy) if first else "",
+                end_section=name == list(rows | dict(result.per_task))[-1],
+            )
+    return table
+
+
+def confusion_table(result: CellResult) -> Table:
+    """Show how many samples of each task each adapter answered."""
+    pools = sorted({pool for row in result.confusion.values() for pool in row})
+    table = Table("task", *pools, title=f"Samples of a task answered by an adapter, cell {result.cell.name}")
+    table.title_justify = "left"
+    for task, row in result.confusion.items():
+        table.add_row(task, *(str(row.get(pool, 0)) for pool in pools))
+    return table
+
+
+def aggregated_table(done: Aggregated) -> Table:
+    """Show what `aggregate` did for each task."""
+    table = Table("task adapter", "updates averaged", "started from", title_justify="left")
+    table.title = f"Updates of round {done.round}"
+    for task, count in enumerate(done.updates_per_task):
+        name = f"task_{task}"
+        table.add_row(name, str(count), done.inherited.get(name, ""))
+    return table
