@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.pytorch_utils import Conv1D
@@ -68,11 +69,11 @@ class Backbone:
         self.digest = model_digest(folder)
         with _quiet():
             try:
-                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
                 model = AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+                    folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
                 )
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 raise UserError(f"--model {config.model}: not loadable ({str(error).splitlines()[0]})") from None
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
         self.encoder = Encoder(tokenizer, config.template, min(config.max_tokens, context))

@@ -2,6 +2,12 @@
 
 from pathlib import Path
 
+BUNDLED_DATA = ("multitask", "unseen")
+"""Names of the embedded data: the four tasks, and two further ones with test rows only."""
+
+BUNDLED_MODEL = "tiny-gpt2"
+"""Name of the embedded backbone."""
+
 _PACKAGE = Path(__file__).parent
 
 

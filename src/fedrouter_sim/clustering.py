@@ -1,5 +1,7 @@
 """FAISS k-means and nearest centroid over (n, d) arrays, and the normalisation of embeddings before both."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +16,18 @@ RESTARTS = 10
 ITERATIONS = 50
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run FAISS in one thread: at these sizes its threads wait for each other most of the time, for seconds on a
+    busy machine, and the number of cores can have no say in a result."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class Clustering:
     """A clustering without empty clusters; clusters are numbered by their first member."""
@@ -23,6 +37,7 @@ class Clustering:
     sizes: Ints  # (k,), points in each cluster
 
 
+@_one_thread()
 def kmeans(points: Floats, k: int, seed: int) -> Clustering:
     """Cluster points by FAISS k-means: k-means++ initialisation, several restarts, no subsampling.
 
@@ -68,6 +83,7 @@ class Nearest:
     margin: NDArray[np.float64]  # (n,), distance to the second nearest minus distance; infinite with one centroid
 
 
+@_one_thread()
 def nearest(points: Floats, centroids: Floats) -> Nearest:
     """Find each point's nearest centroid in L2, by a flat FAISS index.
 

@@ -120,7 +120,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_limits(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            _check_limits(f"{flag(field.name)} {value}", field, value)
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
         if self.template not in ("alpaca", "plain") and self.template.count("{instruction}") != 1:
@@ -146,7 +147,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings of a TOML file.
 
     Raises:
-        UserError: the file is missing or not TOML, or a key or the type of a value is not a setting's.
+        UserError: the file is missing or not TOML, or a key, or the type or limits of a value, is not a setting's.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -179,17 +180,17 @@ def _typed(source: str, key: str, value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UserError(f"{source}: {key} = {value!r} must be a list of strings")
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and type(value) is int:
+        value = float(value)
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if type(value) not in kinds:
         raise UserError(f"{source}: {key} = {value!r} must be of type {kind.__name__}")
+    _check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
     return value
 
 
-def _check_limits(field: dataclasses.Field[Any], value: Any) -> None:
+def _check_limits(shown: str, field: dataclasses.Field[Any], value: Any) -> None:
     limits = field.metadata
-    shown = f"{flag(field.name)} {value}"
     if limits["choices"] and value not in limits["choices"]:
         raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
     if isinstance(value, float) and not abs(value) < float("inf"):

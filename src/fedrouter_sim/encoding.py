@@ -97,7 +97,7 @@ class Encoder:
         while True:
             text = instruction[: offsets[kept - 1][1]] if kept else ""
             ids = self.tokenizer(render_prompt(self._template, text))["input_ids"]
-            if len(ids) <= room:
+            if ids and len(ids) <= room:  # the first response token is predicted from a prompt token
                 return Prompt(tuple(ids), cut=True)
             if not kept:
                 raise UserError(
@@ -105,4 +105,4 @@ class Encoder:
                     f"{instruction[:40]!r} leaves {max(room, 0)}; raise --max-tokens (if the context permits), "
                     "shorten the response, or take --template plain"
                 )
-            kept = max(kept - (len(ids) - room), 0)
+            kept = max(kept - max(len(ids) - room, 1), 0)

@@ -164,7 +164,8 @@ class Evaluator:
         asked = [(client, example) for client, examples in shares.items() for example in examples]
         if not asked:
             raise UserError(f"there is no test sample in the cell '{cell.name}'; give more test rows or fewer clients")
-        pools = [pool for client, examples in shares.items() for pool in self._choose(cell, client, examples)]
+        # With few test rows a client may have none: there is nothing to route then.
+        pools = [pool for client, own in shares.items() if own for pool in self._choose(cell, client, own)]
         self._answer([(pool, example) for pool, (_, example) in zip(pools, asked, strict=True)])
         references: dict[str | None, list[str]] = {}
         for _, example in asked:
@@ -189,7 +190,7 @@ class Evaluator:
         return self._method.answered_by(list(self._pools.values()), self._router, asked, cell.routing)
 
     def _embed(self, examples: Sequence[Example]) -> Floats:
-        if self._router is None or not examples:
+        if self._router is None:
             return np.empty((len(examples), 0), dtype=np.float32)
         new = list(dict.fromkeys(e.instruction for e in examples if e.instruction not in self._embeddings))
         self._embeddings.update(zip(new, self._backbone.embed(new), strict=True))

@@ -1,14 +1,16 @@
 """Examples: the record, the prompt template, and the loader of embedded data and of the user's own files."""
 
+import csv
+import glob
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.bundled import bundled
+from fedrouter_sim.bundled import BUNDLED_DATA, bundled
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.randomness import numpy_generator
 
@@ -61,7 +63,7 @@ def render_prompt(template: str, instruction: str) -> str:
     return TEMPLATES.get(template, template).replace("{instruction}", instruction)
 
 
-_FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 _SHARE_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
@@ -107,7 +109,7 @@ def read_examples(path: Path, columns: Columns) -> tuple[Example, ...]:
     rows = _read_rows(path)
     if not rows:
         raise UserError(f"--data {path}: holds no rows")
-    present = rows[0].keys()
+    present = dict.fromkeys(column for row in rows for column in row)
     for flag, column in (("--instruction-column", columns.instruction), ("--response-column", columns.response)):
         if column not in present:
             raise UserError(f"--data {path}: no column {column!r}; it has {', '.join(present)}: name it with {flag}")
@@ -130,9 +132,9 @@ def tasks_of(examples: Sequence[Example]) -> list[str]:
 
 
 def _data_path(source: str) -> Path:
-    path = bundled("multitask") if source == "multitask" else Path(source)
+    path = bundled(source) if source in BUNDLED_DATA else Path(source)
     if not path.exists():
-        raise UserError(f"--data {source}: no such file or folder; give 'multitask', a folder or a file")
+        raise UserError(f"--data {source}: no such file or folder; give {BUNDLED_DATA[0]}, a folder or a file")
     return path
 
 
@@ -145,54 +147,93 @@ def _share_file(folder: Path, share: str) -> Path | None:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a file's rows with every text as it stands: "NA", "007" and "2024-01-01" are answers like any other."""
+    if path.stat().st_size == 0:
+        raise UserError(f"--data {path}: the file is empty")
+    try:
+        return _READERS[path.suffix](path)
+    except UserError:
+        raise
+    except Exception as error:  # parsers raise what they like
+        cause = error.__cause__ or error
+        fault = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise UserError(f"--data {path}: not readable as {path.suffix[1:]} ({fault})") from None
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"--data {path}: line {number} is not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise UserError(f"--data {path}: line {number} is not a JSON object")
+            rows.append(row)
+    return rows
+
+
+def _read_json(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8-sig")
+    if not text.lstrip().startswith("["):
+        return _read_jsonl(path)  # one object a line goes by this name, too
+    rows = json.loads(text)
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"--data {path}: is not a list of JSON objects")
+    return list(rows)
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        for row in reader:
+            if None in row:
+                raise UserError(f"--data {path}: line {reader.line_num} has more fields than the header names")
+            rows.append(row)
+    return rows
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
     import datasets  # slow to import, and only needed here
 
     # Nothing of the user's data stays behind in a shared cache.
     with tempfile.TemporaryDirectory() as cache:
-        options: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
-        if path.suffix == ".csv":
-            # Fields are texts as they stand: "NA", "None" or "007" are answers like any other.
-            options |= {"dtype": str, "keep_default_na": False}
         datasets.disable_progress_bars()
+        verbosity = datasets.logging.get_verbosity()
+        datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # the error we raise says it
         try:
-            table = datasets.load_dataset(_FORMATS[path.suffix], data_files=str(path), split="train", **options)
-            return list(table)
-        except Exception as error:  # the library raises whatever its parsers raise
-            raise UserError(f"--data {path}: {_reading_fault(path, error)}") from None
+            files = glob.escape(str(path))
+            return list(
+                datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache, keep_in_memory=True)
+            )
         finally:
+            datasets.logging.set_verbosity(verbosity)
             datasets.enable_progress_bars()
 
 
-def _reading_fault(path: Path, error: Exception) -> str:
-    """Say in one line why a file could not be read, with the line where the format allows it."""
-    if path.stat().st_size == 0:
-        return "the file is empty"
-    if path.suffix == ".jsonl":
-        for number, message in _bad_lines(path):
-            return f"line {number} {message}"
-    cause = error.__cause__ or error
-    return f"not readable as {path.suffix[1:]} ({str(cause).splitlines()[0] if str(cause) else type(cause).__name__})"
-
-
-def _bad_lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                yield number, f"is not JSON ({error})"
-            else:
-                if not isinstance(record, dict):
-                    yield number, "is not a JSON object"
+_READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
 
 
 def _text(path: Path, number: int, column: str, row: dict[str, Any]) -> str:
-    value = row[column]
+    value = row.get(column)
     if isinstance(value, (dict, list)):
         raise UserError(f"--data {path}, row {number}: column {column!r} holds {type(value).__name__}, not a text")
     text = "" if value is None else str(value).strip()
     if not text:
         raise UserError(f"--data {path}, row {number}: column {column!r} is empty; fill it or drop the row")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"--data {path}, row {number}: column {column!r} holds half a character (surrogate)") from None
     return text
 
 

@@ -3,10 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from fedrouter_sim.bundled import bundled
+from fedrouter_sim.bundled import BUNDLED_MODEL, bundled
 from fedrouter_sim.errors import UserError
-
-BUNDLED_MODEL = "tiny-gpt2"
 
 # Weights, configuration and tokenizer; never code and never pickles.
 _PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
@@ -48,7 +46,9 @@ def _from_hub(name: str) -> Path:
 
     unknown = f"--model {name!r} is no folder here and not in the Hub's cache"
     try:
-        return Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
+        cached = Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
+        if any(cached.glob("*.safetensors")):  # else a download was broken off
+            return cached
     except HFValidationError:
         raise UserError(f"{unknown}, and no Hub id; give '{BUNDLED_MODEL}', a folder or an id like org/name") from None
     except LocalEntryNotFoundError:

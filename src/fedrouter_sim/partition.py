@@ -40,7 +40,10 @@ def deal_out(
     Raises:
         UserError: the data has no task labels where the split needs them, or too few rows for every client to get one.
     """
-    train_rows, test_rows = (_rows_by_task(share, split) for share in (train, test))
+    labelled = bool(tasks_of(train)) and bool(tasks_of(test))
+    if not labelled and split != "all":
+        raise UserError(f"--split {split} deals out by task and the data has no task column; use --split all")
+    train_rows, test_rows = (_rows_by_task(share, labelled) for share in (train, test))
     tasks = sorted(train_rows)
     available = np.array([len(train_rows[task]) for task in tasks])
     fractions = _fractions(split, available, clients, alpha, seed)
@@ -77,13 +80,11 @@ def largest_remainder(weights: NDArray[np.float64], total: int) -> NDArray[np.in
     return counts
 
 
-def _rows_by_task(examples: Sequence[Example], split: str) -> dict[str, list[int]]:
-    """Return the row numbers of each task; unlabelled data is one task, which only an IID split can deal out."""
-    if not tasks_of(examples) and split != "all":
-        raise UserError(f"--split {split} deals out by task and the data has no task column; use --split all")
+def _rows_by_task(examples: Sequence[Example], labelled: bool) -> dict[str, list[int]]:
+    """Return the row numbers of each task; data without labels is one task."""
     rows: dict[str, list[int]] = {}
     for row, example in enumerate(examples):
-        rows.setdefault(example.task or "", []).append(row)
+        rows.setdefault((example.task or "") if labelled else "", []).append(row)
     return rows
 
 

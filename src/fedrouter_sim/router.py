@@ -133,7 +133,7 @@ class Router:
                 max_tokens=recipe["max_tokens"],
                 backbone_digest=recipe["backbone_sha256"],
             )
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
             raise UserError(
                 f"{folder}: its router is missing or damaged ({error!r}); train or aggregate it anew"
             ) from None

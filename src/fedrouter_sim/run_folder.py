@@ -170,7 +170,11 @@ class Run:
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
         """The run's pools, each with an adapter."""
-        return tuple(Pool(**pool) for pool in self._json("pools.json")["pools"])
+        record = self._json("pools.json")
+        try:
+            return tuple(Pool(**pool) for pool in record["pools"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.folder / 'pools.json'}: damaged ({error!r}); train the run anew") from None
 
     @property
     def longest_answer(self) -> int:

@@ -16,12 +16,17 @@ def write_text(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
     ) as file:
-        file.write(text)
+        unfinished = Path(file.name)
+        try:
+            file.write(text)
+        except BaseException:
+            unfinished.unlink()
+            raise
     # Temporary files are private to the owner; the finished file follows the user's umask like any other.
     umask = os.umask(0)
     os.umask(umask)
-    Path(file.name).chmod(0o666 & ~umask)
-    Path(file.name).replace(path)
+    unfinished.chmod(0o666 & ~umask)
+    unfinished.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -27,6 +27,8 @@ app.command("eval")(eval_command)
 # Typer's errors about usage all descend from this class, whichever click it stands on.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+_INTERRUPTED = 130  # exit code of a program that was stopped by Ctrl-C
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -50,8 +52,7 @@ def main() -> None:
     except _UsageError as error:
         _fail(f"{_message(error)} (see `fedrouter-sim --help`)")
     except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; nothing was left behind", file=sys.stderr)
-        sys.exit(130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`route ... | head`): nothing left to say. Python would say it at exit.
         sys.stdout = None
@@ -60,6 +61,8 @@ def main() -> None:
         if error.filename is None:
             raise
         _fail(f"{error.filename}: {error.strerror}")
+    if code == _INTERRUPTED:  # what typer turns an interrupt into as well
+        print("interrupted; nothing was left behind", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

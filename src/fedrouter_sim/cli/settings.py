@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.config import RunConfig, flag, read_preset, read_settings
 
 
@@ -58,13 +59,13 @@ def resolve_settings(
 
 def _absolute_paths(config: RunConfig) -> RunConfig:
     """Make local paths absolute, so that a run folder works from any working directory."""
-    return dataclasses.replace(
-        config, data=_absolute(config.data, "multitask"), model=_absolute(config.model, "tiny-gpt2")
-    )
-
-
-def _absolute(value: str, bundled: str) -> str:
-    return str(Path(value).resolve()) if value != bundled and Path(value).exists() else value
+    embedded = (*BUNDLED_DATA, BUNDLED_MODEL)
+    paths = {
+        name: str(Path(value).resolve())
+        for name, value in (("data", config.data), ("model", config.model))
+        if value not in embedded and Path(value).exists()
+    }
+    return RunConfig.build(vars(config), paths)
 
 
 def _shown(default: Any) -> str:

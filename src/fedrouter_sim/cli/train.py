@@ -42,4 +42,5 @@ def train_command(
         done = train(config, out or Path("runs") / f"{stamp}-{config.method}", overwrite, display)
     for text in done.notes:
         note(text, quiet)
-    print_result(done.summary, [summary_table(done.summary), f"The run is in {done.folder}"], as_json)
+    record = {**done.summary, "run": str(done.folder)}
+    print_result(record, [summary_table(done.summary), f"The run is in {done.folder}"], as_json)

@@ -1,0 +1,152 @@
+"""The flags of `train`, and how preset, file and flags are merged."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
+from fedrouter_sim.cli.settings import resolve_settings, setting_parameters, takes_settings
+from fedrouter_sim.config import RunConfig, flag, read_preset
+from fedrouter_sim.errors import UserError
+
+FIELDS = dataclasses.fields(RunConfig)
+
+
+def parse(*arguments: str) -> dict[str, Any]:
+    """What a command with setting flags receives for these arguments."""
+    received: dict[str, Any] = {}
+    app = typer.Typer()
+
+    @app.command()
+    @takes_settings
+    def command(own: str = "x", **settings: Any) -> None:
+        received.update(settings)
+
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return received
+
+
+def sample(field: dataclasses.Field[Any]) -> tuple[list[str], Any]:
+    """Arguments that give the setting a value other than its default, and that value."""
+    if isinstance(field.default, tuple):
+        return [flag(field.name), "one", flag(field.name), "two"], ["one", "two"]
+    if field.metadata["choices"]:
+        value: Any = next(choice for choice in field.metadata["choices"] if choice != field.default)
+    elif isinstance(field.default, str):
+        value = f"other {{instruction}} {field.name}"
+    else:
+        value = type(field.default)(field.default + 1)
+    return [flag(field.name), str(value)], value
+
+
+def test_every_setting_has_one_parameter_in_order_of_declaration() -> None:
+    assert [parameter.name for parameter in setting_parameters()] == [field.name for field in FIELDS]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_setting_has_a_flag_that_gives_its_value_in_its_type(field: dataclasses.Field[Any]) -> None:
+    arguments, value = sample(field)
+    received = parse(*arguments)
+    assert received[field.name] == value and type(received[field.name]) is type(value)
+    assert {key for key, got in received.items() if got not in (None, [])} == {field.name}
+
+
+def test_without_flags_nothing_counts_as_given() -> None:
+    config, given = resolve_settings(None, None, parse())
+    assert config == RunConfig() and given == frozenset()
+
+
+def test_help_names_every_flag_with_its_default() -> None:
+    app = typer.Typer()
+    app.command()(takes_settings(lambda **settings: None))
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "300", "TERM": "dumb"}).output
+    for field in FIELDS:
+        assert flag(field.name) in shown, field.name
+        assert f"[default: {'none' if field.default == () else field.default}]" in shown, field.name
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--rounds", "x"), ("--rounds", "1.5"), ("--lr", "fast"), ("--round-s", "1"), ("--local_steps", "1")]
+)
+def test_a_flag_or_value_that_cannot_be_is_refused_by_name(arguments: tuple[str, ...]) -> None:
+    app = typer.Typer()
+    app.command()(takes_settings(lambda **settings: None))
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "300", "TERM": "dumb"})
+    assert result.exit_code == 2 and arguments[0] in result.output
+
+
+@pytest.fixture
+def my_file(tmp_path: Path) -> Path:
+    path = tmp_path / "my.toml"
+    path.write_text('rounds = 3\nclients = 5\nlora_targets = ["a"]\n')
+    return path
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_preset(my_file: Path) -> None:
+    config, _ = resolve_settings("paper", my_file, parse("--rounds", "4"))
+    expected = RunConfig.build(read_preset("paper"), {"clients": 5, "lora_targets": ("a",), "rounds": 4})
+    assert config == expected
+    assert read_preset("paper")["clients"] != 5 and read_preset("paper")["rounds"] not in (3, 4)
+
+
+def test_a_list_flag_replaces_the_files_list(my_file: Path) -> None:
+    config, _ = resolve_settings(None, my_file, parse("--lora-targets", "b", "--lora-targets", "c"))
+    assert config.lora_targets == ("b", "c")
+
+
+def test_a_zero_on_the_command_line_counts_as_given(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("eval_every = 2\nlora_dropout = 0.5\n")
+    config, given = resolve_settings(None, tmp_path / "my.toml", parse("--eval-every", "0", "--lora-dropout", "0"))
+    assert config.eval_every == 0 and config.lora_dropout == 0
+    assert given == {"eval_every", "lora_dropout"}
+
+
+def test_settings_of_flags_and_file_count_as_given_and_those_of_a_preset_do_not(my_file: Path) -> None:
+    _, given = resolve_settings("paper", my_file, parse("--lr", "0.1"))
+    assert given == {"rounds", "clients", "lora_targets", "lr"}
+
+
+def test_local_paths_become_absolute_and_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    config, _ = resolve_settings(None, None, {"data": "mine", "model": "mine"})
+    assert config.data == config.model == str(tmp_path / "mine")
+    config, _ = resolve_settings(None, None, {"model": "org/name"})
+    assert config.model == "org/name"
+
+
+@pytest.mark.parametrize("name", BUNDLED_DATA)
+def test_an_embedded_name_stays_even_beside_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (name, BUNDLED_MODEL):
+        (tmp_path / folder).mkdir()
+    config, _ = resolve_settings(None, None, {"data": name, "model": BUNDLED_MODEL})
+    assert (config.data, config.model) == (name, BUNDLED_MODEL)
+
+
+@pytest.mark.parametrize(
+    ("preset", "text", "flags", "parts"),
+    [
+        ("nonsense", "", {}, ["--preset", "'nonsense'", "paper"]),
+        (None, "rund = 3", {}, ["my.toml", "'rund'", "--help"]),
+        (None, "rounds = 'many'", {}, ["my.toml", "rounds", "'many'", "int"]),
+        (None, "rounds = 0", {}, ["my.toml", "rounds", "0", "at least 1"]),
+        (None, "", {"rounds": 0}, ["--rounds", "0", "at least 1"]),
+        (None, "lr_min = 0.5", {"lr": 0.1}, ["--lr-min", "0.5", "--lr", "0.1", "lower"]),
+    ],
+)
+def test_a_bad_layer_is_one_line_that_names_place_key_value_and_remedy(
+    tmp_path: Path, preset: str | None, text: str, flags: dict[str, Any], parts: list[str]
+) -> None:
+    (tmp_path / "my.toml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        resolve_settings(preset, tmp_path / "my.toml", flags)
+    message = str(caught.value)
+    assert "\n" not in message and all(part in message for part in parts)

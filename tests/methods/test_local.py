@@ -1,0 +1,47 @@
+"""Local training: nothing is ever shared."""
+
+from collections.abc import Callable
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.messages import Update
+from fedrouter_sim.methods import METHODS, Asked, Federation
+from fedrouter_sim.simulation import Observer, learning_rate, simulate
+
+FederationMaker = Callable[..., Federation]
+Same = Callable[[Adapter, Adapter], bool]
+
+
+def test_each_adapter_is_what_its_client_trains_alone(federate: FederationMaker, same: Same) -> None:
+    federation = federate()
+    config = federation.config
+    outcome = simulate(federation, METHODS["local"], Observer())
+    assert list(outcome.adapters) == ["client_000", "client_001", "client_002", "client_003"]
+    for client, adapter in zip(federation.clients, outcome.adapters.values(), strict=True):
+        alone = federation.backbone.initial_adapter(config.seed)
+        [group] = outcome.plan.groups_of(client.id)
+        for round_ in (1, 2):
+            lr = learning_rate(round_, config.rounds, config.lr, config.lr_min)
+            alone = client.train(group, alone, config.local_steps, lr, round_).adapter
+        assert same(adapter, alone)
+
+
+def test_each_pool_holds_its_clients_update_alone(federate: FederationMaker, same: Same) -> None:
+    updates: dict[str, list[Update]] = {}
+
+    class Listener(Observer):
+        def received(self, update: Update) -> None:
+            updates.setdefault(update.pool, []).append(update)
+
+    outcome = simulate(federate(), METHODS["local"], Listener())
+    for client, (pool, received) in enumerate(updates.items()):
+        assert pool == f"client_{client:03d}"
+        assert {update.client for update in received} == {client}
+        assert same(outcome.adapters[pool], received[-1].adapter)
+
+
+def test_a_client_answers_by_its_own_adapter(federate: FederationMaker) -> None:
+    federation = federate()
+    client = federation.clients[0]
+    asked = Asked(2, client.examples[:2], client.embeddings[:2])
+    plan = METHODS["local"].plan(federation)
+    assert METHODS["local"].answered_by(plan.pools, None, asked, "fixed") == ["client_002"] * 2

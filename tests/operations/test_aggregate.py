@@ -1,0 +1,203 @@
+"""`aggregate`: the same choices give the same bytes; other choices, what a hand computes."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from fedrouter_sim.adapters import Adapter, load_adapter
+from fedrouter_sim.clustering import Normalizer
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.operations.aggregate import Aggregated, _task_of, aggregate
+from fedrouter_sim.operations.evaluate import evaluate
+from fedrouter_sim.operations.train import Display, train
+from fedrouter_sim.router import Router
+from fedrouter_sim.run_folder import Run, StoredUpdate
+
+ConfigMaker = Callable[..., RunConfig]
+BytesOf = Callable[[Path], dict[str, bytes]]
+Same = Callable[[Adapter, Adapter], bool]
+
+
+def again(
+    run: Path, out: Path, tasks: int | None = None, seed: int | None = None, normalize: str | None = None
+) -> Aggregated:
+    return aggregate(Run(run), out, False, tasks, seed, normalize)
+
+
+@pytest.fixture(scope="module")
+def partial_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in which a quarter of the clients took part in a round, so that tasks went without updates."""
+    config = micro_config(participation=0.25, rounds=4)
+    return train(config, tmp_path_factory.mktemp("partial") / "run", False, Display()).folder
+
+
+@pytest.fixture(params=["finished", "half", "quarter"])
+def any_run(
+    request: pytest.FixtureRequest, finished_run: Path, partial_run: Path, micro_config: ConfigMaker, tmp_path: Path
+) -> Path:
+    """Runs of full and of partial participation."""
+    if request.param == "half":
+        return train(micro_config(participation=0.5, rounds=3), tmp_path / "half", False, Display()).folder
+    return finished_run if request.param == "finished" else partial_run
+
+
+def test_the_runs_own_choices_give_its_own_bytes(any_run: Path, tmp_path: Path, trained_bytes: BytesOf) -> None:
+    done = again(any_run, tmp_path / "again")
+    first, second = trained_bytes(any_run), trained_bytes(done.folder)
+    del first["rounds.jsonl"]
+    assert second == first
+    for name in ("config.toml", "pools.json", "truth.json"):
+        assert (done.folder / name).read_bytes() == (any_run / name).read_bytes()
+    assert sum(done.updates_per_task) == sum(update.round == done.round for update in Run(any_run).updates())
+
+
+def test_back_and_forth_gives_the_first_run_again(finished_run: Path, tmp_path: Path, trained_bytes: BytesOf) -> None:
+    two = again(finished_run, tmp_path / "two", tasks=2, seed=9).folder
+    same_two = again(two, tmp_path / "same")  # the seed 9 is remembered
+    assert Run(same_two.folder).clustering_seed == 9
+    assert trained_bytes(same_two.folder) == trained_bytes(two)
+    four = again(two, tmp_path / "four", tasks=4, seed=1).folder
+    first = trained_bytes(finished_run)
+    del first["rounds.jsonl"]
+    assert trained_bytes(four) == first
+
+
+def test_adapters_of_fewer_tasks_are_weighted_means(
+    finished_run: Path, tmp_path: Path, weighted_mean: Callable[..., dict[str, np.ndarray]]
+) -> None:
+    done = again(finished_run, tmp_path / "two", tasks=2)
+    run = Run(done.folder)
+    assert [pool.name for pool in run.pools] == ["task_0", "task_1"]
+    assert sorted(path.name for path in (done.folder / "adapters").iterdir()) == ["task_0", "task_1"]
+    centroids = load_file(done.folder / "router.safetensors")["task_centroids"]
+    members: dict[str, list[tuple[Adapter, int]]] = {"task_0": [], "task_1": []}
+    for folder in (finished_run / "updates").glob("*/*"):
+        local = load_file(folder / "centroids.safetensors")
+        middle = np.average(local["centroids"], axis=0, weights=local["sizes"])
+        task = int(np.linalg.norm(centroids - middle, axis=1).argmin())
+        examples = json.loads((folder / "update.json").read_text(encoding="utf-8"))["examples"]
+        members[f"task_{task}"].append((load_adapter(folder), examples))
+    assert done.updates_per_task == [len(found) for found in members.values()]
+    assert min(done.updates_per_task) > 1
+    assert done.inherited == {}
+    for task, found in members.items():
+        expected = weighted_mean([adapter for adapter, _ in found], [examples for _, examples in found])
+        for key, value in run.adapter(task).items():
+            np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-5, atol=1e-8)
+
+
+def test_an_update_of_several_clusters_falls_to_the_task_of_their_weighted_mean(tmp_path: Path) -> None:
+    def task_of(sizes: list[int]) -> int:
+        local = CentroidMessage(4, np.array([[0], [10]], dtype=np.float32), np.array(sizes), np.array([1, 1]))
+        tasks = np.array([[0], [10]], dtype=np.float32)
+        router = Router(tasks, Normalizer("none"), (local,), ((0, 1),), max_tokens=8, backbone_digest="")
+        return _task_of(StoredUpdate(tmp_path, client=4, group=0, round=1, examples=10, clusters=(0, 1)), router)
+
+    assert (task_of([9, 1]), task_of([1, 9])) == (0, 1)
+
+
+@pytest.mark.parametrize("tasks", [3, 4, 5])
+def test_a_task_without_updates_inherits(partial_run: Path, tmp_path: Path, same: Same, tasks: int) -> None:
+    done = again(partial_run, tmp_path / "again", tasks=tasks)
+    old, new = Run(partial_run), Run(done.folder)
+    assert old.router is not None
+    assert new.router is not None
+    without = [f"task_{task}" for task, count in enumerate(done.updates_per_task) if not count]
+    assert without
+    assert list(done.inherited) == without
+    for task, parent in done.inherited.items():
+        distances = np.linalg.norm(old.router.centroids - new.router.centroids[int(task[5:])], axis=1)
+        assert parent == f"task_{distances.argmin()}"
+        assert same(new.adapter(task), old.adapter(parent))
+        assert tasks != 4 or task == parent
+
+
+def test_only_the_last_rounds_updates_count(partial_run: Path, tmp_path: Path, same: Same) -> None:
+    updates = list(Run(partial_run).updates())
+    done = again(partial_run, tmp_path / "one", tasks=1)
+    assert done.round == max(update.round for update in updates) == 4
+    last = [update for update in updates if update.round == 4]
+    assert 0 < len(last) < len(updates)
+    assert done.updates_per_task == [len(last)]
+
+
+def test_standardised_centroids_can_go_back_to_raw_ones(finished_run: Path, tmp_path: Path) -> None:
+    old = Run(finished_run).router
+    done = again(finished_run, tmp_path / "raw", normalize="none")
+    new = Run(done.folder).router
+    assert old is not None
+    assert new is not None
+    assert (new.normalizer.kind, Run(done.folder).config.normalize) == ("none", "none")
+    for before, after in zip(old.clients, new.clients, strict=True):
+        np.testing.assert_allclose(after.centroids, old.normalizer.invert(before.centroids), rtol=1e-5)
+    for update in Run(done.folder).updates():
+        expected, _ = new.local_clusters(update.client, update.clusters)
+        np.testing.assert_array_equal(load_file(update.folder / "centroids.safetensors")["centroids"], expected)
+
+
+@pytest.mark.parametrize(
+    ("was", "wanted"),
+    [("standardize", "l2"), ("none", "standardize"), ("none", "l2"), ("l2", "none"), ("l2", "standardize")],
+)
+def test_other_normalisations_are_refused(
+    micro_config: ConfigMaker, finished_run: Path, tmp_path: Path, was: str, wanted: str
+) -> None:
+    run = finished_run
+    if was != "standardize":
+        config = micro_config(normalize=was, rounds=1, local_steps=2, test_examples_per_client=1)
+        run = train(config, tmp_path / was, False, Display()).folder
+    with pytest.raises(UserError, match=rf"--normalize {wanted}: .* under '{was}' .*train with") as caught:
+        again(run, tmp_path / "out", normalize=wanted)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_seed_changes_the_clustering_alone(run_copy: Path, tmp_path: Path) -> None:
+    done = again(run_copy, tmp_path / "seeded", seed=77)
+    run = Run(done.folder)
+    assert (run.config.seed, run.clustering_seed) == (1, 77)
+    result = evaluate(run, Display(), ("own",), ("none",)).results[0]
+    before = evaluate(Run(run_copy), Display(), ("own",), ("none",)).results[0]
+    assert [(a.client, a.instruction) for a in result.answers] == [(a.client, a.instruction) for a in before.answers]
+
+
+def test_an_aggregated_run_can_be_evaluated(finished_run: Path, tmp_path: Path) -> None:
+    done = again(finished_run, tmp_path / "two", tasks=2)
+    summary = json.loads((done.folder / "summary.json").read_text(encoding="utf-8"))
+    before = Run(finished_run).summary
+    assert set(summary) == set(before)
+    assert summary["rouge1"] is summary["rouge1_per_task"] is summary["routing_accuracy"] is None
+    assert summary["bytes_up"] == before["bytes_up"]
+    results = {result.cell.name: result for result in evaluate(Run(done.folder), Display(), ("all",)).results}
+    assert set(results) == {"all-global", "all-local"}
+    assert {a.pool for a in results["all-global"].answers} == {"task_0", "task_1"}
+
+
+def test_what_cannot_be_aggregated_is_refused(micro_config: ConfigMaker, run_copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--tasks 99 is more than"):
+        again(run_copy, tmp_path / "out", tasks=99)
+    with pytest.raises(UserError, match=r"--out .*: is there already"):
+        again(run_copy, run_copy)
+    shutil.rmtree(run_copy / "updates")
+    with pytest.raises(UserError, match="holds no updates"):
+        again(run_copy, tmp_path / "out")
+    fedavg = train(micro_config(method="fedavg", rounds=1), tmp_path / "fedavg", False, Display()).folder
+    with pytest.raises(UserError, match="method fedavg has no router"):
+        again(fedavg, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_can_be_replaced_by_itself(run_copy: Path, trained_bytes: BytesOf) -> None:
+    before = trained_bytes(run_copy)
+    del before["rounds.jsonl"]
+    aggregate(Run(run_copy), run_copy, True, None, None, None)
+    assert trained_bytes(run_copy) == before
+    assert all(torch.isfinite(value).all() for value in Run(run_copy).adapter("task_0").values())

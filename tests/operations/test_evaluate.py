@@ -1,0 +1,128 @@
+"""`eval`: the cells of a finished run, on its own data and on the user's."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples import Columns
+from fedrouter_sim.operations.evaluate import evaluate
+from fedrouter_sim.operations.prepare import deal_data
+from fedrouter_sim.operations.train import Display, train
+from fedrouter_sim.run_folder import Run
+
+ConfigMaker = Callable[..., RunConfig]
+
+
+def test_a_finished_run_scores_as_it_did_after_training(finished_run: Path, run_copy: Path) -> None:
+    shutil.rmtree(run_copy / "eval")
+    done = evaluate(Run(run_copy), Display())
+    assert sorted(path.stem for path in done.files) == ["all-global", "all-local", "own-global", "own-local"]
+    assert done.notes == []
+    for path in done.files:
+        for name in (path.name, path.with_suffix(".jsonl").name):
+            assert (run_copy / "eval" / name).read_bytes() == (finished_run / "eval" / name).read_bytes()
+
+
+def test_own_and_all_samples(run_copy: Path) -> None:
+    dealt = deal_data(Run(run_copy).config)
+    done = evaluate(Run(run_copy), Display(), ("own", "all"), ("none",))
+    by_cell = {result.cell.name: [(a.client, a.instruction) for a in result.answers] for result in done.results}
+    assert by_cell == {
+        "all-none": [(client, e.instruction) for client, own in enumerate(dealt.clients) for e in own.test_all],
+        "own-none": [(client, e.instruction) for client, own in enumerate(dealt.clients) for e in own.test_own],
+    }
+    assert [result.cell.name for result in evaluate(Run(run_copy), Display(), ("own",)).results] == [
+        "own-global", "own-local"
+    ]  # fmt: skip
+
+
+def test_at_most_so_many_samples(run_copy: Path) -> None:
+    [result] = evaluate(Run(run_copy), Display(), ("all",), ("none",), most=2).results
+    assert {client: scores.samples for client, scores in result.per_client.items()} == dict.fromkeys(range(4), 2)
+
+
+def test_oracle_routing_goes_to_the_pool_with_most_of_the_label(run_copy: Path) -> None:
+    run = Run(run_copy)
+    assert run.truth is not None
+    [result] = evaluate(run, Display(), ("all",), ("oracle",)).results
+    for answer in result.answers:
+        counts = {pool: labels.get(answer.task or "", 0) for pool, labels in run.truth.pools.items()}
+        assert answer.pool == max(counts, key=lambda pool: counts[pool])
+
+
+def test_routings_once_each_in_the_order_asked(run_copy: Path) -> None:
+    done = evaluate(Run(run_copy), Display(), ("all",), ("none", "local", "none"))
+    assert [result.cell.name for result in done.results] == ["all-none", "all-local"]
+
+
+def test_given_data(run_copy: Path, tmp_path: Path) -> None:
+    rows = [{"question": f"{n} + {n} = ?", "answer": str(2 * n), "kind": "sum"} for n in range(10, 19)]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    columns = Columns("question", "answer", "kind")
+    done = evaluate(Run(run_copy), Display(), data=str(path), columns=columns)
+    assert [result.cell.name for result in done.results] == ["given-global", "given-local"]
+    answers = done.results[0].answers
+    assert sorted(answer.instruction for answer in answers) == sorted(row["question"] for row in rows)
+    assert {client: s.samples for client, s in done.results[0].per_client.items()} == {0: 3, 1: 2, 2: 2, 3: 2}
+    stored = json.loads((run_copy / "eval" / "given-global.json").read_text(encoding="utf-8"))
+    assert (stored["data"], stored["method"], stored["seed"]) == (str(path), "fedrouter", 1)
+    [limited] = evaluate(Run(run_copy), Display(), (), ("none",), str(path), columns, 1).results
+    assert limited.mean.samples == 4
+
+
+def test_fewer_given_rows_than_clients(run_copy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n', encoding="utf-8")
+    results = evaluate(Run(run_copy), Display(), data=str(path)).results
+    assert [list(result.per_client) for result in results] == [[0], [0]]
+
+
+def test_given_data_and_shares_of_the_run_exclude_each_other(run_copy: Path, micro_data: Path) -> None:
+    with pytest.raises(UserError, match=r"--test-data .* --data"):
+        evaluate(Run(run_copy), Display(), ("own",), data=str(micro_data))
+
+
+@pytest.fixture(scope="module")
+def fedavg_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a method without router."""
+    config = micro_config(method="fedavg", rounds=1)
+    return train(config, tmp_path_factory.mktemp("fedavg") / "run", False, Display()).folder
+
+
+def test_absent_routings_are_noted(fedavg_run: Path) -> None:
+    done = evaluate(Run(fedavg_run), Display(), ("all",), ("global", "local", "none"))
+    assert [result.cell.name for result in done.results] == ["all-fixed", "all-none"]
+    assert done.notes == ["method fedavg has no router: instead of global, local, its own answer"]
+    for wanted in ((), ("none",)):
+        assert evaluate(Run(fedavg_run), Display(), ("all",), wanted).notes == []
+
+
+def test_changed_data_is_refused_unless_given(micro_config: ConfigMaker, micro_data: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(micro_data, tmp_path / "data"))
+    config = micro_config(data=str(data), method="fedavg", rounds=1, local_steps=1)
+    run = Run(train(config, tmp_path / "run", False, Display()).folder)
+    with (data / "test.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"instruction": "new", "response": "row", "task": "sum"}\n')
+    with pytest.raises(UserError, match=r"--data .*: has changed since"):
+        evaluate(run, Display())
+    assert evaluate(run, Display(), data=str(data)).results[0].mean.samples == 25
+
+
+def test_oracle_routing_without_labels_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n' * 4, encoding="utf-8")
+    with pytest.raises(UserError, match="--routing oracle needs task labels"):
+        evaluate(Run(run_copy), Display(), (), ("oracle",), str(path))
+
+
+def test_cut_instructions_are_noted(run_copy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"instruction": "a b c " * 200, "response": "no"}) + "\n", encoding="utf-8")
+    done = evaluate(Run(run_copy), Display(), data=str(path))
+    assert done.notes == ["1 test instructions were cut to fit --max-tokens and context"]

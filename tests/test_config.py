@@ -1,0 +1,213 @@
+"""Settings: limits, layers, and the TOML file."""
+
+import dataclasses
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from fedrouter_sim.config import RunConfig, flag, read_preset, read_settings
+from fedrouter_sim.errors import UserError
+
+FIELDS = dataclasses.fields(RunConfig)
+LIMITED = [f for f in FIELDS if any(f.metadata[limit] is not None for limit in ("least", "most", "above"))]
+PRESETS = [Path(p.name).stem for p in (resources.files("fedrouter_sim") / "presets").iterdir()]
+
+
+def refusal_of_file(folder: Path, text: str | bytes) -> str:
+    """The one-line message with which a settings file is refused."""
+    path = folder / "my.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as caught:
+        read_settings(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message
+    return message
+
+
+def test_the_defaults_are_valid_and_of_their_declared_types() -> None:
+    config, hints = RunConfig(), get_type_hints(RunConfig)
+    for field in FIELDS:
+        kind = getattr(hints[field.name], "__origin__", hints[field.name])
+        assert type(getattr(config, field.name)) is kind, field.name
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for field in FIELDS:
+        assert field.metadata["help"].endswith(".") and field.metadata["panel"], field.name
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().rounds = 3  # type: ignore[misc]
+
+
+def test_a_flag_has_dashes() -> None:
+    assert flag("local_steps") == "--local-steps"
+
+
+@pytest.mark.parametrize("field", LIMITED, ids=lambda field: field.name)
+def test_a_value_at_its_limit_is_taken_and_one_beyond_is_refused_by_flag_and_value(
+    field: dataclasses.Field[Any],
+) -> None:
+    limits = field.metadata
+    whole = field.type is int
+    step = 1 if whole else 1e-6
+    taken, refused = [], []
+    if limits["least"] is not None:
+        taken.append(limits["least"])
+        refused.append((limits["least"] - step, "at least"))
+    if limits["above"] is not None:
+        refused += [(limits["above"], "above"), (limits["above"] - step, "above")]
+    if limits["most"] is not None:
+        taken.append(limits["most"])
+        refused.append((limits["most"] + step, "at most"))
+    for value in taken:
+        assert getattr(RunConfig.build({"lr_min": 0.0, field.name: value}), field.name) == value
+    for value, remedy in refused:
+        with pytest.raises(UserError) as caught:
+            RunConfig.build({field.name: value})
+        assert str(caught.value).startswith(f"{flag(field.name)} {value}: must be {remedy}")
+
+
+@pytest.mark.parametrize("field", [f for f in FIELDS if f.metadata["choices"]], ids=lambda field: field.name)
+def test_a_choice_takes_its_values_and_refuses_others_with_the_list(field: dataclasses.Field[Any]) -> None:
+    for value in field.metadata["choices"]:
+        assert getattr(RunConfig.build({field.name: value}), field.name) == value
+    with pytest.raises(UserError) as caught:
+        RunConfig.build({field.name: "other"})
+    assert str(caught.value) == f"{flag(field.name)} other: choose one of {', '.join(field.metadata['choices'])}"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["lr", "alpha", "clip", "weight_decay", "participation", "lora_alpha"])
+def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"{flag(name)} .*finite"):
+        RunConfig.build({name: value})
+
+
+def test_a_least_learning_rate_above_the_first_is_refused_by_both_flags() -> None:
+    assert RunConfig(lr=1e-3, lr_min=1e-3).lr_min == 1e-3
+    with pytest.raises(UserError, match=r"--lr-min 0\.1 is above --lr 0\.01"):
+        RunConfig(lr=0.01, lr_min=0.1)
+
+
+@pytest.mark.parametrize("template", ["alpaca", "plain", "Q: {instruction}\nA:", "{x} {instruction}"])
+def test_a_template_is_a_name_or_holds_the_instruction_once(template: str) -> None:
+    assert RunConfig(template=template).template == template
+
+
+@pytest.mark.parametrize("template", ["", "Alpaca", "Q:", "{instruction} {instruction}"])
+def test_any_other_template_is_refused(template: str) -> None:
+    with pytest.raises(UserError, match="--template"):
+        RunConfig(template=template)
+
+
+def test_a_later_layer_wins_and_the_rest_is_default() -> None:
+    config = RunConfig.build({"rounds": 3, "clients": 5}, {}, {"rounds": 4})
+    assert config == dataclasses.replace(RunConfig(), rounds=4, clients=5)
+
+
+def other_value(field: dataclasses.Field[Any]) -> Any:
+    """A valid value that is not the default."""
+    if field.metadata["choices"]:
+        return next(value for value in field.metadata["choices"] if value != field.default)
+    special = {"template": 'Q "{instruction}"\n\tÄ:', "lora_targets": ("c_attn", "c_proj"), "participation": 0.25}
+    if field.name in special:
+        return special[field.name]
+    if isinstance(field.default, str):
+        return f"other {field.name}"
+    return field.default + (1 if isinstance(field.default, int) else 2**-10)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_setting_has_a_toml_key_that_comes_back_unchanged(field: dataclasses.Field[Any], tmp_path: Path) -> None:
+    config = RunConfig.build({field.name: other_value(field)})
+    assert config != RunConfig()
+    (tmp_path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+    assert RunConfig.build(read_settings(tmp_path / "config.toml")) == config
+
+
+def test_the_toml_file_names_every_setting() -> None:
+    assert list(tomllib.loads(RunConfig().to_toml())) == [field.name for field in FIELDS]
+
+
+def test_a_whole_number_serves_for_a_float_setting(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("alpha = 1\nlora_targets = []\n")
+    values = read_settings(tmp_path / "my.toml")
+    assert values == {"alpha": 1.0, "lora_targets": ()} and type(values["alpha"]) is float
+
+
+def test_an_unknown_key_is_refused_by_file_and_key_with_where_to_look(tmp_path: Path) -> None:
+    message = refusal_of_file(tmp_path, "rounds = 3\nlocal-steps = 4\n")
+    assert "'local-steps' is not a setting" in message and "train --help" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ('rounds = "5"', "int"),
+        ("rounds = 5.0", "int"),
+        ("rounds = true", "int"),
+        ("lr = true", "float"),
+        ('lr = "0.1"', "float"),
+        ("method = 3", "str"),
+        ('lora_targets = "c_attn"', "list of strings"),
+        ("lora_targets = [1]", "list of strings"),
+        ("data = {a = 1}", "str"),
+    ],
+)
+def test_a_wrong_type_is_refused_by_file_key_value_and_the_right_one(tmp_path: Path, line: str, kind: str) -> None:
+    key, value = line.split(" = ", 1)
+    message = refusal_of_file(tmp_path, line)
+    assert f"{key} = {tomllib.loads(line)[key]!r}" in message and kind in message, value
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("rounds = 0", "at least 1"),
+        ("participation = 1.5", "at most 1"),
+        ("alpha = 0", "above 0"),
+        ("lr = nan", "finite"),
+        ('split = "triple"', "single, dual, all, dirichlet"),
+    ],
+)
+def test_a_value_beyond_its_limits_is_refused_by_file_key_value_and_remedy(
+    tmp_path: Path, line: str, remedy: str
+) -> None:
+    message = refusal_of_file(tmp_path, line)
+    assert line.split()[0] in message and line.split()[2].strip('"') in message and remedy in message
+
+
+@pytest.mark.parametrize("text", ["rounds = ", "rounds 3", b"\xff\xfe", "rounds = 1\nrounds = 2\n"])
+def test_what_is_not_toml_is_refused(tmp_path: Path, text: str | bytes) -> None:
+    assert "TOML" in refusal_of_file(tmp_path, text)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(UserError, match=r"cannot be read .*; give a TOML file"):
+            read_settings(path)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_shipped_presets_are_valid(name: str) -> None:
+    values = read_preset(name)
+    assert values
+    RunConfig.build(values)
+
+
+def test_the_papers_preset_has_the_papers_numbers() -> None:
+    config = RunConfig.build(read_preset("paper"))
+    assert (config.clients, config.rounds, config.local_steps, config.batch_size) == (8, 25, 10, 16)
+    assert (config.lora_rank, config.lora_alpha, config.lora_dropout) == (8, 16.0, 0.05)
+    assert (config.lr, config.lr_min, config.budget, config.normalize) == (5e-4, 1e-5, "per-group", "none")
+    assert (config.examples_per_client, config.test_examples_per_client, config.tasks) == (600, 300, 4)
+
+
+def test_an_unknown_preset_is_refused_with_the_list() -> None:
+    with pytest.raises(UserError, match="--preset 'papper' is unknown; there are: paper"):
+        read_preset("papper")

@@ -1,0 +1,208 @@
+"""The cells of the protocol on answers made by hand: a stand-in backbone says which adapter was asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedrouter_sim.backbone import Generated
+from fedrouter_sim.clustering import Normalizer
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation import BARE, ORACLE, Cell, Evaluator, Scores
+from fedrouter_sim.examples import Example
+from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.methods import METHODS, Pool
+from fedrouter_sim.router import Router
+from fedrouter_sim.truth import Truth
+
+POOLS = (Pool("task_0", 5), Pool("task_1", 7))
+TRUTH = Truth({"task_0": {"sum": 9, "title": 1}, "task_1": {"title": 4, "sum": 3}}, {0: [{"sum": 1}]})
+LOSS, TOKENS = 6.0, 3  # of every answer of the stand-in
+
+
+@dataclass
+class StandIn:
+    """Answers 'right' by task_0 and 'wrong' otherwise; embeds a text at its number of words."""
+
+    asked: list[tuple[str | None, list[str], int]] = field(default_factory=list)
+    scored: int = 0
+
+    @property
+    def encoder(self) -> Any:
+        prompt = SimpleNamespace(prompt=SimpleNamespace(cut=False))
+        return SimpleNamespace(examples=lambda examples: [prompt] * len(examples))
+
+    def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+        name = None if adapter is None else "task_0" if adapter["pool"].item() == 0 else "task_1"
+        self.asked.append((name, list(instructions), max_new_tokens))
+        return Generated(["right" if name == "task_0" else "wrong"] * len(instructions), set())
+
+    def score(self, adapter: Any, examples: Sequence[Any]) -> np.ndarray:
+        self.scored += len(examples)
+        return np.tile([LOSS, TOKENS], (len(examples), 1))
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[len(text.split())] for text in texts], dtype=np.float32).reshape(len(texts), 1)
+
+
+ROUTER = Router(
+    centroids=np.array([[1], [10]], dtype=np.float32),
+    normalizer=Normalizer("none"),
+    clients=tuple(
+        CentroidMessage(c, np.array([[1.0]], dtype=np.float32), np.array([1]), np.array([1])) for c in range(3)
+    ),
+    assignment=((0,), (1,), (0,)),
+    max_tokens=8,
+    backbone_digest="",
+)
+SHORT, LONG = "one", "one two three four five six seven eight nine ten"  # the router's task_0 and task_1
+
+
+def evaluator(backbone: StandIn, method: str = "fedrouter", truth: Truth | None = TRUTH, **options: Any) -> Evaluator:
+    adapters = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
+    adapters["global"] = adapters["task_0"]
+    router = ROUTER if method == "fedrouter" else None
+    pools = POOLS if method == "fedrouter" else (Pool("global", 5),)
+    return Evaluator(backbone, METHODS[method], pools, adapters.__getitem__, router, truth, 9, **options)  # type: ignore[arg-type]
+
+
+def sample(number: int, words: str = SHORT, task: str | None = "sum", response: str = "right") -> Example:
+    return Example(f"{words[:-1]}{number}" if words == SHORT else f"{words} {number}", response, task)
+
+
+def test_means_are_over_clients_not_samples() -> None:
+    shares = {0: [sample(n) for n in range(3)], 1: [sample(9, LONG)]}  # client 0: all right; client 1: all wrong
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert result.mean.rouge1 == 0.5  # over samples it would be 0.75
+    assert result.mean.samples == 4
+    assert {client: scores.rouge1 for client, scores in result.per_client.items()} == {0: 1.0, 1: 0.0}
+    assert result.worst_client == 1
+    assert result.mean.loss == LOSS / TOKENS
+
+
+def test_per_task_is_over_the_clients_that_were_asked() -> None:
+    shares = {
+        0: [sample(0), sample(1), sample(2, LONG)],
+        1: [sample(3, LONG), sample(4, LONG, "title")],
+        2: [sample(5, SHORT, "title")],
+    }
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert result.per_task["sum"].rouge1 == pytest.approx((2 / 3 + 0) / 2)
+    assert result.per_task["sum"].samples == 4
+    assert result.per_task["title"].rouge1 == 0.5
+    assert result.mean.rouge1 == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert result.worst_client == 1
+
+
+def test_confusion_and_routing_accuracy_by_majority_task() -> None:
+    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2, LONG, "title"), sample(3, SHORT, "title"), sample(4)]}
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert result.confusion == {"sum": {"task_0": 2, "task_1": 1}, "title": {"task_0": 1, "task_1": 1}}
+    assert result.routing_accuracy == 3 / 5  # task_1's majority task is title
+    assert evaluator(StandIn(), truth=None).evaluate(Cell("all", "global"), shares).routing_accuracy is None
+
+
+def test_local_routing_keeps_to_the_clients_own_tasks() -> None:
+    shares = {0: [sample(0, LONG)], 1: [sample(1, SHORT)]}
+    result = evaluator(StandIn()).evaluate(Cell("own", "local"), shares)
+    assert [answer.pool for answer in result.answers] == ["task_0", "task_1"]
+
+
+def test_oracle_routing_asks_the_pool_with_most_examples_of_the_label() -> None:
+    backbone = StandIn()
+    shares = {0: [sample(0, LONG, "sum"), sample(1, SHORT, "title"), sample(2, SHORT, "poem")]}
+    result = evaluator(backbone).evaluate(Cell("all", ORACLE), shares)
+    assert [answer.pool for answer in result.answers] == ["task_0", "task_1", None]
+    assert result.confusion["poem"] == {"backbone": 1}
+    assert result.routing_accuracy == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("truth", "task"), [(None, "sum"), (TRUTH, None)])
+def test_oracle_routing_needs_labels(truth: Truth | None, task: str | None) -> None:
+    with pytest.raises(UserError, match="--routing oracle needs task labels"):
+        evaluator(StandIn(), truth=truth).evaluate(Cell("all", ORACLE), {0: [sample(0, task=task)]})
+
+
+def test_none_asks_the_bare_backbone() -> None:
+    backbone = StandIn()
+    result = evaluator(backbone).evaluate(Cell("all", BARE), {0: [sample(0)], 1: [sample(1, LONG)]})
+    assert [name for name, _, _ in backbone.asked] == [None]
+    assert backbone.asked[0][2] == 9  # the longest training response of all
+    assert result.routing_accuracy is None
+    assert result.confusion == {"sum": {"backbone": 2}}
+
+
+def test_an_answer_is_no_longer_than_its_pools_longest_response() -> None:
+    backbone = StandIn()
+    evaluator(backbone).evaluate(Cell("all", "global"), {0: [sample(0), sample(1, LONG)]})
+    assert {name: tokens for name, _, tokens in backbone.asked} == {"task_0": 5, "task_1": 7}
+
+
+def test_exact_match_only_where_answers_are_labels() -> None:
+    labels = [sample(n, response=["right", "wrong"][n % 2]) for n in range(10)]
+    free = [sample(20 + n, task="title", response=f"right {n}") for n in range(10)]
+    result = evaluator(StandIn()).evaluate(
+        Cell("all", "global"), {0: labels[:4], 1: [*labels[4:], *free[:9]], 2: free[9:]}
+    )
+    assert result.per_task["sum"].exact_match == 0.5
+    assert result.per_task["title"].exact_match is None
+    assert result.per_client[0].exact_match == 0.5
+    assert result.per_client[2].exact_match is None
+    assert result.mean.exact_match == 0.5  # over the clients that have one
+
+
+def test_a_client_without_samples_is_left_out() -> None:
+    for routing in ("global", "local", ORACLE, BARE):
+        result = evaluator(StandIn()).evaluate(Cell("all", routing), {0: [], 1: [sample(0)], 2: []})
+        assert list(result.per_client) == [1]
+        assert result.mean.samples == 1
+
+
+def test_a_cell_without_samples_is_refused() -> None:
+    with pytest.raises(UserError, match="no test sample in the cell 'own-global'"):
+        evaluator(StandIn()).evaluate(Cell("own", "global"), {0: [], 1: []})
+
+
+def test_what_was_answered_is_not_answered_again() -> None:
+    backbone, done = StandIn(), []
+    cells = evaluator(backbone, on_answers=done.append)
+    shares = {0: [sample(0), sample(1)], 1: [sample(0), sample(2)]}  # sample 0 is asked twice
+    first = cells.evaluate(Cell("all", "global"), shares)
+    assert (backbone.scored, sum(done)) == (3, 4)
+    assert cells.evaluate(Cell("own", "local"), {0: shares[0]}).mean == first.per_client[0]
+    assert (backbone.scored, sum(done)) == (3, 6)
+    cells.evaluate(Cell("all", BARE), shares)
+    assert (backbone.scored, sum(done)) == (6, 10)
+
+
+def test_cells_of_methods() -> None:
+    assert [cell.name for cell in evaluator(StandIn()).cells("own")] == ["own-global", "own-local"]
+    fedavg = evaluator(StandIn(), "fedavg")
+    assert [cell.name for cell in fedavg.cells("all")] == ["all-fixed"]
+    result = fedavg.evaluate(fedavg.cells("all")[0], {0: [sample(0)]})
+    assert (result.answers[0].pool, result.routing_accuracy) == ("global", None)
+
+
+def test_unlabelled_samples_have_no_tasks() -> None:
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), {0: [sample(0, task=None)]})
+    assert (result.per_task, result.confusion, result.routing_accuracy) == ({}, {}, None)
+    assert result.mean.rouge1 == 1.0
+
+
+def test_result_as_json() -> None:
+    record = evaluator(StandIn()).evaluate(Cell("all", "global"), {2: [sample(0)]}).to_dict()
+    assert "answers" not in record
+    assert record["cell"] == {"test_data": "all", "routing": "global"}
+    assert list(record["per_client"]) == ["2"]
+
+
+def test_client_loss_is_per_token() -> None:
+    one, two = (
+        SimpleNamespace(rouge1=0.0, rouge2=0.0, rouge_l=0.0, exact=None, loss=loss, tokens=tokens)
+        for loss, tokens in ((2.0, 1), (2.0, 3))
+    )
+    assert Scores.of([one, two]).loss == 1.0  # type: ignore[list-item]  # and not the mean of 2 and 2/3

@@ -1,0 +1,81 @@
+"""The README's commands run, at a smaller size, in the order in which it gives them."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = (
+    "--clients 4 --rounds 1 --local-steps 2 --batch-size 2 --examples-per-client 24 --test-examples-per-client 2"
+).split()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("fedrouter-sim")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the README's commands take as the user's own."""
+    place = tmp_path_factory.mktemp("readme")
+    (place / "my-data").symlink_to(ROOT / "data" / "multitask")
+    (place / "my-model").symlink_to(ROOT / "data" / "tiny-gpt2")
+    (place / "data").symlink_to(ROOT / "data")
+    return place
+
+
+def test_every_command_runs(workplace):
+    assert len(commands()) >= 6
+    for words in commands():
+        smaller = SMALL if words[1] == "train" else []
+        program = Path(sys.executable).with_name(words[0])
+        done = subprocess.run([program, *words[1:], *smaller], cwd=workplace, capture_output=True, text=True)
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr}"
+
+
+def test_the_peft_block_runs(workplace, monkeypatch):
+    """After the commands, which make the run that it opens."""
+    monkeypatch.chdir(workplace)
+    block = next(block for block in blocks("python") if "PeftModel" in block)
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert type(names["model"]).__name__ == "PeftModelForCausalLM"
+
+
+def test_the_method_block_is_a_method():
+    """It is FedAvg as the package has it, short of annotations and docstrings."""
+    import fedrouter_sim.methods.method as api
+    from fedrouter_sim.methods import METHODS
+
+    block = next(block for block in blocks("python") if "class FedAvg" in block)
+    names = dict(vars(api))
+    exec(compile(block, "README.md", "exec"), names)
+    method = names["FedAvg"]()
+    assert (method.name, method.ignores) == (METHODS["fedavg"].name, METHODS["fedavg"].ignores)
+    asked = api.Asked(0, [None, None], None)
+    assert method.answered_by((), None, asked, "fixed") == METHODS["fedavg"].answered_by((), None, asked, "fixed")
+
+
+def test_the_make_targets_exist_and_demo_runs_the_main_command():
+    targets = set(re.findall(r"`?make ([a-z0-9-]+)", README))
+    assert {"demo", "test", "check"} <= targets
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if target == "demo":
+            assert "fedrouter-sim train --clients 10" in done.stdout
+
+
+def test_links_and_files_of_the_readme_exist():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links and all((ROOT / link).exists() for link in links)

@@ -1,0 +1,198 @@
+"""The round loop: who takes part, what is averaged, what is counted."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.batching import draw_batches
+from fedrouter_sim.client import Client, share_steps
+from fedrouter_sim.messages import Update
+from fedrouter_sim.methods import METHODS, Federation, Plan
+from fedrouter_sim.randomness import numpy_generator
+from fedrouter_sim.simulation import (
+    Observer,
+    Observers,
+    Outcome,
+    RoundRecord,
+    learning_rate,
+    sample_participants,
+    simulate,
+)
+
+FederationMaker = Callable[..., Federation]
+Same = Callable[[Adapter, Adapter], bool]
+
+
+class Listener(Observer):
+    """Keeps all that the loop tells."""
+
+    def __init__(self) -> None:
+        self.updates: dict[int, list[Update]] = {}
+        self.adapters: dict[int, dict[str, Adapter]] = {}
+        self.planned_steps: dict[int, list[int]] = {}
+        self.losses: list[float] = []
+        self._round = 0
+
+    def planned(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def round_started(self, record: RoundRecord) -> None:
+        self._round = record.round
+        self.updates[record.round], self.planned_steps[record.round] = [], []
+
+    def client_started(self, client: Client, steps: int) -> None:
+        self.planned_steps[self._round].append(steps)
+
+    def stepped(self, loss: float) -> None:
+        self.losses.append(loss)
+
+    def received(self, update: Update) -> None:
+        self.updates[self._round].append(update)
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        self.adapters[record.round] = dict(adapters)
+
+
+@pytest.fixture(scope="module")
+def partial(federate: FederationMaker) -> tuple[Federation, Outcome, Listener]:
+    """A fedrouter simulation in which half of the clients take part in a round."""
+    federation, listener = federate(participation=0.5, rounds=4, local_steps=5), Listener()
+    return federation, simulate(federation, METHODS["fedrouter"], listener), listener
+
+
+def test_learning_rate_follows_the_cosine() -> None:
+    rates = [learning_rate(round_, 4, 5e-3, 1e-4) for round_ in (1, 2, 3, 4)]
+    half = (5e-3 - 1e-4) / 2
+    assert rates == pytest.approx([5e-3, 1e-4 + half * (1 + math.sqrt(0.5)), 1e-4 + half, 1e-4 + half * 0.292893219])
+    assert learning_rate(1, 1, 0.1, 0.0) == pytest.approx(0.1)
+    assert {learning_rate(round_, 5, 0.1, 0.1) for round_ in range(1, 6)} == {0.1}
+
+
+@pytest.mark.parametrize(("participation", "expected"), [(1.0, 4), (0.5, 2), (0.75, 3), (0.6, 2), (0.01, 1)])
+def test_number_of_participants(federate: FederationMaker, participation: float, expected: int) -> None:
+    clients = federate().clients
+    for round_ in range(1, 20):
+        ids = [client.id for client in sample_participants(clients, participation, 1, round_)]
+        assert len(ids) == len(set(ids)) == expected
+        assert ids == sorted(ids)
+
+
+def test_participants_are_keyed_by_seed_and_round(federate: FederationMaker) -> None:
+    clients = federate().clients
+
+    def sampled(seed: int, round_: int) -> tuple[int, ...]:
+        return tuple(client.id for client in sample_participants(clients, 0.5, seed, round_))
+
+    rounds = [sampled(1, round_) for round_ in range(1, 40)]
+    assert rounds == [sampled(1, round_) for round_ in range(1, 40)]
+    assert rounds != [sampled(2, round_) for round_ in range(1, 40)]
+    assert len(set(rounds)) == 6  # every pair of four clients comes up
+
+
+def test_only_participants_train(partial: tuple[Federation, Outcome, Listener]) -> None:
+    _, outcome, listener = partial
+    assert len({tuple(record.participants) for record in outcome.records}) > 1
+    for record in outcome.records:
+        expected = [(g.client, g.rank) for client in record.participants for g in outcome.plan.groups_of(client)]
+        assert [(update.client, update.group) for update in listener.updates[record.round]] == expected
+        assert {update.round for update in listener.updates[record.round]} == {record.round}
+
+
+def test_round_means_and_pools_without_updates(
+    partial: tuple[Federation, Outcome, Listener], weighted_mean: Callable[..., dict[str, np.ndarray]], same: Same
+) -> None:
+    federation, outcome, listener = partial
+    before = dict.fromkeys(outcome.adapters, federation.backbone.initial_adapter(federation.config.seed))
+    kept = averaged = 0
+    for round_, after in listener.adapters.items():
+        for pool, adapter in after.items():
+            own = [update for update in listener.updates[round_] if update.pool == pool]
+            if not own:
+                assert same(adapter, before[pool])
+                kept += 1
+                continue
+            expected = weighted_mean([update.adapter for update in own], [update.examples for update in own])
+            for key, value in adapter.items():
+                np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-6)
+            assert not same(adapter, before[pool])
+            averaged += len(own) > 1
+        before = after
+    assert kept
+    assert averaged
+    assert all(same(outcome.adapters[pool], before[pool]) for pool in before)
+
+
+def test_groups_start_from_their_pools_adapter(partial: tuple[Federation, Outcome, Listener], same: Same) -> None:
+    federation, outcome, listener = partial
+    config = federation.config
+    for update in listener.updates[3]:
+        groups = outcome.plan.groups_of(update.client)
+        again = federation.clients[update.client].train(
+            groups[update.group], listener.adapters[2][update.pool], update.steps, learning_rate(3, 4, 0.02, 1e-4), 3
+        )
+        assert config.lr == 0.02
+        assert same(again.adapter, update.adapter)
+
+
+def test_counts_are_right(partial: tuple[Federation, Outcome, Listener]) -> None:
+    federation, outcome, listener = partial
+    config = federation.config
+    nbytes = 4 * sum(v.numel() for v in federation.backbone.initial_adapter(0).values())
+    for record in outcome.records:
+        steps = tokens = groups = 0
+        for client in record.participants:
+            own = outcome.plan.groups_of(client)
+            for group, count in zip(own, share_steps(own, config.local_steps, config.budget), strict=True):
+                encoded = [federation.clients[client].encoded[i] for i in group.examples]
+                lengths = [len(example.prompt.ids) + len(example.response) for example in encoded]
+                generator = numpy_generator(config.seed, "batches", record.round, client, group.rank)
+                batches = draw_batches(lengths, count, config.batch_size, generator)
+                tokens += sum(lengths[i] for batch in batches for i in batch)
+                steps += count
+                groups += 1
+        assert (record.steps, record.tokens) == (steps, tokens)
+        assert record.steps == 2 * config.local_steps
+        assert record.examples == steps * config.batch_size
+        assert record.bytes_up == record.bytes_down == groups * nbytes
+        assert listener.planned_steps[record.round] == [config.local_steps] * 2
+        assert record.lr == learning_rate(record.round, config.rounds, config.lr, config.lr_min)
+    assert len(listener.losses) == sum(record.steps for record in outcome.records)
+
+
+def test_losses_are_weighted_by_steps(partial: tuple[Federation, Outcome, Listener]) -> None:
+    _, outcome, listener = partial
+    for record in outcome.records:
+        for pool, loss in record.losses.items():
+            own = [update for update in listener.updates[record.round] if update.pool == pool]
+            mean = np.average([update.loss for update in own], weights=[update.steps for update in own])
+            assert loss == pytest.approx(mean)
+        assert set(record.losses) == {update.pool for update in listener.updates[record.round]}
+
+
+def test_every_group_takes_all_steps_under_per_group(federate: FederationMaker) -> None:
+    federation = federate(budget="per-group", local_steps=3, rounds=1)
+    outcome = simulate(federation, METHODS["fedrouter"], Observer())
+    assert outcome.records[0].steps == 3 * len(outcome.plan.groups) > 3 * 4
+
+
+def test_observers_are_called_in_order() -> None:
+    heard: list[tuple[str, str]] = []
+
+    class Named(Observer):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def stepped(self, loss: float) -> None:
+            heard.append((self.name, f"stepped {loss}"))
+
+        def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+            heard.append((self.name, f"ended {record.round}"))
+
+    both = Observers(Named("one"), Named("two"))
+    both.planned(Plan())
+    both.stepped(0.5)
+    both.round_ended(RoundRecord(3, 0.1, []), {})
+    assert heard == [("one", "stepped 0.5"), ("two", "stepped 0.5"), ("one", "ended 3"), ("two", "ended 3")]
