@@ -47,6 +47,7 @@ def test_input_is_consumed_a_batch_at_a_time(finished_run: Path) -> None:
     def endless() -> Iterator[str]:
         nonlocal taken
         for number in count():
+            assert number < 100, "input is read ahead"
             taken += 1
             yield f"{number} + {number} = ?"
 
