@@ -99,7 +99,7 @@ class RunConfig:
     )
     batch_size: int = setting(_FEDERATION, 16, "Examples in a batch.", least=1)
     lr: float = setting(
-        _FEDERATION, 5e-3, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
+        _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
     )
     lr_min: float = setting(_FEDERATION, 1e-4, "Learning rate towards which the cosine falls.", least=0)
     weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)

@@ -22,7 +22,7 @@ def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
         (["train", "--lr", "fast"], ["--lr", "number"]),
         (["train", "--split", "most"], ["--split most", "dual"]),
         (["train", "--clients", "0"], ["--clients 0", "at least 1"]),
-        (["train", "--lr-min", "1"], ["--lr-min 1", "--lr 0.005"]),
+        (["train", "--lr-min", "1"], ["--lr-min 1", "--lr 0.01"]),
         (["train", "--method", "magic"], ["--method magic", "fedrouter"]),
         (["train", "--data", "nowhere"], ["--data nowhere", "no such file"]),
         (["train", "--model", "no model"], ["--model 'no model'", "folder"]),
