@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fedrouter_sim.cli.main import main
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = (
@@ -34,13 +36,15 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_every_command_runs(workplace):
+def test_every_command_runs(workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
     assert len(commands()) >= 6
     for words in commands():
         smaller = SMALL if words[1] == "train" else []
-        program = Path(sys.executable).with_name(words[0])
-        done = subprocess.run([program, *words[1:], *smaller], cwd=workplace, capture_output=True, text=True)
-        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr}"
+        monkeypatch.setattr(sys, "argv", [*words, *smaller])
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        assert not exit_info.value.code, f"{shlex.join(words)}\n{capsys.readouterr().err}"
 
 
 def test_the_peft_block_runs(workplace, monkeypatch):

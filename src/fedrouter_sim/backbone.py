@@ -75,6 +75,8 @@ class Backbone:
                 )
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 raise UserError(f"--model {config.model}: not loadable ({str(error).splitlines()[0]})") from None
+        # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
+        model.config.pad_token_id = None
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
         self.encoder = Encoder(tokenizer, config.template, min(config.max_tokens, context))
         lora = _lora_config(config, model)

@@ -15,8 +15,8 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
 
 
-def test_two_processes_with_the_same_seed_leave_the_same_bytes(cli, small, trained, tmp_path):
-    done = cli("train", *small, "--out", tmp_path / "again", "--quiet")
+def test_two_processes_with_the_same_seed_leave_the_same_bytes(script, small, trained, tmp_path):
+    done = script("train", *small, "--out", tmp_path / "again", "--quiet")
     assert done.returncode == 0, done.stderr
     assert digests(tmp_path / "again") == digests(trained)
     assert len(digests(trained)) > 20
@@ -44,8 +44,8 @@ def test_train_without_a_terminal_says_how_it_goes_on_standard_error(cli, small,
     assert "ROUGE-1" in done.stdout
 
 
-def test_aggregate_with_the_runs_own_choices_gives_the_same_bytes(cli, trained, tmp_path):
-    done = cli("aggregate", trained, "--out", tmp_path / "same", "--json")
+def test_aggregate_with_the_runs_own_choices_gives_the_same_bytes(script, trained, tmp_path):
+    done = script("aggregate", trained, "--out", tmp_path / "same", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["round"] == 2
     same, original = digests(tmp_path / "same"), digests(trained)
@@ -78,8 +78,8 @@ def test_route_takes_texts_from_everywhere(cli, trained, tmp_path, how):
     assert all(record["distance"] > 0 and record["margin"] >= 0 and record["answer"] is None for record in found)
 
 
-def test_route_generate_answers_each_text(cli, trained):
-    done = cli("route", trained, "one text", "another text", "--generate")
+def test_route_generate_answers_each_text(script, trained):
+    done = script("route", trained, "one text", "another text", "--generate")
     lines = done.stdout.splitlines()
     assert len(lines) == 2
     assert all(re.match(r"task_\d\tdistance [\d.]+\tmargin [\d.]+\t(one|another) text\t", line) for line in lines)
@@ -95,8 +95,10 @@ def test_eval_writes_every_cell_and_prints_tables(cli, trained):
     assert "exact match" in done.stdout and "task_0" in done.stdout
 
 
-def test_eval_repeats_what_train_scored(cli, trained):
-    done = cli("eval", trained, "--test-data", "all", "--routing", "global", "--routing", "none", "--json", "--quiet")
+def test_eval_repeats_what_train_scored(script, trained):
+    done = script(
+        "eval", trained, "--test-data", "all", "--routing", "global", "--routing", "none", "--json", "--quiet"
+    )
     cells = json.loads(done.stdout)
     summary = json.loads((trained / "summary.json").read_text())
     assert cells["all-global"]["mean"]["rouge1"] == summary["rouge1"]

@@ -7,14 +7,6 @@ import pytest
 from fedrouter_sim.cli.main import main
 
 
-def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
-    """Run the command line in this process; return its exit code and standard error."""
-    monkeypatch.setattr(sys, "argv", ["fedrouter-sim", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0), capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -37,13 +29,10 @@ def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
         (["aggregate", "nowhere"], ["--out"]),
     ],
 )
-def test_bad_input_gets_one_line_and_exit_code_2_and_leaves_nothing(monkeypatch, capsys, tmp_path, arguments, words):
-    monkeypatch.chdir(tmp_path)
-    code, stderr = run(
-        monkeypatch, capsys, *arguments, *(["--quiet", "--out", "run"] if arguments[0] == "train" else [])
-    )
-    assert code == 2
-    lines = [line for line in stderr.splitlines() if line.strip()]
+def test_bad_input_gets_one_line_and_exit_code_2_and_leaves_nothing(cli, tmp_path, arguments, words):
+    done = cli(*arguments, *(["--quiet", "--out", "run"] if arguments[0] == "train" else []), cwd=tmp_path)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("error: ")
     assert all(word in lines[0] for word in words), lines[0]
     assert not list(tmp_path.iterdir())
@@ -56,9 +45,10 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
         main()
 
 
-def test_interrupting_is_one_line(monkeypatch, capsys):
+def test_interrupting_is_one_line(monkeypatch, cli):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fedrouter_sim.cli.train.resolve_settings", interrupt)
-    assert run(monkeypatch, capsys, "train") == (130, "interrupted; nothing was left behind\n")
+    done = cli("train")
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing was left behind\n")
