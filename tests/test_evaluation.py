@@ -118,7 +118,12 @@ def test_oracle_routing_asks_the_pool_with_most_examples_of_the_label() -> None:
     result = evaluator(backbone).evaluate(Cell("all", ORACLE), shares)
     assert [answer.pool for answer in result.answers] == ["task_0", "task_1", None]
     assert result.confusion["poem"] == {"backbone": 1}
-    assert result.routing_accuracy == pytest.approx(2 / 3)
+    assert result.routing_accuracy == 1  # no adapter was trained on poems, so none would be right
+
+
+def test_routing_accuracy_is_unknown_where_no_sample_is_of_a_trained_task() -> None:
+    result = evaluator(StandIn()).evaluate(Cell("given", "global"), {0: [sample(0, SHORT, "poem")]})
+    assert result.routing_accuracy is None
 
 
 @pytest.mark.parametrize(("truth", "task"), [(None, "sum"), (TRUTH, None)])

@@ -104,7 +104,7 @@ class CellResult:
     worst_client: int  # by ROUGE-1
     per_client: Mapping[int, Scores]
     per_task: Mapping[str, Scores]  # over the clients that were asked about the task
-    routing_accuracy: float | None  # share of samples whose adapter's majority task is their own
+    routing_accuracy: float | None  # share of samples, of trained tasks, whose adapter's majority task is theirs
     confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
     answers: Sequence[Answer]
 
@@ -259,7 +259,9 @@ class Evaluator:
         truth = self._truth
         if self._router is None or truth is None or cell.routing == BARE or any(a.task is None for a in answers):
             return None
-        return mean(float(a.pool is not None and truth.majority_task(a.pool) == a.task) for a in answers)
+        # A task that no adapter was trained on has no right adapter.
+        known = [answer for answer in answers if truth.pool_for(answer.task) is not None]
+        return mean(float(a.pool is not None and truth.majority_task(a.pool) == a.task) for a in known)
 
 
 def _grouped(answers: Sequence[Answer], key: Callable[[Answer], Key]) -> dict[Key, list[Answer]]:

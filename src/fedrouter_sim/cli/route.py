@@ -27,7 +27,7 @@ def route_command(
 
     Texts come from the arguments, from --file, or from standard input: plain lines, or JSONL.
 
-    Example: fedrouter-sim route runs/first "Ann: are you coming? Ben: yes, at six" --generate
+    Example: fedrouter-sim route runs/first "Jana Sommer -> job -> guide; Jana Sommer -> hobby -> fencing" --generate
     """
     if text and file:
         raise UserError(f"--file {file}: texts were given as arguments too; give one or the other")
