@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Backbone:
                 )
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 raise UserError(f"--model {config.model}: not loadable ({str(error).splitlines()[0]})") from None
+        # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
+        tokenizer.model_max_length = sys.maxsize
         # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
         model.config.pad_token_id = None
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
