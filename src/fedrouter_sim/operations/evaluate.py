@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.evaluation import BARE, Cell, CellResult, Evaluator, TestShares
 from fedrouter_sim.examples import Columns, load_test
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.operations.prepare import deal_data
@@ -99,6 +99,3 @@ def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[l
     absent = [routing for routing in wanted if routing != BARE]
     found = (["fixed"] if absent else []) + [routing for routing in wanted if routing == BARE]
     return found, [f"method {method} has no router: instead of {', '.join(absent)}, its own answer"] if absent else []
-
-
-ROUTINGS = ("global", "local", ORACLE, BARE)
