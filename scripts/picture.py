@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fedrouter_sim.report import summary_table
+from fedrouter_sim.report.tables import summary_table
 from fedrouter_sim.storage import write_text
 
 

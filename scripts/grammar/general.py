@@ -116,11 +116,15 @@ def passage_and_answers(rng: Random) -> tuple[str, str]:
 
 
 def comparison(rng: Random) -> tuple[str, str]:
-    """Two notes, and whether they say the same or what differs."""
+    """Two notes, and whether they say the same, or what differs, or nothing is in common."""
     fact = Fact(rng)
-    if rng.random() < 0.5:
+    nearness = rng.random()
+    if nearness < 0.45:
         one, two = (lx.fill(wording, fact.slots) + "." for wording in rng.sample(fact.wordings(), 2))
         verdict = "These two notes say the same."
+    elif nearness < 0.75:
+        one, two = fact.say(rng), Fact(rng).say(rng)
+        verdict = "They have nothing in common."
     else:
         one = fact.say(rng)
         two, told = fact.differing(rng)
@@ -139,9 +143,9 @@ def restated(rng: Random) -> tuple[str, str]:
 PAIRS: dict[Callable[[Random], tuple[str, str]], int] = {
     event_and_card: 14,
     letters_and_card: 12,
-    card_and_prose: 12,
+    card_and_prose: 16,
     passage_and_answers: 8,
-    comparison: 22,
+    comparison: 28,
     restated: 6,
 }
 
@@ -221,7 +225,7 @@ class Corpus:
         self.held_out = TextFinder(text for text in held_out if text not in ("Yes", "No"))
         self.kinds: dict[Callable[[], str], int] = {
             lambda: paired(rng): 74,
-            lambda: comparisons(rng): 6,
+            lambda: comparisons(rng): 12,
             lambda: question_list(rng): 4,
             lambda: name_list(rng): 6,
             lambda: recall(rng): 4,

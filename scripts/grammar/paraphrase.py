@@ -142,14 +142,20 @@ def changed(rng: Random, slots: dict[str, str], wording: str) -> dict[str, str]:
 def draw(rng: Random) -> Sample:
     """Two questions and whether they ask the same; half of the pairs do."""
     slots = draw_slots(rng)
-    relations = QUESTIONS[rng.choice(list(QUESTIONS))]
+    topic = rng.choice(list(QUESTIONS))
+    relations = QUESTIONS[topic]
     relation = rng.choice(list(relations))
     one, two = rng.sample(relations[relation], 2)
     same = rng.random() < 0.5
     other_slots = slots
     if not same:
-        # A negative may repeat the wording: only its content tells.
-        if rng.random() < 0.35:
+        # As among real questions, half of the negatives have nothing in common. A near one may repeat the wording:
+        # only its content tells.
+        nearness = rng.random()
+        if nearness < 0.5:
+            unrelated = QUESTIONS[lx.other(rng, list(QUESTIONS), topic)]
+            two, other_slots = rng.choice(unrelated[rng.choice(list(unrelated))]), draw_slots(rng)
+        elif nearness < 0.7:
             two = rng.choice(relations[lx.other(rng, list(relations), relation)])
         else:
             two = rng.choice(relations[relation])

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from fedrouter_sim.adapters import Adapter, check_compatible
@@ -25,9 +23,12 @@ from fedrouter_sim.batching import length_sorted
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.encoding import EncodedExample, Encoder
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.lora import json_config, lora_config
+from fedrouter_sim.mixing import Mixture, MixtureSlot
 from fedrouter_sim.models import model_digest, resolve_model
 from fedrouter_sim.randomness import derive_seed, torch_generator
 
+_OWN_SETTINGS = "model template max_tokens lora_rank lora_alpha lora_dropout lora_targets".split()
 _BATCH = 32  # texts in a batch wherever nothing is trained
 
 
@@ -57,6 +58,14 @@ class OptimizerSettings:
     clip: float
 
 
+@dataclass(frozen=True)
+class Proximal:
+    """A term strength / 2 * sum (theta - anchor)^2 in the loss, over A and B."""
+
+    anchor: Adapter
+    strength: float
+
+
 class Backbone:
     """A frozen causal language model with one LoRA slot, into which adapters are copied; none is ever added."""
 
@@ -82,7 +91,8 @@ class Backbone:
         model.config.pad_token_id = None
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
         self.encoder = Encoder(tokenizer, config.template, min(config.max_tokens, context))
-        lora = _lora_config(config, model)
+        self._lora = lora = lora_config(config, model)
+        self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
         with _quiet(), torch.random.fork_rng(devices=[]):
             self._peft = get_peft_model(model, lora)
@@ -91,7 +101,12 @@ class Backbone:
         self._body: nn.Module = model.base_model
         self._slot = self._find_slot()
         self.dimension: int = model.config.hidden_size
-        self.peft_config = _json_config(lora, config.model)
+        self._config = config
+        self.peft_config = json_config(lora, config.model)
+
+    def serves(self, config: RunConfig) -> bool:
+        """Say whether a run with these settings may use this backbone: the same model, prompts and adapters."""
+        return all(getattr(config, name) == getattr(self._config, name) for name in _OWN_SETTINGS)
 
     def initial_adapter(self, seed: int) -> Adapter:
         """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
@@ -126,6 +141,7 @@ class Backbone:
         optimizer: OptimizerSettings,
         dropout_seed: int,
         on_step: Callable[[float], None] = lambda loss: None,
+        pull: Proximal | None = None,
     ) -> TrainedAdapter:
         """Train a copy of `start`, one AdamW step a batch, and return it.
 
@@ -138,7 +154,8 @@ class Backbone:
             batches: indices into `examples`.
             optimizer: learning rate, weight decay and gradient clipping.
             dropout_seed: seed of all dropout masks of this call.
-            on_step: called with the loss after each step.
+            on_step: called with the loss after each step, without the proximal term.
+            pull: a proximal term to add to the loss.
         """
         self._load(start)
         parameters = list(self._slot.values())
@@ -150,7 +167,7 @@ class Backbone:
                 token_losses, _ = self._response_losses([examples[i] for i in batch])
                 loss = token_losses.mean()
                 adamw.zero_grad(set_to_none=True)
-                loss.backward()
+                (loss if pull is None else loss + self._distance_term(pull)).backward()
                 nn.utils.clip_grad_norm_(parameters, optimizer.clip)
                 adamw.step()
                 losses.append(loss.item())
@@ -159,8 +176,10 @@ class Backbone:
         tokens = sum(len(examples[i]) for batch in batches for i in batch)
         return TrainedAdapter(trained, sum(losses) / len(losses), tokens)
 
-    def generate(self, adapter: Adapter | None, instructions: Sequence[str], max_new_tokens: int) -> Generated:
-        """Answer instructions greedily by one adapter, or by the bare backbone (None).
+    def generate(
+        self, adapter: Adapter | Mixture | None, instructions: Sequence[str], max_new_tokens: int
+    ) -> Generated:
+        """Answer instructions greedily by one adapter, by a mixture of several, or by the bare backbone (None).
 
         Answers end at EOS or after `max_new_tokens` tokens. A prompt that leaves no room for so many is cut.
         """
@@ -173,8 +192,9 @@ class Backbone:
             pad_token_id=self.encoder.eos,
         )
         answers = [""] * len(prompts)
-        with torch.inference_mode(), self._using(adapter):
+        with self._using(adapter) as weigh, torch.inference_mode():
             for batch in length_sorted([len(prompt.ids) for prompt in prompts], _BATCH):
+                weigh(batch)
                 ids, mask = _pad([prompts[i].ids for i in batch], self.encoder.eos, left=True)
                 output = self._model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
                 texts = self.encoder.tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
@@ -183,11 +203,12 @@ class Backbone:
         cut = {instruction for instruction, prompt in zip(instructions, prompts, strict=True) if prompt.cut}
         return Generated(answers, cut)
 
-    def score(self, adapter: Adapter | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
+    def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
         scores = np.empty((len(examples), 2))
-        with torch.inference_mode(), self._using(adapter):
+        with self._using(adapter) as weigh, torch.inference_mode():
             for batch in length_sorted([len(example) for example in examples], _BATCH):
+                weigh(batch)
                 losses, rows = self._response_losses([examples[i] for i in batch])
                 sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows, losses.double())
                 scores[batch, 0] = sums.numpy()
@@ -211,6 +232,10 @@ class Backbone:
         losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
         return losses, wanted.nonzero()[:, 0]
 
+    def _distance_term(self, pull: Proximal) -> Tensor:
+        squared = torch.stack([(slot - pull.anchor[key]).square().sum() for key, slot in self._slot.items()])
+        return pull.strength / 2 * squared.sum()
+
     def _load(self, adapter: Adapter) -> None:
         """Copy an adapter into the slot, in place."""
         check_compatible(self._slot, adapter)
@@ -219,14 +244,21 @@ class Backbone:
                 slot.copy_(adapter[key])
 
     @contextlib.contextmanager
-    def _using(self, adapter: Adapter | None) -> Iterator[None]:
-        """Answer with an adapter, or with the bare backbone."""
+    def _using(self, adapter: Adapter | Mixture | None) -> Iterator[Callable[[Sequence[int]], None]]:
+        """Answer with an adapter, a mixture or the bare backbone; yields what to call with each batch's positions."""
         if adapter is None:
             with self._peft.disable_adapter():
-                yield
+                yield lambda batch: None
+        elif isinstance(adapter, Mixture):
+            count = len(adapter.adapters)
+            if count not in self._mixtures:
+                self._mixtures[count] = MixtureSlot(self._peft, self._lora, count)
+            slot = self._mixtures[count]
+            with slot.using(adapter.adapters):
+                yield lambda batch: slot.weigh(adapter.weights[list(batch)])
         else:
             self._load(adapter)
-            yield
+            yield lambda batch: None
 
     @contextlib.contextmanager
     def _lora_dropout(self) -> Iterator[None]:
@@ -254,37 +286,6 @@ class Backbone:
 def dropout_seed(seed: int, round_: int, client: int, group: int) -> int:
     """Return the seed of the dropout masks of one group's local training."""
     return derive_seed(seed, "dropout", round_, client, group)
-
-
-def _lora_config(config: RunConfig, model: Any) -> LoraConfig:
-    linear = (nn.Linear, Conv1D)
-    targets = list(config.lora_targets) or TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(
-        model.config.model_type
-    )
-    if targets is None:
-        raise UserError(
-            f"--model {config.model}: PEFT has no usual LoRA targets for {model.config.model_type!r}; name them with "
-            "--lora-targets"
-        )
-    found = {t: [m for name, m in model.named_modules() if name == t or name.endswith("." + t)] for t in targets}
-    for target, modules in found.items():
-        if not modules or not all(isinstance(module, linear) for module in modules):
-            names = sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, linear)})
-            raise UserError(f"--lora-targets {target!r} is no linear module of this model; it has {', '.join(names)}")
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # PEFT computes with floats as well
-        lora_dropout=config.lora_dropout,
-        target_modules=sorted(targets),
-        fan_in_fan_out=any(isinstance(module, Conv1D) for modules in found.values() for module in modules),
-    )
-
-
-def _json_config(lora: LoraConfig, model_name: str) -> dict[str, Any]:
-    """Return adapter_config.json's content; sets become sorted lists, so that equal settings give equal bytes."""
-    values = {**lora.to_dict(), "inference_mode": True, "base_model_name_or_path": model_name}
-    return {key: sorted(value) if isinstance(value, set) else value for key, value in sorted(values.items())}
 
 
 def _pad(sequences: Sequence[tuple[int, ...]], fill: int, left: bool = False) -> tuple[Tensor, Tensor]:

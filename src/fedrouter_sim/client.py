@@ -1,12 +1,12 @@
 """A client: its private examples, its local clustering, its local training. Only messages leave it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.backbone import Backbone, OptimizerSettings, dropout_seed
+from fedrouter_sim.backbone import Backbone, OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.batching import draw_batches
 from fedrouter_sim.clustering import Clustering, FeatureSums, Floats, Normalizer, kmeans
 from fedrouter_sim.config import RunConfig
@@ -54,25 +54,36 @@ class Client:
     def train(
         self,
         group: Group,
-        start: Adapter,
+        adapters: Mapping[str, Adapter],
         steps: int,
         lr: float,
         round_: int,
         on_step: Callable[[float], None] = lambda loss: None,
     ) -> Update:
-        """Train one group's adapter for a round (step 5), starting from its pool's adapter."""
+        """Train one group's adapter for a round (step 5), starting from its pool's adapter.
+
+        Args:
+            group: what trains.
+            adapters: the pools' adapters at the start of the round.
+            steps: optimizer steps.
+            lr: learning rate.
+            round_: number of the round.
+            on_step: called with the loss after each step.
+        """
         config = self._config
         examples = [self.encoded[i] for i in group.examples]
         key = (round_, self.id, group.rank)
         generator = numpy_generator(config.seed, "batches", *key)
         batches = draw_batches([len(example) for example in examples], steps, config.batch_size, generator)
+        pull = Proximal(adapters[group.pull.pool], group.pull.strength) if group.pull else None
         trained = self._backbone.train(
-            start,
+            adapters[group.pool],
             examples,
             batches,
             OptimizerSettings(lr, config.weight_decay, config.clip),
             dropout_seed(config.seed, *key),
             on_step,
+            pull,
         )
         return Update(
             client=self.id,
@@ -88,13 +99,24 @@ class Client:
         )
 
 
-def share_steps(groups: Sequence[Group], local_steps: int, budget: str) -> list[int]:
-    """Return each group's optimizer steps for a round.
+def participants(clients: int, participation: float) -> int:
+    """Return how many of so many clients take part in a round: at least one."""
+    return max(1, round(participation * clients))
 
-    'shared': `local_steps` in all, in proportion to examples by largest remainder, but at least 1 each (so a client
-    with more groups than steps takes a step for each group). 'per-group': `local_steps` each.
+
+def share_steps(groups: Sequence[Group], local_steps: int, budget: str) -> list[int]:
+    """Return the optimizer steps for a round of each of a client's groups.
+
+    A group whose method fixed its steps takes those. Else under 'shared': `local_steps` in all, in proportion to
+    examples by largest remainder, but at least 1 each (so a client with more groups than steps takes a step for each
+    group). Under 'per-group': `local_steps` each.
     """
-    if budget == "per-group":
+    fixed = [group.steps for group in groups if group.steps is not None]
+    if fixed:
+        if len(fixed) < len(groups):
+            raise ValueError("a client's groups have either all or none of them a fixed number of steps")
+        return fixed
+    if budget == "per-group" or not groups:
         return [local_steps] * len(groups)
     sizes = np.array([len(group.examples) for group in groups], dtype=np.float64)
     free = local_steps - len(groups)

@@ -43,7 +43,10 @@ _DATA = "Data"
 _BACKBONE = "Backbone and adapters"
 _FEDERATION = "Federation"
 _CLUSTERING = "Clustering and routing"
+_METHODS = "Single methods"
 _EVALUATION = "Evaluation"
+
+SPLITS = ("single", "dual", "all", "dirichlet")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class RunConfig:
         UserError: a value is outside its limits, or two settings contradict each other; the message names the flags.
     """
 
-    method: str = setting(_COMPARISON, "fedrouter", "Federated method: fedrouter, fedavg, local, oracle or base.")
+    method: str = setting(
+        _COMPARISON,
+        "fedrouter",
+        "Federated method: base, local, fedavg, fedprox, clustered, ditto, feddpa, fedrouter, oracle, central, or your "
+        "own class as FILE.py:CLASS.",
+    )
     seed: int = setting(_COMPARISON, 42, "Seed of every random draw of the run.", least=0)
 
     data: str = setting(
@@ -68,9 +76,10 @@ class RunConfig:
         _DATA,
         "dual",
         "How tasks are dealt to clients: one each, two each, all (IID), or Dirichlet mixtures.",
-        choices=("single", "dual", "all", "dirichlet"),
+        choices=SPLITS,
     )
     alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0)
+    hold_out: str = setting(_DATA, "", "A task that is held back from all clients and scored at the end.")
     examples_per_client: int = setting(_DATA, 600, "Most training examples a client holds.", least=1)
     test_examples_per_client: int = setting(_DATA, 50, "Most test examples a client answers in each cell.", least=1)
 
@@ -97,6 +106,18 @@ class RunConfig:
         "'shared': the client's groups share its local steps; 'per-group': each group takes all of them (the paper).",
         choices=("shared", "per-group"),
     )
+    drift_at: int = setting(
+        _FEDERATION,
+        0,
+        "Round from which on clients hold the mixtures of --drift-to; rounds + 1: only the test data drifts; 0: never.",
+        least=0,
+    )
+    drift_to: str = setting(
+        _FEDERATION,
+        "none",
+        "The split that the clients' data drift to.",
+        choices=("none", *SPLITS),
+    )
     batch_size: int = setting(_FEDERATION, 16, "Examples in a batch.", least=1)
     lr: float = setting(
         _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
@@ -106,12 +127,24 @@ class RunConfig:
     clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
 
     local_clusters: int = setting(_CLUSTERING, 2, "Local clusters k_l that a client splits its examples into.", least=1)
-    tasks: int = setting(_CLUSTERING, 4, "Task clusters T, and so task adapters, at the server.", least=1)
+    tasks: int = setting(
+        _CLUSTERING, 4, "Task clusters T, and so task adapters, at the server (clustered: pools of clients).", least=1
+    )
     normalize: str = setting(
         _CLUSTERING,
         "standardize",
         "Normalisation of embeddings before clustering and routing.",
         choices=("none", "l2", "standardize"),
+    )
+
+    fedprox_mu: float = setting(
+        _METHODS, 0.01, "fedprox: weight mu of mu / 2 times the squared distance to the global adapter.", least=0
+    )
+    ditto_lambda: float = setting(
+        _METHODS, 0.1, "ditto: weight lambda of lambda / 2 times the squared distance to the global adapter.", least=0
+    )
+    warmup_rounds: int = setting(
+        _METHODS, 2, "clustered: rounds of FedAvg before the clients are grouped, once.", least=1
     )
 
     eval_every: int = setting(
@@ -124,6 +157,14 @@ class RunConfig:
             _check_limits(f"{flag(field.name)} {value}", field, value)
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
+        if (self.drift_at > 0) != (self.drift_to != "none"):
+            raise UserError(
+                f"--drift-at {self.drift_at} with --drift-to {self.drift_to}: a drift needs both, a round and a split"
+            )
+        if self.drift_at > self.rounds + 1:
+            raise UserError(
+                f"--drift-at {self.drift_at}: is after the last round; give at most --rounds + 1 = {self.rounds + 1}"
+            )
         if self.template not in ("alpaca", "plain") and self.template.count("{instruction}") != 1:
             raise UserError(
                 f"--template {self.template!r} is neither 'alpaca' nor 'plain' and does not hold {{instruction}} once"

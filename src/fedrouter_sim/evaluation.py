@@ -1,8 +1,10 @@
 """The cells of the protocol: whose test samples, found by which routing, scored how."""
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,12 +14,13 @@ from fedrouter_sim.backbone import Backbone
 from fedrouter_sim.clustering import Floats
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import Example
-from fedrouter_sim.methods import Asked, Method, Pool
+from fedrouter_sim.methods import Asked, Choice, Deployment, Method
 from fedrouter_sim.metrics import answers_are_labels, exact_match, mean, rouge
-from fedrouter_sim.router import Router
+from fedrouter_sim.mixing import Mixture
 from fedrouter_sim.truth import Truth
 
 Key = TypeVar("Key")
+Weights = tuple[tuple[str, float], ...]
 
 BARE = "none"  # the routing that asks the bare backbone
 ORACLE = "oracle"  # the routing by true label of a routed method
@@ -28,7 +31,7 @@ TestShares = Mapping[int, Sequence[Example]]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: 'own', 'all' or 'given' test data, answered under a routing."""
+    """One cell: 'own', 'all', 'drift', 'held-out' or 'given' test data, answered under a routing."""
 
     test_data: str
     routing: str
@@ -47,7 +50,7 @@ class Answer:
     task: str | None
     instruction: str
     reference: str
-    pool: str | None  # None: the bare backbone
+    pool: str | None  # the pool of the largest weight; None: the bare backbone
     answer: str
     rouge1: float
     rouge2: float
@@ -55,6 +58,8 @@ class Answer:
     exact: bool | None  # None where the task's answers are not labels
     loss: float  # summed over the reference's tokens, nats
     tokens: int  # of the reference, EOS included
+    margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
+    weights: Mapping[str, float] = field(default_factory=dict)  # pool -> weight in a mixed answer
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class CellResult:
     per_task: Mapping[str, Scores]  # over the clients that were asked about the task
     routing_accuracy: float | None  # share of samples, of trained tasks, whose adapter's majority task is theirs
     confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
+    samples_sha256: str  # of who was asked what: only results with equal ones may be compared
     answers: Sequence[Answer]
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,9 +126,8 @@ class Evaluator:
     Args:
         backbone: the run's backbone.
         method: the run's method.
-        pools: the run's pools.
+        deployment: the run's pools, its router if it has one, and what else the method answers with.
         adapters: gives the adapter of a pool by name.
-        router: the run's router, if it has one.
         truth: label counts of the pools; None for unlabelled data.
         longest_answer: most tokens of an answer of the bare backbone.
         on_answers: called with the number of samples done, as they are.
@@ -132,23 +137,22 @@ class Evaluator:
         self,
         backbone: Backbone,
         method: Method,
-        pools: Sequence[Pool],
+        deployment: Deployment,
         adapters: Callable[[str], Adapter],
-        router: Router | None,
         truth: Truth | None,
         longest_answer: int,
         on_answers: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._backbone = backbone
         self._method = method
-        self._pools = {pool.name: pool for pool in pools}
+        self._deployment = deployment
+        self._pools = {pool.name: pool for pool in deployment.pools}
         self._adapters = adapters
-        self._router = router
         self._truth = truth
         self._longest_answer = longest_answer
         self._on_answers = on_answers
         self._embeddings: dict[str, Floats] = {}
-        self._answered: dict[tuple[str | None, Example], tuple[str, float, int]] = {}
+        self._answered: dict[tuple[Weights, Example], tuple[str, float, int]] = {}
         self.cut: set[str] = set()  # instructions that were cut to fit
 
     def cells(self, test_data: str) -> list[Cell]:
@@ -165,65 +169,73 @@ class Evaluator:
         if not asked:
             raise UserError(f"there is no test sample in the cell '{cell.name}'; give more test rows or fewer clients")
         # With few test rows a client may have none: there is nothing to route then.
-        pools = [pool for client, own in shares.items() if own for pool in self._choose(cell, client, own)]
-        self._answer([(pool, example) for pool, (_, example) in zip(pools, asked, strict=True)])
+        choices = [choice for client, own in shares.items() if own for choice in self._choose(cell, client, own)]
+        self._answer([(choice.weights, example) for choice, (_, example) in zip(choices, asked, strict=True)])
         references: dict[str | None, list[str]] = {}
         for _, example in asked:
             references.setdefault(example.task, []).append(example.response)
         labelled = {task for task, found in references.items() if answers_are_labels(found)}
         answers = [
-            self._scored(client, example, pool, example.task in labelled)
-            for (client, example), pool in zip(asked, pools, strict=True)
+            self._scored(client, example, choice, example.task in labelled)
+            for (client, example), choice in zip(asked, choices, strict=True)
         ]
         return self._summarise(cell, answers)
 
-    def _choose(self, cell: Cell, client: int, examples: Sequence[Example]) -> list[str | None]:
+    def _choose(self, cell: Cell, client: int, examples: Sequence[Example]) -> list[Choice]:
         if cell.routing == BARE:
-            return [None] * len(examples)
+            return [Choice()] * len(examples)
         if cell.routing == ORACLE:
             if self._truth is None or any(example.task is None for example in examples):
                 raise UserError(
                     "--routing oracle needs task labels in training and test data; name them with --task-column"
                 )
-            return [self._truth.pool_for(example.task) for example in examples]
-        asked = Asked(client, examples, self._embed(examples))
-        return self._method.answered_by(list(self._pools.values()), self._router, asked, cell.routing)
+            return [Choice.of(self._truth.pool_for(example.task)) for example in examples]
+        asked = Asked(client, examples, lambda: self._embed(examples))
+        return self._method.answered_by(self._deployment, asked, cell.routing)
 
     def _embed(self, examples: Sequence[Example]) -> Floats:
-        if self._router is None:
-            return np.empty((len(examples), 0), dtype=np.float32)
         new = list(dict.fromkeys(e.instruction for e in examples if e.instruction not in self._embeddings))
         self._embeddings.update(zip(new, self._backbone.embed(new), strict=True))
         return np.stack([self._embeddings[example.instruction] for example in examples])
 
-    def _answer(self, wanted: Sequence[tuple[str | None, Example]]) -> None:
-        """Answer and score what has not been, one adapter at a time."""
-        by_pool: dict[str | None, list[Example]] = {}
-        for pool, example in dict.fromkeys(wanted):
-            if (pool, example) not in self._answered:
-                by_pool.setdefault(pool, []).append(example)
-        self._on_answers(len(wanted) - sum(map(len, by_pool.values())))
-        for pool, examples in by_pool.items():
-            adapter = None if pool is None else self._adapters(pool)
-            tokens = self._longest_answer if pool is None else self._pools[pool].answer_tokens
+    def _answer(self, wanted: Sequence[tuple[Weights, Example]]) -> None:
+        """Answer and score what has not been, one adapter, or one set of mixed adapters, at a time."""
+        by_pools: dict[tuple[str, ...], list[tuple[Weights, Example]]] = {}
+        for weights, example in dict.fromkeys(wanted):
+            if (weights, example) not in self._answered:
+                by_pools.setdefault(tuple(pool for pool, _ in weights), []).append((weights, example))
+        self._on_answers(len(wanted) - sum(map(len, by_pools.values())))
+        for pools, pairs in by_pools.items():
+            adapter = self._adapter_of(pools, [weights for weights, _ in pairs])
+            examples = [example for _, example in pairs]
+            tokens = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
             generated = self._backbone.generate(adapter, [e.instruction for e in examples], tokens)
             self.cut |= generated.cut
             encoded = self._backbone.encoder.examples(examples)
             self.cut |= {e.instruction for e, ids in zip(examples, encoded, strict=True) if ids.prompt.cut}
             scores = self._backbone.score(adapter, encoded)
-            for example, text, (loss, count) in zip(examples, generated.answers, scores, strict=True):
-                self._answered[pool, example] = (text, float(loss), int(count))
+            for pair, text, (loss, count) in zip(pairs, generated.answers, scores, strict=True):
+                self._answered[pair] = (text, float(loss), int(count))
             self._on_answers(len(examples))
 
-    def _scored(self, client: int, example: Example, pool: str | None, labels: bool) -> Answer:
-        text, loss, tokens = self._answered[pool, example]
+    def _adapter_of(self, pools: tuple[str, ...], weights: Sequence[Weights]) -> Adapter | Mixture | None:
+        """Return what answers samples whose choices are over the same pools."""
+        if not pools:
+            return None
+        rows = np.array([[weight for _, weight in of_sample] for of_sample in weights])
+        if len(pools) == 1 and (rows == 1).all():
+            return self._adapters(pools[0])
+        return Mixture(tuple(self._adapters(pool) for pool in pools), rows)
+
+    def _scored(self, client: int, example: Example, choice: Choice, labels: bool) -> Answer:
+        text, loss, tokens = self._answered[choice.weights, example]
         scores = rouge(example.response, text)
         return Answer(
             client=client,
             task=example.task,
             instruction=example.instruction,
             reference=example.response,
-            pool=pool,
+            pool=choice.pool,
             answer=text,
             rouge1=scores.rouge1,
             rouge2=scores.rouge2,
@@ -231,6 +243,8 @@ class Evaluator:
             exact=exact_match(example.response, text) if labels else None,
             loss=loss,
             tokens=tokens,
+            margin=choice.margin,
+            weights=dict(choice.weights) if len(choice.weights) > 1 else {},
         )
 
     def _summarise(self, cell: Cell, answers: Sequence[Answer]) -> CellResult:
@@ -252,16 +266,22 @@ class Evaluator:
             per_task=per_task,
             routing_accuracy=self._routing_accuracy(cell, answers),
             confusion=confusion,
+            samples_sha256=_digest((a.client, a.instruction, a.reference) for a in answers),
             answers=answers,
         )
 
     def _routing_accuracy(self, cell: Cell, answers: Sequence[Answer]) -> float | None:
         truth = self._truth
-        if self._router is None or truth is None or cell.routing == BARE or any(a.task is None for a in answers):
+        routed = self._deployment.router is not None and cell.routing != BARE
+        if not routed or truth is None or any(answer.task is None for answer in answers):
             return None
         # A task that no adapter was trained on has no right adapter.
         known = [answer for answer in answers if truth.pool_for(answer.task) is not None]
         return mean(float(a.pool is not None and truth.majority_task(a.pool) == a.task) for a in known)
+
+
+def _digest(asked: Iterable[tuple[int, str, str]]) -> str:
+    return hashlib.sha256(json.dumps(list(asked)).encode()).hexdigest()
 
 
 def _grouped(answers: Sequence[Answer], key: Callable[[Answer], Key]) -> dict[Key, list[Answer]]:

@@ -32,6 +32,11 @@ class Shares:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
 
+    def without(self, task: str) -> "Shares":
+        """Return the shares without the examples of a task."""
+        parts = (self.train, self.validation, self.test)
+        return Shares(*(tuple(example for example in part if example.task != task) for part in parts))
+
     def digest(self) -> str:
         """Return the SHA-256 hex digest of all rows in order."""
         rows = [

@@ -24,6 +24,14 @@ class CentroidMessage:
 
 
 @dataclass(frozen=True)
+class Pull:
+    """A proximal term: strength / 2 times the squared distance of (A, B) to a pool's adapter of the round's start."""
+
+    pool: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class Group:
     """The examples of one client that train one adapter together."""
 
@@ -32,11 +40,13 @@ class Group:
     examples: tuple[int, ...]  # positions in the client's list, ascending
     pool: str
     clusters: tuple[int, ...] = ()  # local clusters it is made of, where the method clusters
+    pull: Pull | None = None
+    steps: int | None = None  # optimizer steps a round, where the method fixes them; else a share of the client's
 
 
 @dataclass(frozen=True)
 class Update:
-    """What a client sends back after training one group."""
+    """What a client sends back after training one group; one of a private pool stays with the client."""
 
     client: int
     group: int  # rank of the group

@@ -15,8 +15,7 @@ from rich.progress import (
 )
 
 from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.client import Client, share_steps
-from fedrouter_sim.config import RunConfig
+from fedrouter_sim.client import Client
 from fedrouter_sim.methods import Plan
 from fedrouter_sim.operations.train import Display
 from fedrouter_sim.simulation import RoundRecord
@@ -25,8 +24,7 @@ from fedrouter_sim.simulation import RoundRecord
 class ProgressDisplay(Display):
     """Shows an operation on standard error, so that standard output stays for results."""
 
-    def __init__(self, config: RunConfig, console: Console) -> None:
-        self._config = config
+    def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
@@ -41,6 +39,7 @@ class ProgressDisplay(Display):
         )
         self._task: TaskID | None = None
         self._round = 0
+        self._last_round = 0
         self._client = 0
 
     def __enter__(self) -> Self:
@@ -63,15 +62,10 @@ class ProgressDisplay(Display):
         if self._task is not None:
             self._progress.advance(self._task, units)
 
-    def planned(self, plan: Plan) -> None:
-        config = self._config
-        steps = [
-            sum(share_steps(plan.groups_of(client), config.local_steps, config.budget))
-            for client in range(config.clients)
-        ]
-        participants = max(1, round(config.participation * config.clients))
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        self._last_round = self._round + rounds
         # Participants are not sampled yet: with partial participation this is the expected number.
-        self.started("training", round(sum(steps) / len(steps) * participants * config.rounds))
+        self.started("training", steps)
 
     def round_started(self, record: RoundRecord) -> None:
         self._round = record.round
@@ -81,11 +75,11 @@ class ProgressDisplay(Display):
 
     def stepped(self, loss: float) -> None:
         if self._task is not None:
-            where = f"round {self._round}/{self._config.rounds}  client {self._client}  loss {loss:.3f}"
+            where = f"round {self._round}/{self._last_round}  client {self._client}  loss {loss:.3f}"
             self._progress.update(self._task, advance=1, description=where)
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         losses = "  ".join(f"{pool} {loss:.3f}" for pool, loss in list(record.losses.items())[:8])
         more = "" if record.validation is None else f"  validation ROUGE-1 {record.validation['rouge1']:.3f}"
         if not self._console.is_terminal or more:
-            self._console.print(f"round {record.round}/{self._config.rounds}  loss {losses}{more}", highlight=False)
+            self._console.print(f"round {record.round}/{self._last_round}  loss {losses}{more}", highlight=False)

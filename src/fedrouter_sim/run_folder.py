@@ -12,8 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from fedrouter_sim import __version__
 from fedrouter_sim.adapters import Adapter, load_adapter, load_peft_config, save_adapter
@@ -21,13 +23,14 @@ from fedrouter_sim.config import RunConfig, read_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import CellResult
 from fedrouter_sim.messages import Update
-from fedrouter_sim.methods import Plan, Pool
+from fedrouter_sim.methods import Deployment, Method, Plan, Pool, find_method, method_digest
 from fedrouter_sim.router import RECIPE_NAME, Router
 from fedrouter_sim.simulation import Observer, RoundRecord
 from fedrouter_sim.storage import write_json, write_text
 from fedrouter_sim.truth import Truth
 
 FORMAT = 1
+KEPT_NAME = "kept.safetensors"
 _LIBRARIES = ("torch", "transformers", "peft", "faiss-cpu", "numpy", "safetensors", "datasets", "rouge-score")
 
 
@@ -62,7 +65,7 @@ class RunWriter(Observer):
         self._router: Router | None = None
         write_text(folder / "config.toml", config.to_toml())
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         """Remember the router, whose local centroids go beside each update."""
         self._router = plan.router
 
@@ -92,16 +95,22 @@ class RunWriter(Observer):
         self._append("rounds.jsonl", values)
         self._append("timings.jsonl", {"round": record.round, "seconds": seconds})
 
-    def write_model(
-        self, adapters: dict[str, Adapter], pools: Sequence[Pool], router: Router | None, longest_answer: int
-    ) -> None:
-        """Write what answers: adapters, pools and router."""
-        for pool in pools:
+    def write_model(self, adapters: dict[str, Adapter], deployment: Deployment, longest_answer: int) -> None:
+        """Write what answers: adapters, pools, router, and what else the method kept."""
+        for pool in deployment.pools:
             save_adapter(self._folder / "adapters" / pool.name, adapters[pool.name], self._peft_config)
-        listed = [asdict(pool) for pool in pools]
+        listed = [asdict(pool) for pool in deployment.pools]
         write_json(self._folder / "pools.json", {"longest_answer": longest_answer, "pools": listed})
-        if router is not None:
-            router.save(self._folder)
+        if deployment.router is not None:
+            deployment.router.save(self._folder)
+        if deployment.kept:
+            tensors = {name: np.ascontiguousarray(deployment.kept[name]) for name in sorted(deployment.kept)}
+            (self._folder / KEPT_NAME).write_bytes(save(tensors))
+
+    def write_samples(self, samples: dict[str, Any] | None) -> None:
+        """Write the map of training samples in two dimensions, where there is one."""
+        if samples is not None:
+            write_json(self._folder / "samples.json", samples)
 
     def write_truth(self, truth: Truth | None) -> None:
         """Write the label counts, where there are labels."""
@@ -185,6 +194,31 @@ class Run:
     def router(self) -> Router | None:
         """The router; None where the method has none."""
         return Router.load(self.folder) if (self.folder / RECIPE_NAME).exists() else None
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """What the run answers with, beside the adapters."""
+        path = self.folder / KEPT_NAME
+        try:
+            kept = load_file(path) if path.exists() else {}
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
+        return Deployment(self.pools, self.router, kept)
+
+    @cached_property
+    def method(self) -> Method:
+        """The run's method.
+
+        Raises:
+            UserError: it is the user's own and its file has changed since.
+        """
+        digest = self.manifest.get("method_sha256")
+        if digest is not None and method_digest(self.config.method) != digest:
+            raise UserError(
+                f"--method {self.config.method}: the file has changed since {self.folder} was trained with it; put it "
+                "back or train the run anew"
+            )
+        return find_method(self.config.method)
 
     @cached_property
     def truth(self) -> Truth | None:

@@ -1,6 +1,6 @@
 """The server: global clustering of what clients sent, and the aggregation of their updates, per pool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,9 +14,21 @@ from fedrouter_sim.randomness import derive_seed
 class Server:
     """Holds one adapter a pool. Memory grows with the pools, not with the clients."""
 
-    def __init__(self, pools: Sequence[str], initial: Adapter) -> None:
-        self.adapters: dict[str, Adapter] = dict.fromkeys(pools, initial)
+    def __init__(self, initial: Adapter) -> None:
+        self.adapters: dict[str, Adapter] = {}
+        self._initial = initial
         self._means: dict[str, WeightedMean] = {}
+
+    def open(self, parents: Mapping[str, str | None]) -> None:
+        """Hold these pools from now on (name -> pool it starts from, or None), and drop all others.
+
+        A pool that is there already keeps its adapter; a new one starts from its parent's, or from the initial one.
+        """
+        before = self.adapters
+        self.adapters = {
+            pool: before[pool] if pool in before else self._initial if parent is None else before[parent]
+            for pool, parent in parents.items()
+        }
 
     def receive(self, update: Update) -> None:
         """Add an update to its pool's running mean, weighted by example count. Call in client and group order."""
@@ -24,8 +36,8 @@ class Server:
 
     def aggregate(self) -> None:
         """Replace each pool's adapter by the mean of what it received; one that received nothing keeps its adapter."""
-        for pool, mean in self._means.items():
-            self.adapters[pool] = mean.result()
+        # A new mapping: whoever still holds the round's starts keeps them.
+        self.adapters = self.adapters | {pool: mean.result() for pool, mean in self._means.items()}
         self._means = {}
 
 

@@ -1,13 +1,16 @@
 """The simulation: the round loop, once, for every method."""
 
+import itertools
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.client import Client, share_steps
+from fedrouter_sim.client import Client, participants, share_steps
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.messages import Update
-from fedrouter_sim.methods import Federation, Method, Plan
+from fedrouter_sim.methods import Deployment, Federation, LastRound, Method, Plan
 from fedrouter_sim.randomness import numpy_generator
 from fedrouter_sim.server import Server
 
@@ -28,10 +31,11 @@ class RoundRecord:
     validation: dict[str, float] | None = None  # scores on the validation share, in rounds that are evaluated
     seconds: dict[str, float] = field(default_factory=dict)  # per phase
 
-    def add(self, update: Update, batch_size: int) -> None:
-        """Count one update."""
-        self.bytes_up += update.nbytes
-        self.bytes_down += update.nbytes  # the group's start: the pool's adapter, which has the same shape
+    def add(self, update: Update, batch_size: int, private: bool) -> None:
+        """Count one update; one of a private pool is not sent."""
+        if not private:
+            self.bytes_up += update.nbytes
+            self.bytes_down += update.nbytes  # the group's start: the pool's adapter, which has the same shape
         self.examples += update.steps * batch_size
         self.steps += update.steps
         self.tokens += update.tokens
@@ -40,8 +44,8 @@ class RoundRecord:
 class Observer:
     """What wants to know how the simulation goes: the display, the run folder. Does nothing by itself."""
 
-    def planned(self, plan: Plan) -> None:
-        """Groups and pools are fixed."""
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        """A plan has begun, for so many rounds and about so many optimizer steps."""
 
     def round_started(self, record: RoundRecord) -> None:
         """Participants are sampled."""
@@ -65,9 +69,9 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         for observer in self._observers:
-            observer.planned(plan)
+            observer.planned(plan, rounds, steps)
 
     def round_started(self, record: RoundRecord) -> None:
         for observer in self._observers:
@@ -91,44 +95,76 @@ class Observers(Observer):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a simulation leaves in memory: the plan, an adapter a pool, and the records of all rounds."""
+class Stage:
+    """A plan that was followed, and the clients as they were then."""
 
     plan: Plan
+    clients: tuple[Client, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a simulation leaves in memory: the stages, an adapter a pool of the last one, the records of all rounds."""
+
+    stages: list[Stage]
     adapters: dict[str, Adapter]
     records: list[RoundRecord]
     setup_seconds: float
 
+    @property
+    def plan(self) -> Plan:
+        """The plan that ended the run: who answers."""
+        return self.stages[-1].plan
 
-def simulate(federation: Federation, method: Method, observer: Observer) -> Outcome:
-    """Run all rounds of a method over the clients, one after the other."""
+    @property
+    def deployment(self) -> Deployment:
+        """What answers, beside the adapters."""
+        return Deployment(self.plan.pools, self.plan.router, self.plan.kept)
+
+
+def simulate(federation: Federation, method: Method, observer: Observer, drifted: tuple[Client, ...] = ()) -> Outcome:
+    """Run all rounds of a method over the clients, one after the other.
+
+    Args:
+        federation: the settings, the backbone and the clients.
+        method: says which groups train and which pools average them.
+        observer: is told what happens.
+        drifted: the clients as they are from round `drift_at` on.
+    """
     config = federation.config
     started = perf_counter()
     plan = method.plan(federation)
-    server = Server([pool.name for pool in plan.pools], federation.backbone.initial_adapter(config.seed))
+    server = Server(federation.backbone.initial_adapter(config.seed))
     setup_seconds = perf_counter() - started
-    observer.planned(plan)
-    records = []
-    for round_ in range(1, config.rounds + 1 if plan.groups else 1):
-        participants = sample_participants(federation.clients, config.participation, config.seed, round_)
-        lr = learning_rate(round_, config.rounds, config.lr, config.lr_min)
-        record = RoundRecord(round_, lr, [client.id for client in participants])
+    stages: list[Stage] = []
+    records: list[RoundRecord] = []
+
+    def begin(new: Plan) -> Plan:
+        server.open({pool.name: pool.parent for pool in new.pools})
+        stages.append(Stage(new, new.clients or federation.clients))
+        rounds = last_round(new, config) - len(records)
+        observer.planned(new, rounds, rounds * _steps_of_a_round(stages[-1], config))
+        return new
+
+    begin(plan)
+    for round_ in itertools.count(1):
+        if round_ > last_round(plan, config):
+            break
+        if round_ == config.drift_at <= config.rounds:
+            federation = replace(federation, clients=drifted)
+            plan = begin(method.follow(federation, plan))
+        deciding = plan.then if round_ == plan.until else None
+        record = _open_round(round_, stages[-1], config, everyone=deciding is not None)
         observer.round_started(record)
 
         # Clients: train every group from its pool's adapter.
         started = perf_counter()
-        losses: dict[str, list[tuple[float, int]]] = {}
-        for client in participants:
-            groups = plan.groups_of(client.id)
-            steps = share_steps(groups, config.local_steps, config.budget)
-            observer.client_started(client, sum(steps))
-            for group, group_steps in zip(groups, steps, strict=True):
-                update = client.train(group, server.adapters[group.pool], group_steps, lr, round_, observer.stepped)
-                server.receive(update)
-                observer.received(update)
-                record.add(update, config.batch_size)
-                losses.setdefault(group.pool, []).append((update.loss, update.steps))
-        record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(losses.items())}
+        starts, decisive = server.adapters, []
+        for update in _train(stages[-1], record, starts, config, observer):
+            server.receive(update)
+            observer.received(update)
+            if deciding is not None:
+                decisive.append(update)
         record.seconds["train"] = perf_counter() - started
 
         # Server: average per pool.
@@ -137,12 +173,47 @@ def simulate(federation: Federation, method: Method, observer: Observer) -> Outc
         record.seconds["aggregate"] = perf_counter() - started
         records.append(record)
         observer.round_ended(record, server.adapters)
-    return Outcome(plan, server.adapters, records, setup_seconds)
+        if deciding is not None:
+            plan = begin(deciding(federation, LastRound(plan, starts, tuple(decisive))))
+    return Outcome(stages, server.adapters, records, setup_seconds)
+
+
+def _open_round(round_: int, stage: Stage, config: RunConfig, everyone: bool) -> RoundRecord:
+    """Sample the participants of a round and set its learning rate."""
+    participation = 1.0 if everyone else config.participation
+    chosen = sample_participants(stage.clients, participation, config.seed, round_)
+    # A plan that goes on beyond the rounds of the run starts the schedule anew.
+    lr = learning_rate((round_ - 1) % config.rounds + 1, config.rounds, config.lr, config.lr_min)
+    return RoundRecord(round_, lr, [client.id for client in chosen])
+
+
+def _train(
+    stage: Stage, record: RoundRecord, starts: Mapping[str, Adapter], config: RunConfig, observer: Observer
+) -> Iterator[Update]:
+    """Train the groups of a round's participants, one after the other, and count what they do."""
+    private = {pool.name for pool in stage.plan.pools if pool.private}
+    losses: dict[str, list[tuple[float, int]]] = {}
+    by_id = {client.id: client for client in stage.clients}
+    for client in (by_id[number] for number in record.participants):
+        groups = stage.plan.groups_of(client.id)
+        steps = share_steps(groups, config.local_steps, config.budget)
+        observer.client_started(client, sum(steps))
+        for group, group_steps in zip(groups, steps, strict=True):
+            update = client.train(group, starts, group_steps, record.lr, record.round, observer.stepped)
+            record.add(update, config.batch_size, private=group.pool in private)
+            losses.setdefault(group.pool, []).append((update.loss, update.steps))
+            yield update
+    record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(losses.items())}
+
+
+def last_round(plan: Plan, config: RunConfig) -> int:
+    """Return the last round of a plan; 0 if there is nothing to train."""
+    return (plan.until or config.rounds) if plan.groups else 0
 
 
 def sample_participants(clients: tuple[Client, ...], participation: float, seed: int, round_: int) -> list[Client]:
     """Sample a round's participants without replacement, at least one; returned in client order."""
-    count = max(1, round(participation * len(clients)))
+    count = participants(len(clients), participation)
     chosen = numpy_generator(seed, "participants", round_).permutation(len(clients))[:count]
     return [clients[i] for i in sorted(chosen)]
 
@@ -150,6 +221,13 @@ def sample_participants(clients: tuple[Client, ...], participation: float, seed:
 def learning_rate(round_: int, rounds: int, highest: float, lowest: float) -> float:
     """Return lr_min + (lr_max - lr_min) / 2 * (1 + cos(pi (r - 1) / R)) for round r = 1..R."""
     return lowest + (highest - lowest) / 2 * (1 + math.cos(math.pi * (round_ - 1) / rounds))
+
+
+def _steps_of_a_round(stage: Stage, config: RunConfig) -> int:
+    """Return the optimizer steps of a round; with partial participation, those to be expected."""
+    plan, clients = stage.plan, stage.clients
+    steps = sum(sum(share_steps(plan.groups_of(client.id), config.local_steps, config.budget)) for client in clients)
+    return round(steps * participants(len(clients), config.participation) / len(clients))
 
 
 def _weighted_mean(pairs: list[tuple[float, int]]) -> float:

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedrouter_sim.client import Client
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods import Plan
 from fedrouter_sim.metrics import clustering_agreement, mean
 from fedrouter_sim.router import Router, task_name
+from fedrouter_sim.simulation import Stage
 from fedrouter_sim.storage import write_json
 
 Counts = Mapping[str, int]
@@ -38,17 +37,19 @@ class Truth:
     clusters: Mapping[int, Sequence[Counts]]
 
     @classmethod
-    def of(cls, plan: Plan, clients: Sequence[Client]) -> "Truth | None":
-        """Count the labels of a plan; None for unlabelled data."""
-        labels = {client.id: [example.task for example in client.examples] for client in clients}
-        if any(task is None for tasks in labels.values() for task in tasks):
+    def of(cls, stages: Sequence[Stage]) -> "Truth | None":
+        """Count the labels of all that a run's final pools were trained on; None for unlabelled data."""
+        labels = [{client.id: [example.task for example in client.examples] for client in s.clients} for s in stages]
+        if any(task is None for of_stage in labels for tasks in of_stage.values() for task in tasks):
             return None
-        pools: dict[str, Counter[str]] = {pool.name: Counter() for pool in plan.pools}
-        for group in plan.groups:
-            pools[group.pool].update(labels[group.client][i] or "" for i in group.examples)
+        pools: dict[str, Counter[str]] = {pool.name: Counter() for pool in stages[-1].plan.pools}
+        for stage, of_client in zip(stages, labels, strict=True):
+            for group in stage.plan.groups:
+                if group.pool in pools:
+                    pools[group.pool].update(of_client[group.client][i] or "" for i in group.examples)
         clusters = {
-            client: [_count(labels[client], found == cluster) for cluster in range(int(found.max()) + 1)]
-            for client, found in plan.local_clusters.items()
+            client: [_count(labels[0][client], found == cluster) for cluster in range(int(found.max()) + 1)]
+            for client, found in stages[0].plan.local_clusters.items()
         }
         return cls({name: _sorted(counts) for name, counts in pools.items()}, clusters)
 

@@ -31,7 +31,7 @@ def aggregate_command(
         raise UserError(f"--seed {seed}: must be at least 0")
 
     from fedrouter_sim.operations.aggregate import aggregate
-    from fedrouter_sim.report import aggregated_table, number
+    from fedrouter_sim.report.tables import aggregated_table, number
     from fedrouter_sim.run_folder import Run
 
     done = aggregate(Run(run), out, overwrite, tasks, seed, normalize)

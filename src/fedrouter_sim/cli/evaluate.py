@@ -13,7 +13,10 @@ def eval_command(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
     test_data: Annotated[
         list[str] | None,
-        typer.Option(metavar="own|all", help="Whose test data: each client's own mixture, or all tasks. Repeatable."),
+        typer.Option(
+            metavar="own|all|drift|held-out",
+            help="Test data: the client's own mixture, all tasks, the drifted mixture, the held-out task. Repeatable.",
+        ),
     ] = None,
     routing: Annotated[
         list[str] | None,
@@ -38,7 +41,7 @@ def eval_command(
     Example: fedrouter-sim eval runs/first --test-data all --routing global --routing oracle
     """
     for flag, values, known in (
-        ("--test-data", test_data, ("own", "all")),
+        ("--test-data", test_data, ("own", "all", "drift", "held-out")),
         ("--routing", routing, ("global", "local", "oracle", "none")),
     ):
         for value in values or ():
@@ -49,7 +52,7 @@ def eval_command(
 
     from fedrouter_sim.examples import Columns
     from fedrouter_sim.operations.evaluate import evaluate
-    from fedrouter_sim.report import confusion_table, scores_table
+    from fedrouter_sim.report.tables import confusion_table, scores_table
     from fedrouter_sim.run_folder import Run
 
     opened = Run(run)
@@ -59,7 +62,7 @@ def eval_command(
         response_column or config.response_column,
         task_column or config.task_column,
     )
-    with display_for(config, quiet) as display:
+    with display_for(quiet) as display:
         done = evaluate(opened, display, test_data or (), routing or (), data, columns, test_examples_per_client)
     for text in done.notes:
         note(text, quiet)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from fedrouter_sim.config import RunConfig
     from fedrouter_sim.operations.train import Display
 
 Renderable = Any  # whatever rich prints
 
 
 @contextmanager
-def display_for(config: "RunConfig", quiet: bool) -> "Iterator[Display]":
+def display_for(quiet: bool) -> "Iterator[Display]":
     """Yield a progress display on standard error, or a silent one."""
     from fedrouter_sim.operations.train import Display
     from fedrouter_sim.progress import ProgressDisplay
@@ -24,7 +23,7 @@ def display_for(config: "RunConfig", quiet: bool) -> "Iterator[Display]":
     if quiet:
         yield Display()
         return
-    with ProgressDisplay(config, Console(stderr=True)) as display:
+    with ProgressDisplay(Console(stderr=True)) as display:
         yield display
 
 

@@ -65,8 +65,11 @@ def _absolute_paths(config: RunConfig) -> RunConfig:
         for name, value in (("data", config.data), ("model", config.model))
         if value not in embedded and Path(value).exists()
     }
+    file, separator, name = config.method.rpartition(":")
+    if separator and Path(file).is_file():
+        paths["method"] = f"{Path(file).resolve()}:{name}"
     return RunConfig.build(vars(config), paths)
 
 
 def _shown(default: Any) -> str:
-    return "none" if default == () else str(default)
+    return "none" if default in ((), "") else str(default)

@@ -32,14 +32,14 @@ def train_command(
     from fedrouter_sim.methods import find_method
     from fedrouter_sim.operations.prepare import unused_settings
     from fedrouter_sim.operations.train import train
-    from fedrouter_sim.report import summary_table
+    from fedrouter_sim.report.tables import summary_table
 
-    find_method(config.method)
-    for name in unused_settings(config, given):
-        note(f"{flag(name)} has no effect with --method {config.method} --split {config.split}", quiet)
+    method = find_method(config.method)
+    for name in unused_settings(config, method, given):
+        note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    with display_for(config, quiet) as display:
-        done = train(config, out or Path("runs") / f"{stamp}-{config.method}", overwrite, display)
+    with display_for(quiet) as display:
+        done = train(config, out or Path("runs") / f"{stamp}-{method.name}", overwrite, display)
     for text in done.notes:
         note(text, quiet)
     record = {**done.summary, "run": str(done.folder)}

@@ -2,9 +2,21 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fedrouter_sim.clustering import FeatureSums, Normalizer
 from fedrouter_sim.messages import CentroidMessage, Group
-from fedrouter_sim.methods.method import Asked, Federation, Method, Plan, Pool, group_by, pools_of
+from fedrouter_sim.methods.method import (
+    Asked,
+    Choice,
+    Deployment,
+    Federation,
+    Method,
+    Plan,
+    group_by,
+    pools_of,
+    with_groups,
+)
 from fedrouter_sim.router import Router, task_name
 from fedrouter_sim.server import cluster_globally, split_by_client
 
@@ -13,6 +25,7 @@ class FedRouter(Method):
     """One adapter per task, found by clustering embeddings; task labels are never read."""
 
     name = "fedrouter"
+    uses = frozenset({"local_clusters", "tasks", "normalize"})
     routings = ("global", "local")
 
     def plan(self, federation: Federation) -> Plan:
@@ -39,14 +52,31 @@ class FedRouter(Method):
         names = [task_name(task) for task in range(len(tasks.centroids))]
         up, down = _setup_traffic(sums, messages, router)
         local = {client.id: clustering.labels for client, clustering in zip(clients, clusterings, strict=True)}
-        return Plan(tuple(groups), pools_of(groups, clients, names), router, local, up, down)
+        pools = pools_of(groups, clients, names)
+        return Plan(tuple(groups), pools, router, local, bytes_up=up, bytes_down=down)
 
-    def answered_by(self, pools: Sequence[Pool], router: Router | None, asked: Asked, routing: str) -> list[str | None]:
+    def follow(self, federation: Federation, plan: Plan) -> Plan:
+        """Send every row to the nearest of all tasks: the clusters stand, and the clients' groups follow."""
+        router = _of(plan.router)
+        groups: list[Group] = []
+        for client in federation.clients:
+            tasks = router.route(client.embeddings).index
+            groups += group_by(client, [task_name(int(task)) for task in tasks])
+        return with_groups(plan, tuple(groups), federation.clients)
+
+    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the adapter of the nearest task centroid (step 7)."""
-        if router is None:
-            raise ValueError("fedrouter answers by a router")
+        router = _of(deployment.router)
         candidates = router.tasks_of(asked.client) if routing == "local" else None
-        return [task_name(task) for task in router.route(asked.embeddings, candidates).index]
+        found = router.route(asked.embeddings, candidates)
+        margins = found.margin.tolist() if np.isfinite(found.margin).all() else [None] * len(found.margin)
+        return [Choice.of(task_name(task), m) for task, m in zip(found.index.tolist(), margins, strict=True)]
+
+
+def _of(router: Router | None) -> Router:
+    if router is None:
+        raise ValueError("fedrouter answers by a router")
+    return router
 
 
 def _setup_traffic(sums: list[FeatureSums], messages: Sequence[CentroidMessage], router: Router) -> tuple[int, int]:

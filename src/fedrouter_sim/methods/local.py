@@ -1,37 +1,32 @@
 """Local training: one group and one pool a client; nothing is shared."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from fedrouter_sim.methods.method import (
-    CLUSTERING_SETTINGS,
     Asked,
+    Choice,
+    Deployment,
     Federation,
     Method,
     Plan,
-    Pool,
-    group_by,
+    client_pool,
     pools_of,
+    whole_group,
 )
-from fedrouter_sim.router import Router
-
-
-def client_pool(client: int) -> str:
-    """Return the name of a client's own pool."""
-    return f"client_{client:03d}"
 
 
 class Local(Method):
     """Each client answers with the adapter it trained alone."""
 
     name = "local"
-    ignores = CLUSTERING_SETTINGS
 
     def plan(self, federation: Federation) -> Plan:
         """Put every client's examples, as one group, into a pool of its own."""
         clients = federation.clients
-        groups = [group for c in clients for group in group_by(c, [client_pool(c.id)] * len(c.examples))]
-        return Plan(tuple(groups), pools_of(groups, clients, [client_pool(client.id) for client in clients]))
+        groups = tuple(whole_group(client, client_pool(client.id)) for client in clients)
+        pools = pools_of(groups, clients, [group.pool for group in groups])
+        return Plan(groups, tuple(replace(pool, private=True) for pool in pools))
 
-    def answered_by(self, pools: Sequence[Pool], router: Router | None, asked: Asked, routing: str) -> list[str | None]:
+    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the client's own adapter."""
-        return [client_pool(asked.client)] * len(asked.examples)
+        return [Choice.of(client_pool(asked.client))] * len(asked.examples)

@@ -10,7 +10,7 @@ from fedrouter_sim.adapters import Adapter, WeightedMean, load_adapter
 from fedrouter_sim.clustering import Floats, Normalizer, nearest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods import Pool
+from fedrouter_sim.methods import Deployment, Pool
 from fedrouter_sim.operations.train import refuse_existing
 from fedrouter_sim.router import Router, task_name
 from fedrouter_sim.run_folder import Run, RunWriter, StoredUpdate, peak_memory_bytes
@@ -51,6 +51,11 @@ def aggregate(
     """
     refuse_existing(out, overwrite)
     old = _router_of(run)
+    if 0 < run.config.drift_at <= run.config.rounds:
+        raise UserError(
+            f"{run.folder}: its clients drifted in round {run.config.drift_at}, so its updates are no longer those of "
+            "the local clusters that would be clustered again; aggregate a run without drift"
+        )
     # The run's own seed stays in its settings: it deals out the data.
     config = replace(run.config, tasks=tasks or run.config.tasks, normalize=normalize or run.config.normalize)
     clustering_seed = run.clustering_seed if seed is None else seed
@@ -86,7 +91,7 @@ def aggregate(
     }
     with new_folder(out, overwrite) as folder:
         writer = RunWriter(folder, config, run.peft_config)
-        writer.write_model(adapters, pools, router, run.longest_answer)
+        writer.write_model(adapters, Deployment(tuple(pools), router), run.longest_answer)
         writer.write_truth(truth)
         for update in updates:
             writer.copy_update(update, router)

@@ -7,7 +7,6 @@ from pathlib import Path
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import BARE, Cell, CellResult, Evaluator, TestShares
 from fedrouter_sim.examples import Columns, load_test
-from fedrouter_sim.methods import find_method
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import open_backbone
 from fedrouter_sim.operations.train import Display
@@ -40,7 +39,7 @@ def evaluate(
     Args:
         run: the run.
         display: shows progress.
-        test_data: 'own' and 'all'; none: both.
+        test_data: 'all', 'own', 'drift', 'held-out'; none: those that the run has.
         routing: 'global', 'local', 'oracle', 'none'; none: what the method has.
         data: other test data, dealt IID to the run's clients: a file, a folder with a test file, or 'multitask'.
         columns: names of the columns of `data`; None for the run's.
@@ -56,15 +55,15 @@ def evaluate(
     columns = columns or Columns(config.instruction_column, config.response_column, config.task_column)
     shares = _given_shares(run, data, columns, most) if data is not None else _own_shares(run, test_data, most)
     backbone = open_backbone(run)
-    method = find_method(config.method)
-    routings, notes = _routings(method.routings, routing, config.method)
+    method = run.method
+    routings, notes = _routings(method.routings, routing, method.name)
     evaluator = Evaluator(
-        backbone, method, run.pools, run.adapter, run.router, run.truth, run.longest_answer, display.advanced
-    )  # fmt: skip
+        backbone, method, run.deployment, run.adapter, run.truth, run.longest_answer, display.advanced
+    )
     cells = [Cell(name, chosen) for name in shares for chosen in routings]
     display.started("answering test samples", sum(len(own) for c in cells for own in shares[c.test_data].values()))
     results = [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
-    context = {"seed": config.seed, "data": data or config.data, "method": config.method}
+    context = {"seed": config.seed, "data": data or config.data, "method": method.name}
     files = [write_result(run.folder, result, **context) for result in results]
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
@@ -77,10 +76,10 @@ def _own_shares(run: Run, names: Sequence[str], most: int | None) -> dict[str, T
         raise UserError(
             f"--data {run.config.data}: has changed since {run.folder} was trained; give test data with --data"
         )
-    every = {
-        "all": {client: own.test_all[:most] for client, own in enumerate(dealt.clients)},
-        "own": {client: own.test_own[:most] for client, own in enumerate(dealt.clients)},
-    }
+    every = dealt.test_shares(most)
+    for name in names:
+        if name not in every:
+            raise UserError(f"--test-data {name}: the run {run.folder} has none; it has {', '.join(every)}")
     return {name: every[name] for name in every if not names or name in names}
 
 

@@ -1,47 +1,112 @@
 """From settings to a federation: data loaded and dealt out, backbone loaded, clients made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedrouter_sim.backbone import Backbone
 from fedrouter_sim.client import Client
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.examples import Columns, Shares, load_shares
-from fedrouter_sim.methods import METHODS, Federation
-from fedrouter_sim.partition import ClientShares, deal_out
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation import TestShares
+from fedrouter_sim.examples import Columns, Example, Shares, load_shares, tasks_of
+from fedrouter_sim.methods import Federation, Method
+from fedrouter_sim.methods.method import SPECIAL_SETTINGS, TRAINING_SETTINGS
+from fedrouter_sim.partition import ClientShares, deal_iid, deal_out
+
+ALL, OWN, DRIFT, HELD_OUT = "all", "own", "drift", "held-out"
+TEST_DATA = (ALL, OWN, DRIFT, HELD_OUT)
+"""Whose test samples: of all tasks; of the client's training mixture; of the mixture it drifts to; of the task that was
+held back from all clients."""
 
 
 @dataclass(frozen=True)
 class Dealt:
-    """The data of a run: its shares, and what each client got of them."""
+    """The data of a run: its shares without the held-out task, each client's part of them, and what else is tested."""
 
     shares: Shares
     clients: tuple[ClientShares, ...]
+    drifted: tuple[ClientShares, ...] = ()  # the clients' data after the drift
+    held_out: tuple[tuple[Example, ...], ...] = ()  # test samples of the held-out task, a shard a client
+
+    def test_shares(self, most: int | None = None) -> dict[str, TestShares]:
+        """Return the test data that there are, at most `most` samples a client."""
+        by_name: dict[str, list[tuple[Example, ...]]] = {
+            ALL: [own.test_all for own in self.clients],
+            OWN: [own.test_own for own in self.clients],
+            DRIFT: [own.test_own for own in self.drifted],
+            HELD_OUT: list(self.held_out),
+        }
+        # Own data may be without test rows, when the test share lacks the tasks that the clients train.
+        return {
+            name: {client: own[:most] for client, own in enumerate(parts)}
+            for name, parts in by_name.items()
+            if any(parts)
+        }
 
 
 def deal_data(config: RunConfig) -> Dealt:
-    """Load the data that `config` names and deal it out: the same clients, whatever the method."""
+    """Load the data that `config` names and deal it out: the same clients, whatever the method.
+
+    Raises:
+        UserError: the data cannot be dealt out so, or have no task of the name to be held out.
+    """
     columns = Columns(config.instruction_column, config.response_column, config.task_column)
     shares = load_shares(config.data, columns, config.seed)
-    clients = deal_out(
-        shares.train,
-        shares.test,
-        clients=config.clients,
-        split=config.split,
-        alpha=config.alpha,
-        examples_per_client=config.examples_per_client,
-        test_examples_per_client=config.test_examples_per_client,
-        seed=config.seed,
+    held: Sequence[Example] = ()
+    if config.hold_out:
+        shares, held = _without(shares, config.hold_out)
+
+    def deal(split: str) -> tuple[ClientShares, ...]:
+        return deal_out(
+            shares.train,
+            shares.test,
+            clients=config.clients,
+            split=split,
+            alpha=config.alpha,
+            examples_per_client=config.examples_per_client,
+            test_examples_per_client=config.test_examples_per_client,
+            seed=config.seed,
+        )
+
+    return Dealt(
+        shares,
+        deal(config.split),
+        deal(config.drift_to) if config.drift_at else (),
+        tuple(deal_iid(held, config.clients, config.test_examples_per_client, config.seed)) if held else (),
     )
-    return Dealt(shares, clients)
+
+
+def _without(shares: Shares, task: str) -> tuple[Shares, list[Example]]:
+    """Take a task out of all shares; return them and its test examples."""
+    held = [example for example in shares.test if example.task == task]
+    known = tasks_of(shares.train)
+    if task not in known or not held or len(known) < 2:
+        raise UserError(
+            f"--hold-out {task}: must be one of at least two tasks that training and test data have; there are: "
+            f"{', '.join(known) or 'none (name the column with --task-column)'}"
+        )
+    return shares.without(task), held
 
 
 def build_federation(config: RunConfig, dealt: Dealt, backbone: Backbone) -> Federation:
     """Make the clients of a run around the one backbone."""
-    clients = [Client(number, own.train, backbone, config) for number, own in enumerate(dealt.clients)]
-    return Federation(config, backbone, tuple(clients))
+    return Federation(config, backbone, _clients(config, dealt.clients, backbone))
 
 
-def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
+def drifted_clients(config: RunConfig, dealt: Dealt, backbone: Backbone) -> tuple[Client, ...]:
+    """Make the clients as they are after the drift; none where nothing drifts."""
+    return _clients(config, dealt.drifted, backbone)
+
+
+def _clients(config: RunConfig, shares: Sequence[ClientShares], backbone: Backbone) -> tuple[Client, ...]:
+    return tuple(Client(number, own.train, backbone, config) for number, own in enumerate(shares))
+
+
+def unused_settings(config: RunConfig, method: Method, given: frozenset[str]) -> list[str]:
     """Return which of the settings that the user gave will not matter, sorted."""
-    unused = METHODS[config.method].ignores | (frozenset() if config.split == "dirichlet" else {"alpha"})
+    unused = SPECIAL_SETTINGS - method.uses
+    if not method.trains:
+        unused |= TRAINING_SETTINGS
+    if "dirichlet" not in (config.split, config.drift_to):
+        unused |= {"alpha"}
     return sorted(given & unused)

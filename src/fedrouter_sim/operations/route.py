@@ -46,7 +46,7 @@ def route(run: Run, texts: Iterable[str], generate: bool, batch: int = BATCH) ->
     """
     router = run.router
     if router is None:
-        raise UserError(f"{run.folder}: method {run.config.method} has no router, so it has nothing to route by")
+        raise UserError(f"{run.folder}: method {run.summary['method']} has no router, so it has nothing to route by")
     backbone = open_backbone(run)
     pools = {pool.name: pool for pool in run.pools}
     adapters: dict[str, Adapter] = {}

@@ -10,10 +10,11 @@ from fedrouter_sim.backbone import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import BARE, Cell, CellResult, Evaluator, TestShares
-from fedrouter_sim.methods import Federation, Method, Plan, find_method
-from fedrouter_sim.operations.prepare import Dealt, build_federation, deal_data
+from fedrouter_sim.methods import Deployment, Federation, Method, Plan, find_method, method_digest
+from fedrouter_sim.operations.prepare import ALL, Dealt, build_federation, deal_data, drifted_clients
 from fedrouter_sim.partition import deal_iid
 from fedrouter_sim.run_folder import RunWriter, peak_memory_bytes
+from fedrouter_sim.sample_map import sample_map
 from fedrouter_sim.simulation import Observer, Observers, Outcome, RoundRecord, simulate
 from fedrouter_sim.storage import new_folder
 from fedrouter_sim.truth import Agreement, Truth
@@ -40,8 +41,15 @@ class Trained:
     notes: list[str]
 
 
-def train(config: RunConfig, out: Path, overwrite: bool, display: Display) -> Trained:
+def train(config: RunConfig, out: Path, overwrite: bool, display: Display, backbone: Backbone | None = None) -> Trained:
     """Train and evaluate one run, and leave its folder at `out`.
+
+    Args:
+        config: the settings.
+        out: where the run folder goes.
+        overwrite: replace an existing run there.
+        display: shows progress.
+        backbone: one that is loaded already and serves these settings; None to load it.
 
     Raises:
         UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind.
@@ -56,24 +64,25 @@ def train(config: RunConfig, out: Path, overwrite: bool, display: Display) -> Tr
             f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "
             "evaluation only; add a validation file or drop --eval-every"
         )
-    backbone = Backbone(config)
+    if backbone is None or not backbone.serves(config):
+        backbone = Backbone(config)
     federation = build_federation(config, dealt, backbone)
     seconds = {"load": perf_counter() - started}
     with new_folder(out, overwrite) as folder:
         display.started("tokenising, embedding, clustering")
         writer = RunWriter(folder, config, backbone.peft_config)
         curve = ValidationCurve(federation, method, dealt)
-        outcome = simulate(federation, method, Observers(curve, display, writer))
-        truth = Truth.of(outcome.plan, federation.clients)
+        drifted = drifted_clients(config, dealt, backbone)
+        outcome = simulate(federation, method, Observers(curve, display, writer), drifted)
+        truth = Truth.of(outcome.stages)
         longest = longest_answer(federation)
         evaluator = Evaluator(
-            backbone, method, outcome.plan.pools, outcome.adapters.__getitem__, outcome.plan.router, truth, longest,
-            display.advanced,
-        )  # fmt: skip
+            backbone, method, outcome.deployment, outcome.adapters.__getitem__, truth, longest, display.advanced
+        )
         evaluation_started = perf_counter()
         results = _evaluate(evaluator, dealt, display)
         for result in results:
-            writer.write_result(result, seed=config.seed, data=config.data, method=config.method)
+            writer.write_result(result, seed=config.seed, data=config.data, method=method.name)
         seconds |= {
             "setup": outcome.setup_seconds,
             "train": sum(record.seconds["train"] for record in outcome.records),
@@ -82,17 +91,19 @@ def train(config: RunConfig, out: Path, overwrite: bool, display: Display) -> Tr
             "total": perf_counter() - started,
         }
         cut = {"train": sum(e.prompt.cut for c in federation.clients for e in c.encoded), "test": len(evaluator.cut)}
-        summary = summarise(config, outcome, truth, results, cut) | {
+        summary = summarise(config, method, outcome, truth, results, cut) | {
             "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
         }
-        writer.write_model(outcome.adapters, outcome.plan.pools, outcome.plan.router, longest)
+        writer.write_model(outcome.adapters, outcome.deployment, longest)
         writer.write_truth(truth)
+        writer.write_samples(sample_map(outcome.stages[0].clients, outcome.stages[0].plan))
         manifest = {
             "command": "train",
             "seed": config.seed,
             "data_sha256": dealt.shares.digest(),
             "backbone_sha256": backbone.digest,
+            "method_sha256": method_digest(config.method),
             "wall_seconds": summary["seconds"]["total"],
             "peak_memory_bytes": summary["peak_memory_bytes"],
         }
@@ -109,21 +120,20 @@ class ValidationCurve(Observer):
         self._shares: TestShares = dict(enumerate(shards))
         self._federation = federation
         self._method = method
-        self._plan = Plan()
+        self._deployment = Deployment(())
 
-    def planned(self, plan: Plan) -> None:
-        """Keep the plan, which says who answers."""
-        self._plan = plan
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        """Keep who answers under the plan."""
+        self._deployment = Deployment(plan.pools, plan.router, plan.kept)
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """Evaluate, if it is time."""
         every = self._federation.config.eval_every
         if not every or record.round % every:
             return
-        plan, federation = self._plan, self._federation
         evaluator = Evaluator(
-            federation.backbone, self._method, plan.pools, adapters.__getitem__, plan.router, None, 1
-        )  # fmt: skip
+            self._federation.backbone, self._method, self._deployment, adapters.__getitem__, None, longest_answer=1
+        )
         result = evaluator.evaluate(evaluator.cells("validation")[0], self._shares)
         record.validation = {
             "rouge1": result.mean.rouge1,
@@ -153,28 +163,29 @@ def longest_answer(federation: Federation) -> int:
 
 def _evaluate(evaluator: Evaluator, dealt: Dealt, display: Display) -> list[CellResult]:
     """Evaluate every cell of the method, and the bare backbone on all tasks."""
-    shares: dict[str, TestShares] = {
-        "all": {client: own.test_all for client, own in enumerate(dealt.clients)},
-        "own": {client: own.test_own for client, own in enumerate(dealt.clients)},
-    }
-    # Own data may be without test rows, when the test share lacks the tasks that the clients train.
-    cells = [cell for data, own in shares.items() if any(own.values()) for cell in evaluator.cells(data)]
-    cells.append(Cell("all", BARE))
+    shares = dealt.test_shares()
+    cells = [cell for data in shares for cell in evaluator.cells(data)]
+    cells.append(Cell(ALL, BARE))
     display.started("answering test samples", sum(len(s) for cell in cells for s in shares[cell.test_data].values()))
     return [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
 
 
 def summarise(
-    config: RunConfig, outcome: Outcome, truth: Truth | None, results: list[CellResult], cut: dict[str, int]
+    config: RunConfig,
+    method: Method,
+    outcome: Outcome,
+    truth: Truth | None,
+    results: list[CellResult],
+    cut: dict[str, int],
 ) -> dict[str, Any]:
     """Return what the final table shows, under fixed keys."""
     by_cell = {result.cell.name: result for result in results}
-    main = next(result for result in results if result.cell.test_data == "all")
-    bare = by_cell[f"all-{BARE}"]
-    plan, records = outcome.plan, outcome.records
+    main = next(result for result in results if result.cell.test_data == ALL)
+    bare = by_cell[Cell(ALL, BARE).name]
+    plans, records = [stage.plan for stage in outcome.stages], outcome.records
     agreement = truth.agreement() if truth else Agreement()
     return {
-        "method": config.method,
+        "method": method.name,
         "split": config.split,
         "clients": config.clients,
         "seed": config.seed,
@@ -185,8 +196,8 @@ def summarise(
         "rouge1_per_cell": {name: result.mean.rouge1 for name, result in by_cell.items()},
         "routing_accuracy": main.routing_accuracy,
         **asdict(agreement),
-        "bytes_up": plan.bytes_up + sum(record.bytes_up for record in records),
-        "bytes_down": plan.bytes_down + sum(record.bytes_down for record in records),
+        "bytes_up": sum(p.bytes_up for p in plans) + sum(record.bytes_up for record in records),
+        "bytes_down": sum(p.bytes_down for p in plans) + sum(record.bytes_down for record in records),
         "optimizer_steps": sum(record.steps for record in records),
         "tokens_trained": sum(record.tokens for record in records),
         "truncated": cut,

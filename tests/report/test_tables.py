@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fedrouter_sim.evaluation import Cell, CellResult, Scores
 from fedrouter_sim.operations.aggregate import Aggregated
-from fedrouter_sim.report import aggregated_table, confusion_table, number, scores_table, size, summary_table
+from fedrouter_sim.report.tables import aggregated_table, confusion_table, number, scores_table, size, summary_table
 from fedrouter_sim.run_folder import Run
 
 

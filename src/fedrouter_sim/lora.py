@@ -1,0 +1,47 @@
+"""Which modules of a backbone LoRA adapts, and how, in PEFT's own configuration."""
+
+from typing import Any
+
+from peft import LoraConfig
+from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+
+
+def lora_config(config: RunConfig, model: Any) -> LoraConfig:
+    """Return PEFT's configuration of the adapters for a model.
+
+    Raises:
+        UserError: the model has no usual targets, or a named target is no linear module of it.
+    """
+    linear = (nn.Linear, Conv1D)
+    targets = list(config.lora_targets) or TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(
+        model.config.model_type
+    )
+    if targets is None:
+        raise UserError(
+            f"--model {config.model}: PEFT has no usual LoRA targets for {model.config.model_type!r}; name them with "
+            "--lora-targets"
+        )
+    found = {t: [m for name, m in model.named_modules() if name == t or name.endswith("." + t)] for t in targets}
+    for target, modules in found.items():
+        if not modules or not all(isinstance(module, linear) for module in modules):
+            names = sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, linear)})
+            raise UserError(f"--lora-targets {target!r} is no linear module of this model; it has {', '.join(names)}")
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # PEFT computes with floats as well
+        lora_dropout=config.lora_dropout,
+        target_modules=sorted(targets),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for modules in found.values() for module in modules),
+    )
+
+
+def json_config(lora: LoraConfig, model_name: str) -> dict[str, Any]:
+    """Return adapter_config.json's content; sets become sorted lists, so that equal settings give equal bytes."""
+    values = {**lora.to_dict(), "inference_mode": True, "base_model_name_or_path": model_name}
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in sorted(values.items())}

@@ -1,0 +1,64 @@
+"""Clustered federated learning (Sattler et al. 2020, arXiv 1910.01991, in spirit): clients are grouped, not samples."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.cluster import AgglomerativeClustering
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.clustering import Ints
+from fedrouter_sim.methods.fedavg import FedAvg
+from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, LastRound, Plan, client_pool, pools_of
+
+
+class Clustered(FedAvg):
+    """FedAvg for the warm-up rounds; then clients of like updates form pools of their own, once and for all.
+
+    Likeness is that of the LoRA B factors' changes in the last warm-up round, each client's scaled to unit length,
+    under Ward linkage. The number of pools is given (`tasks`).
+    """
+
+    name = "clustered"
+    uses = frozenset({"tasks", "warmup_rounds"})
+
+    def plan(self, federation: Federation) -> Plan:
+        """Plan as FedAvg does, until the clients are grouped."""
+        plan, config = super().plan(federation), federation.config
+        if config.warmup_rounds >= config.rounds:
+            return plan
+        return replace(plan, until=config.warmup_rounds, then=self._grouped)
+
+    def _grouped(self, federation: Federation, last: LastRound) -> Plan:
+        changes = [_change_of_b(last.starts[update.pool], update.adapter) for update in last.updates]
+        labels = ward(np.stack(changes), federation.config.tasks)
+        names = [f"clients_{label}" for label in labels]
+        groups = tuple(replace(group, pool=name) for group, name in zip(last.plan.groups, names, strict=True))
+        parent = last.plan.pools[0].name
+        pools = pools_of(groups, federation.clients, sorted(set(names)))
+        members = {client_pool(group.client): np.array([label]) for group, label in zip(groups, labels, strict=True)}
+        return Plan(groups, tuple(replace(pool, parent=parent) for pool in pools), kept=members)
+
+    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+        """Answer by the adapter of the client's pool; by the global one as long as there are no others."""
+        if not deployment.kept:
+            return super().answered_by(deployment, asked, routing)
+        label = int(deployment.kept[client_pool(asked.client)][0])
+        return [Choice.of(f"clients_{label}")] * len(asked.examples)
+
+
+def ward(changes: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", pools: int) -> Ints:
+    """Group the rows of (n, d), each scaled to unit length, into at most `pools` by Ward linkage; numbered by first."""
+    norms = np.linalg.norm(changes, axis=1, keepdims=True)
+    unit = changes / np.where(norms > 0, norms, 1)
+    if len(unit) <= pools:
+        return np.arange(len(unit))
+    found = AgglomerativeClustering(n_clusters=pools, linkage="ward").fit_predict(unit)
+    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.int64)
+
+
+def _change_of_b(start: Adapter, trained: Adapter) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+    """Return how the B factors changed, as one vector."""
+    return np.concatenate(
+        [(trained[key] - start[key]).double().numpy().ravel() for key in sorted(trained) if "lora_B" in key]
+    )

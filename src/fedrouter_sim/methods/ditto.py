@@ -1,0 +1,31 @@
+"""Ditto (Li et al. 2021, arXiv 2012.04221): a personal adapter a client, pulled towards the global one."""
+
+from dataclasses import replace
+
+from fedrouter_sim.messages import Pull
+from fedrouter_sim.methods.fedavg import POOL
+from fedrouter_sim.methods.local import Local
+from fedrouter_sim.methods.method import Federation, Plan, pools_of, whole_group
+
+
+class Ditto(Local):
+    """Each client trains a shared adapter as in FedAvg and, over the same examples, a personal one, which answers.
+
+    The personal one adds lambda / 2 times its squared distance to the global adapter of the round's start. The two
+    share the client's local steps.
+    """
+
+    name = "ditto"
+    uses = frozenset({"ditto_lambda"})
+
+    def plan(self, federation: Federation) -> Plan:
+        """Give every client a personal group, planned as `local` does, and a group in the shared pool."""
+        personal = super().plan(federation)
+        pull = Pull(POOL, federation.config.ditto_lambda)
+        groups = tuple(
+            group
+            for client, own in zip(federation.clients, personal.groups, strict=True)
+            for group in (replace(own, pull=pull), whole_group(client, POOL, rank=1))
+        )
+        shared = pools_of(groups[1::2], federation.clients, [POOL])
+        return Plan(groups, (*personal.pools, *shared))

@@ -1,0 +1,81 @@
+"""FedDPA-F (Yang et al. 2024, arXiv 2403.19211): a global adapter, then a personal one, mixed sample by sample."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fedrouter_sim.client import Client, share_steps
+from fedrouter_sim.clustering import Floats
+from fedrouter_sim.methods.fedavg import POOL, FedAvg
+from fedrouter_sim.methods.method import (
+    Asked,
+    Choice,
+    Deployment,
+    Federation,
+    LastRound,
+    Plan,
+    client_pool,
+    pools_of,
+    whole_group,
+)
+from fedrouter_sim.randomness import numpy_generator
+
+REFERENCES = 5  # training samples of a client that a test sample is compared with
+MOST_PERSONAL = 0.5  # weight of the personal adapter at similarity 1
+
+
+class FedDPA(FedAvg):
+    """FedAvg for all rounds; then as many rounds in which each client trains a personal adapter, started from the
+    global one, alone.
+
+    The two share the client's local steps, so that a run takes as many as any other. A test sample is answered by the
+    outputs (1 - a) B_g A_g + a B_l A_l; a is 0.5 times the mean cosine similarity of its embedding to those of 5 of the
+    client's training samples. The embedding is ours (mean of the last hidden state over the bare instruction; the
+    paper's is the last token's).
+    """
+
+    name = "feddpa"
+
+    def plan(self, federation: Federation) -> Plan:
+        """Plan as FedAvg does, with the shared adapter's part of the steps."""
+        plan = super().plan(federation)
+        groups = tuple(replace(group, steps=_parts(federation, group.client)[0]) for group in plan.groups)
+        return replace(plan, groups=groups, until=federation.config.rounds, then=self._personal)
+
+    def _personal(self, federation: Federation, last: LastRound) -> Plan:
+        clients, config = federation.clients, federation.config
+        groups = tuple(
+            whole_group(client, client_pool(client.id), rank=1, steps=_parts(federation, client.id)[1])
+            for client in clients
+        )
+        own = pools_of(groups, clients, [group.pool for group in groups])
+        pools = (*last.plan.pools, *(replace(pool, parent=POOL, private=True) for pool in own))
+        references = {client_pool(client.id): _references(client, config.seed) for client in clients}
+        sent = sum(update.nbytes for update in last.updates)  # the final global adapter goes to every client
+        return Plan(groups, pools, kept=references, bytes_down=sent, until=2 * config.rounds)
+
+    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+        """Answer by the mixed outputs of the global and the personal adapter."""
+        own = client_pool(asked.client)
+        if own not in deployment.kept:  # before the personal adapters are there
+            return super().answered_by(deployment, asked, routing)
+        similarity = _unit(asked.embeddings) @ _unit(deployment.kept[own]).T  # (n, references)
+        personal = MOST_PERSONAL * np.clip(similarity.mean(axis=1), 0, 1)
+        return [Choice(((POOL, 1 - float(a)), (own, float(a)))) for a in personal]
+
+
+def _parts(federation: Federation, client_id: int) -> list[int]:
+    """Return the steps of a client's shared and personal part in a round of each."""
+    client, config = federation.clients[client_id], federation.config
+    both = [whole_group(client, POOL), whole_group(client, client_pool(client_id), rank=1)]
+    return share_steps(both, config.local_steps, config.budget)
+
+
+def _references(client: Client, seed: int) -> Floats:
+    """Draw the client's training samples that test samples are compared with; return their embeddings."""
+    order = numpy_generator(seed, "feddpa references", client.id).permutation(len(client.examples))
+    return np.asarray(client.embeddings[np.sort(order[:REFERENCES])])
+
+
+def _unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny))

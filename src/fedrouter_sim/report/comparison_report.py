@@ -1,0 +1,96 @@
+"""The page of a comparison."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedrouter_sim.comparison import CONTRADICTED, REPRODUCED, Comparison, Judged
+from fedrouter_sim.report.comparison_figures import comparison_drawings
+from fedrouter_sim.report.comparison_tables import (
+    cost_grid,
+    ratio_text,
+    score_grid,
+    scored_data,
+    spread_grid,
+    task_grids,
+    title_of,
+)
+from fedrouter_sim.report.page import Entry, Figures, Grid, Section, Statement, Statements, rendered
+from fedrouter_sim.storage import write_text
+
+_SIGNS = {REPRODUCED: "✓", CONTRADICTED: "✗"}
+_LISTED = 4  # runs by name
+
+
+def write_comparison_report(
+    path: Path, title: str, comparison: Comparison, judged: Sequence[Judged], notes: Sequence[str] = ()
+) -> Path:
+    """Write one self-contained page: scores, claims, figures, cost, and in which settings the runs differ.
+
+    Args:
+        path: of the page.
+        title: its heading.
+        comparison: the runs.
+        judged: the claims with their verdicts; may be empty.
+        notes: paragraphs for the end.
+
+    Returns:
+        The path.
+    """
+    seeds = sorted({entry.seed for entry in comparison.entries})
+    lead = [
+        f"{len(comparison.entries)} runs of {len({entry.method for entry in comparison.entries})} methods with "
+        f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}. "
+        + (
+            "Intervals are 95% by Student's t over seeds."
+            if len(seeds) > 1
+            else "One seed gives no interval: small differences say nothing."
+        )
+    ]
+    sections = [
+        Section(
+            title_of(data),
+            blocks=[score_grid(comparison, data), *task_grids(comparison, data), spread_grid(comparison, data)],
+        )
+        for data in scored_data(comparison)
+    ]
+    if judged:
+        text = (
+            "A claim is reproduced if the interval of the ratio, method over baseline, seed by seed, lies wholly above "
+            "its bar, contradicted if wholly below, and not separable otherwise."
+        )
+        sections.append(Section("Claims", [text], [Statements([_statement(one) for one in judged])]))
+    sections.append(Section("Figures", blocks=[Figures(comparison_drawings(comparison))]))
+    sections.append(Section("Cost", blocks=[cost_grid(comparison)]))
+    if comparison.differences:
+        text = "Beyond method, split and seed, the runs differ in these settings; a difference in score may be theirs."
+        sections.append(Section("Settings that differ", [text], [_differences(comparison.differences)]))
+    if notes:
+        sections.append(Section("Notes", list(notes)))
+    write_text(path, rendered(title, lead, sections))
+    return path
+
+
+def _statement(judged: Judged) -> Statement:
+    claim = judged.claim
+    details = [ratio_text(judged), f"Bar: {claim.least:g} times." if claim.least != 1 else ""]
+    details += [f"Paper: {claim.paper}." if claim.paper else "", f"{claim.method} against {claim.baseline},"]
+    details.append(f"split {claim.split}, test data {claim.test_data}.")
+    return Statement(claim.says, judged.verdict, _SIGNS.get(judged.verdict, "~"), " ".join(filter(None, details)))
+
+
+def _differences(differences: Mapping[str, Mapping[str, Any]]) -> Grid:
+    rows = []
+    for setting, values in differences.items():
+        runs: dict[str, list[str]] = {}
+        for run, value in values.items():
+            runs.setdefault(str(value), []).append(Path(run).name)
+        rows += [
+            [Entry(setting), Entry(value), Entry(str(len(names))), Entry(_listed(names))]
+            for value, names in runs.items()
+        ]
+    return Grid("Which runs have which value", ("Setting", "Value", "Runs", "Such as"), rows)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

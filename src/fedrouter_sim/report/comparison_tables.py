@@ -1,0 +1,165 @@
+"""The tables of a comparison: for the page, as Markdown and as CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from fedrouter_sim.comparison import Comparison, Estimate, Judged, Score
+from fedrouter_sim.report.page import Entry, Grid
+from fedrouter_sim.report.tables import number, size
+
+TITLES = {
+    "own": "Interference: each client's own data",
+    "all": "Generalisation: all tasks",
+    "drift": "Drift: the tasks a client moved to",
+    "held-out": "Held out: clients that did not train",
+}
+NOTHING = "-"
+
+
+def estimate_text(estimate: Estimate | None, digits: int = 3) -> str:
+    """Return a mean with its interval, '0.747 [0.731, 0.763]'; without one where there is a single seed."""
+    if estimate is None:
+        return NOTHING
+    mean = number(estimate.mean, digits)
+    if estimate.low is None or estimate.high is None:
+        return mean
+    return f"{mean} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+
+
+def scored_data(comparison: Comparison) -> list[str]:
+    """Return the test data that were scored: own and all first, others in order of appearance."""
+    found = list(dict.fromkeys(data for _, data in comparison.cells()))
+    return [data for data in TITLES if data in found] + [data for data in found if data not in TITLES]
+
+
+def title_of(data: str) -> str:
+    """Return what scores on some test data tell."""
+    return TITLES.get(data, f"Test data {data}")
+
+
+def score_grid(comparison: Comparison, data: str) -> Grid:
+    """Return methods by splits: mean over seeds with its interval; the best of each split marked."""
+    splits = _splits(comparison, data)
+    columns = {split: {m: comparison.estimate(m, split, data) for m in comparison.methods()} for split in splits}
+    return _grid("ROUGE-1, mean over seeds with 95% interval; best in bold", columns)
+
+
+def task_grids(comparison: Comparison, data: str) -> list[Grid]:
+    """Return, for every split, methods by tasks."""
+    grids = []
+    for split in _splits(comparison, data):
+        scores = [score for score in comparison.scores if (score.split, score.test_data) == (split, data)]
+        tasks = sorted({task for score in scores for task in score.per_task})
+        columns = {task: {m: comparison.estimate(m, split, data, task) for m in comparison.methods()} for task in tasks}
+        if tasks:
+            grids.append(_grid(f"ROUGE-1 by task, split {split}", columns, folded=True))
+    return grids
+
+
+def spread_grid(comparison: Comparison, data: str) -> Grid:
+    """Return methods by splits: score of the worst client, and standard deviation over clients."""
+    values: list[tuple[str, Callable[[Score], float]]] = [
+        ("worst client", lambda score: score.worst),
+        ("spread over clients", lambda score: score.spread),
+    ]
+    columns: dict[str, dict[str, Estimate | None]] = {}
+    for split in _splits(comparison, data):
+        for name, value in values:
+            found = {m: [value(s) for s in comparison.select(m, split, data)] for m in comparison.methods()}
+            columns[f"{split}: {name}"] = {m: Estimate.of(own) if own else None for m, own in found.items()}
+    caption = "The worst client, and the standard deviation over clients"
+    return _grid(caption, columns, folded=True, mark=False)
+
+
+def cost_grid(comparison: Comparison) -> Grid:
+    """Return what each method spent on each split, means over seeds."""
+    heads = ("Method", "Split", "Seeds", "Optimiser steps", "Tokens trained", "Sent up", "Sent down")
+    rows = []
+    for method, split in dict.fromkeys((entry.method, entry.split) for entry in comparison.entries):
+        costs = [entry.cost for entry in comparison.entries if (entry.method, entry.split) == (method, split)]
+        steps, tokens = fmean(c.optimizer_steps for c in costs), fmean(c.tokens_trained for c in costs)
+        up, down = fmean(c.bytes_up for c in costs), fmean(c.bytes_down for c in costs)
+        fields = (method, split, str(len(costs)), f"{steps:,.0f}", f"{tokens:,.0f}", size(round(up)), size(round(down)))
+        rows.append([Entry(field) for field in fields])
+    return Grid("What each method spent in a run, mean over seeds", heads, rows)
+
+
+def ratio_text(judged: Judged) -> str:
+    """Return what we measured of a claim, in a sentence."""
+    if judged.gain is None:
+        return "No seed has both runs with scores above 0."
+    ratio = judged.gain.ratio
+    seeds = f"{ratio.seeds} seeds" if ratio.seeds > 1 else "1 seed, so no interval"
+    interval = "" if ratio.low is None else f"95% interval {number(ratio.low)} to {number(ratio.high)}, "
+    return f"Ours: {number(ratio.mean)} times ({interval}{seeds})."
+
+
+def comparison_markdown(comparison: Comparison, judged: Sequence[Judged]) -> str:
+    """Return the score tables with intervals, then the claims as a list, as GitHub Markdown."""
+    parts = []
+    for data in scored_data(comparison):
+        grid = score_grid(comparison, data)
+        lines = [f"### {_escaped(title_of(data))}", "", f"{grid.caption}.", ""]
+        lines.append("| " + " | ".join(map(_escaped, grid.heads)) + " |")
+        lines.append("|" + "---|" * len(grid.heads))
+        for name, *scores in grid.rows:
+            fields = [f"**{score.text}**" if score.best else score.text for score in scores]
+            lines.append("| " + " | ".join([_escaped(name.text), *fields]) + " |")
+        parts.append("\n".join(lines))
+    if judged:
+        lines = ["### Claims", ""]
+        for one in judged:
+            paper = f" Paper: {_escaped(one.claim.paper)}." if one.claim.paper else ""
+            lines.append(f"- {_escaped(one.claim.says)}: **{one.verdict}**. {ratio_text(one)}{paper}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """Return a line a run and cell: scores over clients and per task, and what the run spent."""
+    tasks = sorted({task for score in comparison.scores for task in score.per_task})
+    costs = ("optimizer_steps", "tokens_trained", "bytes_up", "bytes_down")
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["split", "method", "seed", "test_data", "rouge1", "worst", "spread", *(f"rouge1/{t}" for t in tasks), *costs]
+    )
+    for entry in comparison.entries:
+        for score in entry.scores:
+            writer.writerow(
+                [
+                    *(score.split, score.method, score.seed, score.test_data, score.mean, score.worst, score.spread),
+                    *(score.per_task.get(task, "") for task in tasks),
+                    *(getattr(entry.cost, name) for name in costs),
+                ]
+            )
+    return file.getvalue()
+
+
+def _splits(comparison: Comparison, data: str) -> list[str]:
+    return [split for split, found in comparison.cells() if found == data]
+
+
+def _grid(
+    caption: str, columns: dict[str, dict[str, Estimate | None]], folded: bool = False, mark: bool = True
+) -> Grid:
+    """Lay out column -> method -> estimate; methods without any are left out."""
+    best = {name: max((number(e.mean) for e in column.values() if e), default="") for name, column in columns.items()}
+    methods = dict.fromkeys(m for column in columns.values() for m in column)
+
+    def entry(name: str, estimate: Estimate | None) -> Entry:
+        return Entry(estimate_text(estimate), mark and estimate is not None and number(estimate.mean) == best[name])
+
+    rows = [
+        [Entry(method), *(entry(name, column[method]) for name, column in columns.items())]
+        for method in methods
+        if any(column[method] for column in columns.values())
+    ]
+    return Grid(caption, ("Method", *columns), rows, folded)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,259 @@
+"""The figures of one run."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from fedrouter_sim.evaluation import BARE
+from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, legend_beside, panels, svg_of
+from fedrouter_sim.report.run_records import (
+    CellScores,
+    main_cell,
+    pool_label,
+    read_cells,
+    read_rounds,
+    read_samples,
+)
+from fedrouter_sim.run_folder import Run
+
+_NAMED = 8  # more lines than these are drawn grey and without names
+_DRAWN = 200  # more grey lines, or more single clients, than these say nothing more
+_COLUMNS = 12  # adapters of a confusion matrix; what is beyond goes into one more
+_LISTED = 14  # names in a legend
+
+Curve = Sequence[tuple[int, float]]  # (round, value)
+
+
+def run_figures(run: Run) -> list[Drawing]:
+    """Draw what there is to draw of a run, in reading order; nothing for what the run does not have.
+
+    Raises:
+        UserError: a file of the run is damaged.
+    """
+    cells = read_cells(run)
+    found = [
+        learning_curves(run, read_rounds(run)),
+        samples_figure(run, read_samples(run)),
+        confusion_figure(run, main_cell(cells)),
+        scores_figure(cells),
+    ]
+    return [drawing for drawing in found if drawing is not None]
+
+
+def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | None:
+    """Draw training loss per pool over rounds and, where the run has it, validation ROUGE-1 per task."""
+    losses: dict[str, list[tuple[int, float]]] = {}
+    scores: dict[str, list[tuple[int, float]]] = {}
+    for record in rounds:
+        for pool, loss in record["losses"].items():
+            losses.setdefault(pool_label(run, pool), []).append((record["round"], loss))
+        for key, score in (record.get("validation") or {}).items():
+            if key.startswith("rouge1/"):
+                scores.setdefault(key.removeprefix("rouge1/"), []).append((record["round"], score))
+    overall = [(r["round"], r["validation"]["rouge1"]) for r in rounds if r.get("validation")]
+    if not losses:
+        return None
+
+    def draw(figure: Figure) -> None:
+        stacked = panels(figure, [1] * (1 + bool(overall)), sharex=True)
+        _curves(stacked[0], losses, _mean_curve(losses))
+        stacked[0].set(title="Training loss", ylabel="nats a token")
+        if overall:
+            _curves(stacked[1], scores, overall, always_mean=True)
+            stacked[1].set(title="Validation share", ylabel="ROUGE-1", ylim=(0, 1.02))
+        stacked[-1].set_xlabel("round")
+        stacked[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    last = max(curve[-1][0] for curve in losses.values())
+    shown = f"{len(losses)} adapters, one line each"
+    if len(losses) > _NAMED:
+        shown = f"{len(losses)} adapters: each a grey line, their mean in colour"
+    return Drawing(
+        "learning",
+        svg_of("learning", 2.3 + 2.1 * bool(overall), draw),
+        f"Line chart of the mean training loss of {len(losses)} adapters over {last} rounds"
+        + (", and of validation ROUGE-1." if overall else "."),
+        f"Mean training loss in each round; {shown}. A curve that is still falling at the end asks for more rounds. "
+        "Adapters of different tasks end at different losses, so compare shapes, not heights."
+        + (" Below: ROUGE-1 on the validation share." if overall else ""),
+    )
+
+
+def _mean_curve(curves: Mapping[str, Curve]) -> Curve:
+    values: dict[int, list[float]] = {}
+    for curve in curves.values():
+        for round_, value in curve:
+            values.setdefault(round_, []).append(value)
+    return [(round_, fmean(found)) for round_, found in sorted(values.items())]
+
+
+def _curves(axes: Axes, curves: Mapping[str, Curve], mean: Curve, always_mean: bool = False) -> None:
+    many = len(curves) > _NAMED
+    step = -(-len(curves) // _DRAWN)
+    for index, (name, curve) in enumerate(sorted(curves.items())):
+        mark = Mark.of(index)
+        if not many:
+            axes.plot(*_xy(curve), color=mark.colour, marker=mark.marker, linestyle=mark.line, label=label(name))
+        elif index % step == 0:
+            axes.plot(*_xy(curve), color=GREY, alpha=0.4, linewidth=0.6, marker=".", markersize=2)
+    if many:
+        axes.plot(*_xy(mean), color=COLOURS[0], linewidth=2.5, marker="o", label=f"mean of {len(curves)}")
+    elif always_mean:
+        axes.plot(*_xy(mean), color="black", linewidth=1, marker=".", label="mean over clients")
+    legend_beside(axes)
+
+
+def _xy(curve: Curve) -> tuple[list[int], list[float]]:
+    return [x for x, _ in curve], [y for _, y in curve]
+
+
+def samples_figure(run: Run, samples: Mapping[str, Any] | None) -> Drawing | None:
+    """Draw training samples in two dimensions, coloured by local cluster, by task adapter and by true task."""
+    if samples is None or not samples["points"]:
+        return None
+    points, centroids = samples["points"], samples["centroids"]
+    first, second = samples["explained"]
+    colourings: dict[str, list[str | None]] = {
+        "By local cluster: a client's own numbers": [f"cluster {point['cluster']}" for point in points],
+        "By task adapter": [pool_label(run, point["pool"]) if point["pool"] else None for point in points],
+        "By true task": [point["task"] for point in points],
+    }
+    # A true task looks like the adapter that knows it: both are numbered in the order of the adapters.
+    majority = [run.truth.majority_task(pool) if run.truth else None for pool, _, _ in centroids]
+    known = {task: index for index, task in enumerate(dict.fromkeys(majority))}
+    shown = {title: names for title, names in colourings.items() if any(name is not None for name in names)}
+
+    def draw(figure: Figure) -> None:
+        stacked = panels(figure, [1] * len(shown), sharex=True, sharey=True)
+        for axes, (title, names) in zip(stacked, shown.items(), strict=True):
+            kinds = sorted({name or "none" for name in names}, key=lambda kind: (known.get(kind, len(known)), kind))
+            for index, kind in enumerate(kinds):
+                mark = Mark.of(index)
+                own = [point for point, name in zip(points, names, strict=True) if (name or "none") == kind]
+                axes.scatter(
+                    [point["x"] for point in own], [point["y"] for point in own], s=11, alpha=0.8, linewidths=0,
+                    color=mark.colour, marker=mark.marker, label=label(kind) if index < _LISTED else None,
+                )  # fmt: skip
+            xs, ys = [x for _, x, _ in centroids], [y for _, _, y in centroids]
+            axes.scatter(xs, ys, s=70, marker="*", facecolor="white", edgecolor="black", linewidths=0.9,
+                         label="task centroid", zorder=3)  # fmt: skip
+            axes.set(title=title, ylabel=f"axis 2 ({second:.0%})")
+            legend_beside(axes, markerscale=1.3, title=_more(kinds))
+        stacked[-1].set_xlabel(f"axis 1 ({first:.0%} of the variance)")
+
+    return Drawing(
+        "samples",
+        svg_of("samples", 2.5 * len(shown) + 0.2, draw),
+        f"Scatter plots of {len(points)} training samples on two principal components, one for each way to colour "
+        f"them, with {len(centroids)} task centroids.",
+        f"{len(points)} training samples in the space of the router, on the two axes of most variance. The axes "
+        f"explain {first:.0%} and {second:.0%} of it; what looks mixed here may lie apart in the others. Where the "
+        "colours of the adapters and of the true tasks part the samples alike, clustering has found the tasks. Local "
+        "clusters are numbered by each client for itself: their colours need not agree across clients.",
+    )
+
+
+def _more(kinds: Sequence[str]) -> str | None:
+    return f"the first {_LISTED} of {len(kinds)}" if len(kinds) > _LISTED else None
+
+
+def confusion_figure(run: Run, cell: CellScores | None) -> Drawing | None:
+    """Draw which adapter answered how many samples of each task; None where there is nothing to choose from."""
+    if cell is None:
+        return None
+    totals: Counter[str] = Counter()
+    for row in cell.confusion.values():
+        totals.update(row)
+    if len(totals) < 2:
+        return None
+    kept = sorted(sorted(totals, key=lambda pool: (-totals[pool], pool))[:_COLUMNS])
+    rows = {task: [row.get(pool, 0) for pool in kept] for task, row in cell.confusion.items()}
+    if len(totals) > len(kept):
+        for task, row in cell.confusion.items():
+            rows[task].append(sum(row.values()) - sum(rows[task]))
+    heads = [pool_label(run, pool) for pool in kept] + ["all others"] * (len(totals) > len(kept))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for y, counts in enumerate(rows.values()):
+            for x, count in enumerate(counts):
+                share = count / max(1, sum(counts))
+                # Not opaque, so that the page's colour of text stays readable on it, dark or light.
+                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=COLOURS[0], alpha=0.6 * share, linewidth=0))
+                if count:
+                    text = str(count) if len(heads) > 6 else f"{share:.0%}\n{count}"
+                    axes.text(x, y, text, ha="center", va="center", fontsize=9 if len(heads) <= 6 else 8)
+        axes.set(xlim=(-0.5, len(heads) - 0.5), ylim=(len(rows) - 0.5, -0.5), xlabel="adapter", ylabel="task")
+        turned: dict[str, Any] = {} if len(heads) <= 2 else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(len(heads)), [label(head, 22) for head in heads], **turned)
+        axes.set_yticks(range(len(rows)), [label(task, 18) for task in rows])
+        axes.grid(False)
+
+    right = sum(max(counts) for counts in rows.values()) / max(1, sum(map(sum, rows.values())))
+    return Drawing(
+        "confusion",
+        svg_of("confusion", 1.6 + 0.36 * len(rows), draw),
+        f"Heat map of {len(rows)} tasks by {len(heads)} adapters: how many test samples of a task each one answered.",
+        f"Which adapter answered the test samples of each task, cell {cell.name}: counts, and shares of the row as "
+        f"colour. A row with one dark field sends its task to one adapter; {right:.0%} of all samples lie in the "
+        "darkest fields of their rows. Two rows with the same dark column share an adapter.",
+    )
+
+
+def scores_figure(cells: Sequence[CellScores]) -> Drawing | None:
+    """Draw a panel a cell: ROUGE-1 over clients, with the single clients and the worst of them, and per task."""
+    bare = {cell.test_data: cell for cell in cells if cell.routing == BARE}
+    shown = [cell for cell in cells if cell.routing != BARE]
+    if not shown:
+        return None
+
+    def draw(figure: Figure) -> None:
+        for axes, cell in zip(panels(figure, [_rows(cell) for cell in shown], sharex=True), shown, strict=True):
+            _score_panel(axes, cell, bare.get(cell.test_data))
+        axes.set(xlabel="ROUGE-1", xlim=(0, 1.12), xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+
+    listed = "; ".join(f"{cell.name} {cell.mean:.3f}, worst client {cell.per_client[cell.worst]:.3f}" for cell in shown)
+    reference = " The dotted lines are the bare backbone's scores on the same samples." if bare else ""
+    return Drawing(
+        "scores",
+        svg_of("scores", 0.5 + 0.26 * sum(map(_rows, shown)), draw),
+        f"Bar charts of mean ROUGE-1 in {len(shown)} cells: {listed}.",
+        "ROUGE-1 in each cell (test data and routing). The first bar is the mean over clients; the small strokes on it "
+        "are the single clients, the triangle is the worst of them, and the line between the strokes is their spread. "
+        f"The bars below are the tasks.{reference}",
+    )
+
+
+def _rows(cell: CellScores) -> float:
+    return 2.2 + len(cell.per_task)
+
+
+def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None) -> None:
+    names = ["all clients", *cell.per_task]
+    values = [cell.mean, *cell.per_task.values()]
+    references = [bare.mean, *(bare.per_task.get(task) for task in cell.per_task)] if bare else []
+    axes.barh(range(len(names)), values, height=0.7, color=[COLOURS[0], *[COLOURS[5]] * len(cell.per_task)], alpha=0.55)
+    for y, value in enumerate(values):
+        axes.text(1.02, y, f"{value:.3f}", va="center", fontsize=9, fontweight="bold" if y == 0 else "normal")
+    for y, reference in enumerate(references):
+        if reference is not None:
+            axes.plot([reference, reference], [y - 0.42, y + 0.42], color="black", linestyle=":", linewidth=1.5)
+    clients = sorted(cell.per_client.values())
+    if len(clients) > 1:
+        axes.plot([clients[0], clients[-1]], [0, 0], color="black", linewidth=0.8)
+        drawn = clients[:: -(-len(clients) // _DRAWN)]
+        axes.plot(drawn, [0] * len(drawn), linestyle="none", marker="|", markersize=7, color="black", alpha=0.7)
+        axes.plot(clients[0], 0, marker="v", markersize=6, markeredgecolor="black", color=COLOURS[1], linestyle="none")
+    axes.set_yticks(range(len(names)), [label(name, 20) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    title = f"{cell.test_data} data, routing {cell.routing}"
+    if len(clients) > 1:
+        title += f"; worst: client {cell.worst} with {clients[0]:.3f}"
+    axes.set_title(label(title, 70))
