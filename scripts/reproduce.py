@@ -1,88 +1,164 @@
-"""Compare the methods on the paper's splits: `python scripts/reproduce.py [--out DIR] [--seeds 111 ...] [--smoke]`.
+"""Run a comparison of methods from a plan: `python scripts/reproduce.py [--plan default] [--out DIR]`.
 
-A first form: every method on `single` and `dual`, on the same clients and test samples and at the same budget. Each run
-is a run folder under --out, and one that is there is not run again, so an interrupted comparison goes on where it was.
+A plan (scripts/plans/*.toml, or any path) says which methods stand on which splits, with which seeds and settings, and
+what is claimed beforehand. Each run is a run folder under --out; one that is there is not run again, so an interrupted
+comparison goes on where it was. At the end: report.html, results.csv, table.md, figures/ and claims.json.
 """
 
 import argparse
-import csv
-import json
+import sys
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fedrouter_sim.config import RunConfig
-from fedrouter_sim.methods import METHODS
-from fedrouter_sim.operations.train import train
-from fedrouter_sim.progress import ProgressDisplay
-from fedrouter_sim.storage import write_text
+from fedrouter_sim import __version__
+from fedrouter_sim.comparison import Comparison, Judged
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.methods import Plan
+from fedrouter_sim.operations.study import Study, conclude, read_study, run_study
+from fedrouter_sim.operations.train import Display
+from fedrouter_sim.report.comparison_figures import comparison_figures
+from fedrouter_sim.report.comparison_report import write_comparison_report
+from fedrouter_sim.report.comparison_tables import comparison_csv, comparison_markdown
+from fedrouter_sim.report.tables import claims_table, comparison_table, number
+from fedrouter_sim.storage import write_json, write_text
 
-SPLITS = ("single", "dual")
-COLUMNS = ("own", "all", "routing_accuracy", "optimizer_steps", "tokens_trained", "bytes_up")
-
-
-def settings(split: str, smoke: bool) -> RunConfig:
-    """The settings that all methods of a split share. A client of `single` holds one task: one local cluster."""
-    config = RunConfig(split=split, local_clusters={"single": 1, "dual": 2}[split])
-    if smoke:
-        config = replace(config, clients=4, rounds=1, local_steps=2, batch_size=4, examples_per_client=24)
-        config = replace(config, test_examples_per_client=4)
-    return config
+PLANS = Path(__file__).parent / "plans"
+AROUND = 100  # units of the overall bar for what a run does besides its optimizer steps, in steps
 
 
-def rows(out: Path, seeds: list[int], smoke: bool, console: Console) -> Iterator[dict[str, Any]]:
-    """Run what has not been run, and yield a row a run."""
-    for seed in seeds:
-        for split in SPLITS:
-            for method in METHODS:
-                folder = out / f"{split}-{method}-seed{seed}"
-                if not folder.exists():
-                    console.print(f"{folder.name}")
-                    config = replace(settings(split, smoke), method=method, seed=seed)
-                    with ProgressDisplay(config, console) as display:
-                        train(config, folder, overwrite=False, display=display)
-                summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-                cells = summary["rouge1_per_cell"]
-                routing = "global" if "all-global" in cells else "fixed"
-                scores = {data: cells[f"{data}-{routing}"] for data in ("own", "all")}
-                yield {"split": split, "method": method, "seed": seed, **scores} | {
-                    key: summary[key] for key in COLUMNS if key in summary
-                }
+class StudyDisplay(Display):
+    """One bar over all runs: an optimizer step is a unit, and the rest of a run counts as so many more."""
+
+    def __init__(self, study: Study, out: Path, console: Console) -> None:
+        self._console = console
+        self._pending = study.pending(out)
+        self._units = [
+            run.config.rounds * run.config.local_steps * run.config.clients + AROUND for run in self._pending
+        ]
+        self._done = 0
+        self._started = time.monotonic()
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+            speed_estimate_period=600,  # runs differ in speed; a short memory would make the estimate jump
+        )
+        self._task = self._progress.add_task(self._next(), total=sum(self._units))
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with self._progress:
+            yield
+
+    def stepped(self, loss: float) -> None:
+        self._progress.advance(self._task)
+
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        self._progress.update(self._task, description=self._next())
+
+    def finished(self, name: str, summary: dict[str, Any]) -> None:
+        """Say that a run is done, what it scored, and how long the rest may take."""
+        self._done += 1
+        self._progress.update(self._task, completed=sum(self._units[: self._done]), description=self._next())
+        spent = time.monotonic() - self._started
+        left = spent / sum(self._units[: self._done]) * sum(self._units[self._done :])
+        scores = "  ".join(
+            f"{cell} {number(score)}"
+            for cell, score in summary["rouge1_per_cell"].items()
+            if cell.endswith(("-global", "-fixed"))
+        )
+        self._console.print(
+            f"{self._done}/{len(self._pending)}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _next(self) -> str:
+        return self._pending[self._done].name if self._done < len(self._pending) else "done"
 
 
-def markdown(found: list[dict[str, Any]]) -> str:
-    """The results as a Markdown table."""
-    head = list(found[0])
-    shown = [[_shown(value) for value in row.values()] for row in found]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *shown)) + "\n"
+def write_results(study: Study, out: Path, command: str, minutes: float) -> tuple[Comparison, list[Judged]]:
+    """Write what a study yields: the page, the tables, the figures and the judged claims."""
+    comparison, judged = conclude(study, out)
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "faiss-cpu"))
+    seeds = sorted({entry.seed for entry in comparison.entries})
+    notes = [
+        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}: {len(comparison.entries)} of {len(study.runs)} runs, "
+        f"seeds {' '.join(map(str, seeds))}; the call took {minutes:.1f} minutes on {torch.get_num_threads()} threads.",
+        f"fedrouter-sim {__version__}, {libraries}.",
+    ]
+    write_comparison_report(out / "report.html", study.title, comparison, judged, notes)
+    write_text(
+        out / "table.md",
+        f"# {study.title}\n\n" + comparison_markdown(comparison, judged) + "\n" + "\n\n".join(notes) + "\n",
+    )
+    write_text(out / "results.csv", comparison_csv(comparison))
+    for name, svg in comparison_figures(comparison).items():
+        write_text(out / "figures" / f"{name}.svg", svg)
+    write_json(out / "claims.json", [asdict(one) for one in judged])
+    return comparison, judged
 
 
-def _shown(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+def plan_path(given: str) -> Path:
+    """Return the file of a plan: a shipped one by its name, or a path."""
+    shipped = PLANS / f"{given}.toml"
+    return shipped if shipped.is_file() else Path(given)
 
 
 def main() -> None:
-    """Run the comparison and write table.md and results.csv."""
+    """Run a study and write its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[111])
-    parser.add_argument("--smoke", action="store_true", help="the smallest runs that go through every step")
-    arguments = parser.parse_args()
+    names = ", ".join(sorted(path.stem for path in PLANS.glob("*.toml")))
+    parser.add_argument("--plan", default="default", help=f"{names}, or a TOML file")
+    parser.add_argument("--out", type=Path, help="folder of the results; by default runs/reproduce-PLAN")
+    parser.add_argument("--model", help="another backbone than the plan's: a folder or a Hub id")
+    parser.add_argument("--data", help="other data than the plan's: a folder or a file")
+    options = parser.parse_args()
+    path = plan_path(options.plan)
+    out = options.out or Path("runs") / f"reproduce-{path.stem}"
+    overrides = {key: value for key, value in (("model", options.model), ("data", options.data)) if value}
     console = Console(stderr=True)
-    found = list(rows(arguments.out, arguments.seeds, arguments.smoke, console))
-    write_text(arguments.out / "table.md", markdown(found))
-    with (arguments.out / "results.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, found[0].keys())
-        writer.writeheader()
-        writer.writerows(found)
-    table = Table(*found[0], title="ROUGE-1, mean over clients")
-    for row in found:
-        table.add_row(*map(_shown, row.values()))
-    Console(width=140).print(table)
+    started = time.monotonic()
+    try:
+        study = read_study(path, overrides)
+        display = StudyDisplay(study, out, console)
+        with display.shown():
+            for planned, run in run_study(study, out, display):
+                display.finished(planned.name, run.summary)
+        command = " ".join(["python", "scripts/reproduce.py", *sys.argv[1:]])
+        comparison, judged = write_results(study, out, command, (time.monotonic() - started) / 60)
+    except UserError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(_fail(f"interrupted; the finished runs are in {out}, and the same command goes on from there", 130))
+    result = Console(width=None if sys.stdout.isatty() else 160)
+    result.print(comparison_table(comparison))
+    if judged:
+        result.print(claims_table(judged))
+    result.print(
+        f"{(time.monotonic() - started) / 60:.1f} minutes; the results are in {out}: report.html, table.md, results.csv"
+    )
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"error: {message}" if code == 2 else message, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def test_training_is_the_backbones_on_the_groups_keyed_batches(federate: Federat
     group = Group(2, 1, (0, 3, 4, 7, 9), "task_5", (1,))
     start = backbone.initial_adapter(0)
     losses: list[float] = []
-    update = client.train(group, start, steps=3, lr=0.02, round_=4, on_step=losses.append)
+    update = client.train(group, {"task_5": start}, steps=3, lr=0.02, round_=4, on_step=losses.append)
     examples = backbone.encoder.examples([client.examples[i] for i in group.examples])
     generator = numpy_generator(config.seed, "batches", 4, 2, 1)
     batches = draw_batches([len(example) for example in examples], 3, config.batch_size, generator)
@@ -122,7 +122,7 @@ def test_training_depends_on_seed_round_client_and_group(federate: FederationMak
         chosen = (clients or federation.clients)[client]
         chosen.examples = examples  # the same examples everywhere, so that the key alone differs
         chosen.__dict__.pop("encoded", None)
-        return chosen.train(Group(client, rank, tuple(range(8)), "global"), start, 2, 0.02, round_)
+        return chosen.train(Group(client, rank, tuple(range(8)), "global"), {"global": start}, 2, 0.02, round_)
 
     first = train()
     assert same(train().adapter, first.adapter)

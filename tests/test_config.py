@@ -16,6 +16,13 @@ LIMITED = [f for f in FIELDS if any(f.metadata[limit] is not None for limit in (
 PRESETS = [Path(p.name).stem for p in (resources.files("fedrouter_sim") / "presets").iterdir()]
 
 
+def needed_with(name: str, value: Any) -> dict[str, Any]:
+    """What has to be given along with a setting: a drift is a round and a split."""
+    if value == RunConfig.__dataclass_fields__[name].default:
+        return {}
+    return {"drift_at": {"drift_to": "single"}, "drift_to": {"drift_at": 1}}.get(name, {})
+
+
 def refusal_of_file(folder: Path, text: str | bytes) -> str:
     """The one-line message with which a settings file is refused."""
     path = folder / "my.toml"
@@ -75,7 +82,8 @@ def test_a_value_at_its_limit_is_taken_and_one_beyond_is_refused_by_flag_and_val
 @pytest.mark.parametrize("field", [f for f in FIELDS if f.metadata["choices"]], ids=lambda field: field.name)
 def test_a_choice_takes_its_values_and_refuses_others_with_the_list(field: dataclasses.Field[Any]) -> None:
     for value in field.metadata["choices"]:
-        assert getattr(RunConfig.build({field.name: value}), field.name) == value
+        settings = {field.name: value} | needed_with(field.name, value)
+        assert getattr(RunConfig.build(settings), field.name) == value
     with pytest.raises(UserError) as caught:
         RunConfig.build({field.name: "other"})
     assert str(caught.value) == f"{flag(field.name)} other: choose one of {', '.join(field.metadata['choices'])}"
@@ -92,6 +100,18 @@ def test_a_least_learning_rate_above_the_first_is_refused_by_both_flags() -> Non
     assert RunConfig(lr=1e-3, lr_min=1e-3).lr_min == 1e-3
     with pytest.raises(UserError, match=r"--lr-min 0\.1 is above --lr 0\.01"):
         RunConfig(lr=0.01, lr_min=0.1)
+
+
+@pytest.mark.parametrize("given", [{"drift_at": 1}, {"drift_to": "single"}])
+def test_a_drift_needs_a_round_and_a_split(given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"--drift-at \d with --drift-to \w+: a drift needs both"):
+        RunConfig.build(given)
+
+
+def test_a_drift_is_at_most_one_round_beyond_the_last() -> None:
+    assert RunConfig(rounds=3, drift_at=4, drift_to="all").drift_at == 4
+    with pytest.raises(UserError, match=r"--drift-at 5: is after the last round; .* --rounds \+ 1 = 4"):
+        RunConfig(rounds=3, drift_at=5, drift_to="all")
 
 
 @pytest.mark.parametrize("template", ["alpaca", "plain", "Q: {instruction}\nA:", "{x} {instruction}"])
@@ -124,7 +144,8 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_every_setting_has_a_toml_key_that_comes_back_unchanged(field: dataclasses.Field[Any], tmp_path: Path) -> None:
-    config = RunConfig.build({field.name: other_value(field)})
+    value = other_value(field)
+    config = RunConfig.build({field.name: value}, needed_with(field.name, value))
     assert config != RunConfig()
     (tmp_path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     assert RunConfig.build(read_settings(tmp_path / "config.toml")) == config

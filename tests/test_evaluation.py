@@ -15,7 +15,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import BARE, ORACLE, Cell, Evaluator, Scores
 from fedrouter_sim.examples import Example
 from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.methods import METHODS, Pool
+from fedrouter_sim.methods import METHODS, Deployment, Pool
 from fedrouter_sim.router import Router
 from fedrouter_sim.truth import Truth
 
@@ -67,7 +67,8 @@ def evaluator(backbone: StandIn, method: str = "fedrouter", truth: Truth | None 
     adapters["global"] = adapters["task_0"]
     router = ROUTER if method == "fedrouter" else None
     pools = POOLS if method == "fedrouter" else (Pool("global", 5),)
-    return Evaluator(backbone, METHODS[method], pools, adapters.__getitem__, router, truth, 9, **options)  # type: ignore[arg-type]
+    deployment = Deployment(pools, router)
+    return Evaluator(backbone, METHODS[method], deployment, adapters.__getitem__, truth, 9, **options)  # type: ignore[arg-type]
 
 
 def sample(number: int, words: str = SHORT, task: str | None = "sum", response: str = "right") -> Example:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fedrouter_sim.client import Client
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.methods import METHODS, Federation
+from fedrouter_sim.methods import METHODS, Federation, Plan
 from fedrouter_sim.progress import ProgressDisplay
 from fedrouter_sim.simulation import RoundRecord, simulate
 
@@ -18,7 +18,7 @@ FederationMaker = Callable[..., Federation]
 def shown(federation: Federation, method: str = "fedrouter", terminal: bool = False) -> tuple[str, ProgressDisplay]:
     """Simulate with a display and return what it printed."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-    with ProgressDisplay(federation.config, console) as display:
+    with ProgressDisplay(console) as display:
         display.started("loading data and backbone")
         simulate(federation, METHODS[method], display)
         display.started("answering test samples", 8)
@@ -61,9 +61,10 @@ def test_every_method_is_shown(federate: FederationMaker) -> None:
 
 def test_validation_is_printed_on_a_terminal_too() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with ProgressDisplay(RunConfig(rounds=3), console) as display:
+    with ProgressDisplay(console) as display:
         display.stepped(1.0)  # before anything was started: nothing to advance
         display.advanced(1)
+        display.planned(Plan(), 3, 9)
         record = RoundRecord(2, 0.1, [0], losses={"global": 1.25}, validation={"rouge1": 0.5})
         display.round_started(record)
         display.client_started(Client(7, (), None, RunConfig()), 3)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import Update
-from fedrouter_sim.methods import Plan, Pool
+from fedrouter_sim.methods import Deployment, Plan, Pool
 from fedrouter_sim.run_folder import Run, RunWriter, peak_memory_bytes
 from fedrouter_sim.simulation import RoundRecord
 
@@ -40,7 +40,7 @@ def writer(tmp_path: Path) -> RunWriter:
 
 
 def finish(writer: RunWriter) -> None:
-    writer.write_model({"global": adapter(7.0)}, [Pool("global", 9, "sum")], None, 12)
+    writer.write_model({"global": adapter(7.0)}, Deployment((Pool("global", 9, "sum"),)), 12)
     writer.write_summary({"rouge1": 0.5}, {"seed": 42, "data_sha256": "d", "backbone_sha256": "b"})
 
 
@@ -127,7 +127,8 @@ def test_planned_router_is_remembered(writer: RunWriter, tmp_path: Path) -> None
         asked.append((client, clusters))
         return np.zeros((1, 2), dtype=np.float32), np.array([3])
 
-    writer.planned(Plan(router=SimpleNamespace(local_clusters=local_clusters)))  # type: ignore[arg-type]
+    router: Any = SimpleNamespace(local_clusters=local_clusters)
+    writer.planned(Plan(router=router), 2, 8)
     writer.received(dataclasses.replace(update(3, 0), clusters=(1,)))
     assert asked == [(3, (1,))]
     assert (tmp_path / "updates" / "client_003" / "group_0" / "centroids.safetensors").is_file()

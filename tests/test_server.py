@@ -21,6 +21,12 @@ def update(pool: str, examples: int, weights: Adapter, client: int = 0) -> Updat
     return Update(client, 0, pool, 1, examples, (), weights, loss=1.0, steps=1, tokens=1)
 
 
+def server_of(*pools: str, initial: Adapter | None = None) -> Server:
+    server = Server(initial or adapter(0))
+    server.open(dict.fromkeys(pools))
+    return server
+
+
 def message(client: int, *centroids: list[float]) -> CentroidMessage:
     count = len(centroids)
     return CentroidMessage(
@@ -30,13 +36,14 @@ def message(client: int, *centroids: list[float]) -> CentroidMessage:
 
 def test_pools_start_from_the_initial_adapter() -> None:
     initial = adapter(0)
-    server = Server(["one", "two"], initial)
+    server = Server(initial)
+    server.open({"one": None, "two": None})
     assert list(server.adapters) == ["one", "two"]
     assert all(found is initial for found in server.adapters.values())
 
 
 def test_mean_is_weighted_by_examples(weighted_mean: Callable[..., dict[str, np.ndarray]]) -> None:
-    server = Server(["one"], adapter(0))
+    server = server_of("one")
     parts, weights = [adapter(1), adapter(2), adapter(3)], [10, 1, 7]
     for part, examples in zip(parts, weights, strict=True):
         server.receive(update("one", examples, part))
@@ -51,7 +58,7 @@ def test_mean_is_weighted_by_examples(weighted_mean: Callable[..., dict[str, np.
 
 def test_pools_do_not_mix_and_one_without_updates_keeps_its_adapter(same: Callable[[Adapter, Adapter], bool]) -> None:
     initial = adapter(0)
-    server = Server(["one", "two", "three"], initial)
+    server = server_of("one", "two", "three", initial=initial)
     first, second = adapter(1), adapter(2)
     server.receive(update("one", 3, first))
     server.receive(update("three", 5, second))
@@ -62,7 +69,7 @@ def test_pools_do_not_mix_and_one_without_updates_keeps_its_adapter(same: Callab
 
 
 def test_updates_count_for_one_round_only(same: Callable[[Adapter, Adapter], bool]) -> None:
-    server = Server(["one"], adapter(0))
+    server = server_of("one")
     server.receive(update("one", 1000, adapter(1)))
     server.aggregate()
     latest = adapter(2)
@@ -74,7 +81,7 @@ def test_updates_count_for_one_round_only(same: Callable[[Adapter, Adapter], boo
 
 
 def test_an_adapter_that_is_not_finite_is_refused() -> None:
-    server = Server(["one"], adapter(0))
+    server = server_of("one")
     broken = {key: value * torch.nan for key, value in adapter(1).items()}
     with pytest.raises(ValueError, match="not finite"):
         server.receive(update("one", 1, broken))

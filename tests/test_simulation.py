@@ -36,7 +36,7 @@ class Listener(Observer):
         self.losses: list[float] = []
         self._round = 0
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         self.plan = plan
 
     def round_started(self, record: RoundRecord) -> None:
@@ -131,7 +131,7 @@ def test_groups_start_from_their_pools_adapter(partial: tuple[Federation, Outcom
     for update in listener.updates[3]:
         groups = outcome.plan.groups_of(update.client)
         again = federation.clients[update.client].train(
-            groups[update.group], listener.adapters[2][update.pool], update.steps, learning_rate(3, 4, 0.02, 1e-4), 3
+            groups[update.group], listener.adapters[2], update.steps, learning_rate(3, 4, 0.02, 1e-4), 3
         )
         assert config.lr == 0.02
         assert same(again.adapter, update.adapter)
@@ -192,7 +192,7 @@ def test_observers_are_called_in_order() -> None:
             heard.append((self.name, f"ended {record.round}"))
 
     both = Observers(Named("one"), Named("two"))
-    both.planned(Plan())
+    both.planned(Plan(), 3, 24)
     both.stepped(0.5)
     both.round_ended(RoundRecord(3, 0.1, []), {})
     assert heard == [("one", "stepped 0.5"), ("two", "stepped 0.5"), ("one", "ended 3"), ("two", "ended 3")]

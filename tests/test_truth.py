@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS, Federation
+from fedrouter_sim.simulation import Stage
 from fedrouter_sim.truth import Agreement, Truth
 
 FederationMaker = Callable[..., Federation]
@@ -19,7 +20,7 @@ FederationMaker = Callable[..., Federation]
 def test_agreement_is_scikit_learns(federate: FederationMaker, split: str) -> None:
     federation = federate(split=split)
     plan = METHODS["fedrouter"].plan(federation)
-    truth = Truth.of(plan, federation.clients)
+    truth = Truth.of([Stage(plan, federation.clients)])
     assert truth is not None
     true: list[str] = []
     found: list[str] = []
@@ -53,14 +54,14 @@ def test_local_agreement_leaves_out_clients_of_one_task() -> None:
 def test_methods_without_clusters_have_no_agreement(federate: FederationMaker) -> None:
     for name in ("fedavg", "oracle", "local", "base"):
         federation = federate()
-        truth = Truth.of(METHODS[name].plan(federation), federation.clients)
+        truth = Truth.of([Stage(METHODS[name].plan(federation), federation.clients)])
         assert truth is not None
         assert truth.agreement() == Agreement(None, None, None, None)
 
 
 def test_pools_count_their_examples_labels(federate: FederationMaker) -> None:
     federation = federate()
-    truth = Truth.of(METHODS["oracle"].plan(federation), federation.clients)
+    truth = Truth.of([Stage(METHODS["oracle"].plan(federation), federation.clients)])
     assert truth is not None
     assert truth.pools == {
         "label_0": {"opinion": 24}, "label_1": {"reverse": 16}, "label_2": {"sum": 20}, "label_3": {"title": 20}
@@ -69,7 +70,7 @@ def test_pools_count_their_examples_labels(federate: FederationMaker) -> None:
 
 def test_unlabelled_data_has_no_truth(federate: FederationMaker) -> None:
     federation = federate(relabel=lambda example: dataclasses.replace(example, task=None))
-    assert Truth.of(METHODS["fedrouter"].plan(federation), federation.clients) is None
+    assert Truth.of([Stage(METHODS["fedrouter"].plan(federation), federation.clients)]) is None
 
 
 def test_majority_and_oracle_routing() -> None:
@@ -82,7 +83,7 @@ def test_majority_and_oracle_routing() -> None:
 def test_reassigned_counts_the_same_clusters_elsewhere(federate: FederationMaker) -> None:
     federation = federate()
     plan = METHODS["fedrouter"].plan(federation)
-    truth = Truth.of(plan, federation.clients)
+    truth = Truth.of([Stage(plan, federation.clients)])
     assert truth is not None
     assert plan.router is not None
     assert truth.reassigned(plan.router) == truth

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from fedrouter_sim.adapters import Adapter, check_compatible
 from fedrouter_sim.batching import length_sorted
+from fedrouter_sim.caching import RequestCache
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.encoding import EncodedExample, Encoder
 from fedrouter_sim.errors import UserError
@@ -29,6 +30,7 @@ from fedrouter_sim.models import model_digest, resolve_model
 from fedrouter_sim.randomness import derive_seed, torch_generator
 
 _OWN_SETTINGS = "model template max_tokens lora_rank lora_alpha lora_dropout lora_targets".split()
+_CACHE_BYTES = 2**28
 _BATCH = 32  # texts in a batch wherever nothing is trained
 
 
@@ -92,6 +94,7 @@ class Backbone:
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
         self.encoder = Encoder(tokenizer, config.template, min(config.max_tokens, context))
         self._lora = lora = lora_config(config, model)
+        self._cache = RequestCache(_CACHE_BYTES)
         self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
         with _quiet(), torch.random.fork_rng(devices=[]):
@@ -120,8 +123,12 @@ class Backbone:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return e(x) for each text, (n, d): the mean of the last hidden state (after the final norm) over real tokens.
 
-        Embeds the bare text by the backbone without any adapter. A text longer than the limit is cut.
+        Embeds the bare text by the backbone without any adapter. A text longer than the limit is cut. The result is
+        not to be written to: the same request gets it again.
         """
+        return self._cache.get(["embed", *texts], lambda: self._embed(texts), lambda found: found.nbytes)
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         encoded = self.encoder.texts(texts)
         embeddings = np.empty((len(texts), self.dimension), dtype=np.float32)
         with torch.inference_mode(), self._peft.disable_adapter():
@@ -131,6 +138,7 @@ class Backbone:
                 weights = mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
                 mean = (hidden * weights).sum(1) / weights.sum(1)  # (B, d)
                 embeddings[batch] = mean.float().numpy()
+        embeddings.flags.writeable = False
         return embeddings
 
     def train(
@@ -183,6 +191,17 @@ class Backbone:
 
         Answers end at EOS or after `max_new_tokens` tokens. A prompt that leaves no room for so many is cut.
         """
+        if adapter is None:  # the same for every run
+            return self._cache.get(
+                ["generate", max_new_tokens, *instructions],
+                lambda: self._generate(None, instructions, max_new_tokens),
+                lambda found: sum(map(len, found.answers)),
+            )
+        return self._generate(adapter, instructions, max_new_tokens)
+
+    def _generate(
+        self, adapter: Adapter | Mixture | None, instructions: Sequence[str], max_new_tokens: int
+    ) -> Generated:
         room = self.encoder.limit - max_new_tokens
         prompts = self.encoder.prompts(instructions, [room] * len(instructions))
         settings = GenerationConfig(

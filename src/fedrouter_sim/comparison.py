@@ -152,6 +152,14 @@ class Comparison:
         """Return the methods that were scored, in order of appearance."""
         return list(dict.fromkeys(score.method for score in self.scores))
 
+    def costs(self, method: str, split: str | None = None) -> list[Cost]:
+        """Return what the runs behind a method's scores spent, of one split or of all."""
+        return [
+            entry.cost
+            for entry in self.entries
+            if split in (None, entry.split) and any(score.method == method for score in entry.scores)
+        ]
+
     def select(self, method: str, split: str, test_data: str) -> list[Score]:
         """Return the scores of one method in one cell, by seed."""
         wanted = (method, split, test_data)

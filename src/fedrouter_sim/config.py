@@ -198,7 +198,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"--config {path}: not TOML: {_first_line(error)}") from None
-    return {key: _typed(str(path), key, value) for key, value in values.items()}
+    return {key: typed_setting(str(path), key, value) for key, value in values.items()}
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def read_preset(name: str) -> dict[str, Any]:
         return read_settings(path)
 
 
-def _typed(source: str, key: str, value: Any) -> Any:
+def typed_setting(source: str, key: str, value: Any) -> Any:
     """Return a TOML value as the type of its setting, or refuse it by file, key and value."""
     hints = get_type_hints(RunConfig)
     if key not in hints:

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.config import RunConfig
 from fedrouter_sim.operations.train import Display
 
 Captured = pytest.CaptureFixture[str]
@@ -31,7 +30,7 @@ def test_a_note_goes_to_standard_error_unless_quiet(capsys: Captured) -> None:
 
 
 def test_a_quiet_display_prints_nothing(capsys: Captured) -> None:
-    with display_for(RunConfig(), quiet=True) as display:
+    with display_for(quiet=True) as display:
         assert isinstance(display, Display)
         display.started("training", 3)
         display.advanced(1)
@@ -39,7 +38,7 @@ def test_a_quiet_display_prints_nothing(capsys: Captured) -> None:
 
 
 def test_a_progress_display_leaves_standard_output_alone(capsys: Captured) -> None:
-    with display_for(RunConfig(), quiet=False) as display:
+    with display_for(quiet=False) as display:
         display.started("training", 3)
         display.advanced(3)
     assert capsys.readouterr().out == ""

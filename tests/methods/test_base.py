@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fedrouter_sim.methods import METHODS, Asked, Federation, Plan
+from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation, Plan
 from fedrouter_sim.simulation import Observer, simulate
 
 
@@ -23,5 +23,7 @@ def test_trains_and_sends_nothing(federate: Callable[..., Federation], monkeypat
 
 def test_nobody_answers(federate: Callable[..., Federation]) -> None:
     client = federate().clients[0]
-    asked = Asked(0, client.examples[:3], client.embeddings[:3])
-    assert METHODS["base"].answered_by((), None, asked, "fixed") == [None] * 3
+    asked = Asked(0, client.examples[:3], lambda: pytest.fail("nobody needs embeddings"))
+    choices = METHODS["base"].answered_by(Deployment(()), asked, "fixed")
+    assert choices == [Choice()] * 3
+    assert {choice.pool for choice in choices} == {None}

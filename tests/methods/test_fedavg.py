@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.methods import METHODS, Asked, Federation
+from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation
 from fedrouter_sim.simulation import Observer, simulate
 
 FederationMaker = Callable[..., Federation]
@@ -27,5 +29,5 @@ def test_the_global_adapter_answers_everything(federate: FederationMaker) -> Non
     federation = federate()
     plan = METHODS["fedavg"].plan(federation)
     assert [len(plan.groups_of(client.id)) for client in federation.clients] == [1] * 4
-    asked = Asked(2, federation.clients[0].examples[:3], federation.clients[0].embeddings[:3])
-    assert METHODS["fedavg"].answered_by(plan.pools, None, asked, "fixed") == ["global"] * 3
+    asked = Asked(2, federation.clients[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
+    assert METHODS["fedavg"].answered_by(Deployment(plan.pools), asked, "fixed") == [Choice((("global", 1.0),))] * 3

@@ -11,7 +11,7 @@ import pytest
 from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import Example
-from fedrouter_sim.methods import METHODS, Asked, Federation
+from fedrouter_sim.methods import METHODS, Asked, Deployment, Federation
 from fedrouter_sim.simulation import Observer, Outcome, simulate
 
 FederationMaker = Callable[..., Federation]
@@ -108,12 +108,23 @@ def test_answers_by_the_nearest_task(federate: FederationMaker) -> None:
     assert router is not None
     every = [example for client in federation.clients for example in client.examples]
     embeddings = np.concatenate([client.embeddings for client in federation.clients])
-    wide = FEDROUTER.answered_by(plan.pools, router, Asked(1, every, embeddings), "global")
+    deployment, asked = Deployment(plan.pools, router), Asked(1, every, lambda: embeddings)
+    wide = FEDROUTER.answered_by(deployment, asked, "global")
     points = router.normalizer(embeddings)
-    nearest = np.linalg.norm(points[:, None] - router.centroids[None], axis=2).argmin(1)
-    assert wide == [f"task_{task}" for task in nearest]
-    narrow = FEDROUTER.answered_by(plan.pools, router, Asked(1, every, embeddings), "local")
-    assert set(narrow) == {f"task_{task}" for task in router.tasks_of(1)} < set(wide)
+    distances = np.linalg.norm(points[:, None] - router.centroids[None], axis=2)
+    assert [choice.pool for choice in wide] == [f"task_{task}" for task in distances.argmin(1)]
+    first, second = np.sort(distances, axis=1)[:, :2].T
+    np.testing.assert_allclose([choice.margin for choice in wide], second - first, rtol=1e-2, atol=1e-3)
+    narrow = {choice.pool for choice in FEDROUTER.answered_by(deployment, asked, "local")}
+    assert narrow == {f"task_{task}" for task in router.tasks_of(1)} < {choice.pool for choice in wide}
+
+
+def test_one_task_has_no_margin(federate: FederationMaker) -> None:
+    federation = federate(tasks=1)
+    client, plan = federation.clients[0], FEDROUTER.plan(federation)
+    asked = Asked(0, client.examples, lambda: client.embeddings)
+    choices = FEDROUTER.answered_by(Deployment(plan.pools, plan.router), asked, "global")
+    assert {(choice.pool, choice.margin) for choice in choices} == {("task_0", None)}
 
 
 def test_too_many_tasks_are_refused(federate: FederationMaker) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.messages import Update
-from fedrouter_sim.methods import METHODS, Asked, Federation
+from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation
 from fedrouter_sim.simulation import Observer, learning_rate, simulate
 
 FederationMaker = Callable[..., Federation]
@@ -21,7 +21,7 @@ def test_each_adapter_is_what_its_client_trains_alone(federate: FederationMaker,
         [group] = outcome.plan.groups_of(client.id)
         for round_ in (1, 2):
             lr = learning_rate(round_, config.rounds, config.lr, config.lr_min)
-            alone = client.train(group, alone, config.local_steps, lr, round_).adapter
+            alone = client.train(group, {group.pool: alone}, config.local_steps, lr, round_).adapter
         assert same(adapter, alone)
 
 
@@ -42,6 +42,13 @@ def test_each_pool_holds_its_clients_update_alone(federate: FederationMaker, sam
 def test_a_client_answers_by_its_own_adapter(federate: FederationMaker) -> None:
     federation = federate()
     client = federation.clients[0]
-    asked = Asked(2, client.examples[:2], client.embeddings[:2])
+    asked = Asked(2, client.examples[:2], lambda: client.embeddings[:2])
     plan = METHODS["local"].plan(federation)
-    assert METHODS["local"].answered_by(plan.pools, None, asked, "fixed") == ["client_002"] * 2
+    assert METHODS["local"].answered_by(Deployment(plan.pools), asked, "fixed") == [Choice.of("client_002")] * 2
+
+
+def test_nothing_is_sent(federate: FederationMaker) -> None:
+    outcome = simulate(federate(), METHODS["local"], Observer())
+    assert all(pool.private for pool in outcome.plan.pools)
+    assert [(record.bytes_up, record.bytes_down) for record in outcome.records] == [(0, 0)] * 2
+    assert all(record.steps == 16 for record in outcome.records)

@@ -10,7 +10,7 @@ from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.client import Client
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import Example
-from fedrouter_sim.methods import METHODS, Asked, Federation
+from fedrouter_sim.methods import METHODS, Asked, Deployment, Federation
 from fedrouter_sim.simulation import Observer, simulate
 
 FederationMaker = Callable[..., Federation]
@@ -54,8 +54,9 @@ def test_pools_are_the_labels(federate: FederationMaker) -> None:
 def test_answers_by_label_and_by_the_backbone_for_an_unknown_one(federate: FederationMaker) -> None:
     plan = METHODS["oracle"].plan(federate())
     examples = [Example("x", "y", "sum"), Example("x", "y", "poem"), Example("x", "y"), Example("x", "y", "title")]
-    asked = Asked(0, examples, np.zeros((4, 32), dtype=np.float32))
-    assert METHODS["oracle"].answered_by(plan.pools, None, asked, "fixed") == ["label_2", None, None, "label_3"]
+    asked = Asked(0, examples, lambda: pytest.fail("nobody needs embeddings"))
+    choices = METHODS["oracle"].answered_by(Deployment(plan.pools), asked, "fixed")
+    assert [choice.pool for choice in choices] == ["label_2", None, None, "label_3"]
 
 
 def test_unlabelled_data_is_refused(federate: FederationMaker) -> None:

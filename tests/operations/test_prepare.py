@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.methods import METHODS
 from fedrouter_sim.operations.prepare import deal_data, unused_settings
 
 ConfigMaker = Callable[..., RunConfig]
@@ -27,8 +28,9 @@ def test_every_method_gets_the_same_clients(micro_config: ConfigMaker) -> None:
     ],
 )
 def test_unused_settings(micro_config: ConfigMaker, method: str, given: set[str], unused: list[str]) -> None:
-    assert unused_settings(micro_config(method=method), frozenset(given)) == unused
+    assert unused_settings(micro_config(method=method), METHODS[method], frozenset(given)) == unused
 
 
 def test_alpha_is_used_by_dirichlet(micro_config: ConfigMaker) -> None:
-    assert unused_settings(micro_config(split="dirichlet"), frozenset({"alpha"})) == []
+    for changes in ({"split": "dirichlet"}, {"drift_at": 2, "drift_to": "dirichlet"}):
+        assert unused_settings(micro_config(**changes), METHODS["fedrouter"], frozenset({"alpha"})) == []

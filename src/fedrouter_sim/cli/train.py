@@ -1,5 +1,6 @@
 """`fedrouter-sim train`."""
 
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,8 @@ import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.cli.settings import resolve_settings, takes_settings
-from fedrouter_sim.config import flag
+from fedrouter_sim.config import RunConfig, flag
+from fedrouter_sim.errors import UserError
 
 
 @takes_settings
@@ -19,6 +21,9 @@ def train_command(
         Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Shipped settings under the file's: 'paper'.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Several seeds in one go, as 111,222,333: a run each under --out, then compared.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
     **settings: Any,
@@ -32,15 +37,57 @@ def train_command(
     from fedrouter_sim.methods import find_method
     from fedrouter_sim.operations.prepare import unused_settings
     from fedrouter_sim.operations.train import train
+    from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import summary_table
+    from fedrouter_sim.run_folder import Run
 
     method = find_method(config.method)
     for name in unused_settings(config, method, given):
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = out or Path("runs") / f"{stamp}-{method.name}"
+    if seeds is not None:
+        _train_seeds(config, _parsed(seeds), folder, overwrite, as_json, quiet)
+        return
     with display_for(quiet) as display:
-        done = train(config, out or Path("runs") / f"{stamp}-{method.name}", overwrite, display)
+        done = train(config, folder, overwrite, display)
+        display.started("drawing the report")
+        report = write_run_report(Run(done.folder))
     for text in done.notes:
         note(text, quiet)
     record = {**done.summary, "run": str(done.folder)}
-    print_result(record, [summary_table(done.summary), f"The run is in {done.folder}"], as_json)
+    print_result(record, [summary_table(done.summary), f"The run is in {done.folder}, its report {report}"], as_json)
+
+
+def _train_seeds(
+    config: RunConfig, seeds: list[int], folder: Path, overwrite: bool, as_json: bool, quiet: bool
+) -> None:
+    """Train one run a seed under a folder, going on where an earlier call stopped, and compare them."""
+    from fedrouter_sim.operations.study import PlannedRun, Study, conclude, run_study
+    from fedrouter_sim.report.tables import comparison_table
+
+    if overwrite:
+        raise UserError("--overwrite: does not go with --seeds, which goes on with what is there; remove the folder")
+    runs = tuple(PlannedRun(f"seed-{seed}", replace(config, seed=seed)) for seed in seeds)
+    study = Study(f"{config.method} with several seeds", runs, ())
+    with display_for(quiet) as display:
+        for _ in run_study(study, folder, display):
+            pass
+    comparison, _ = conclude(study, folder)
+    record = {"runs": [str(entry.folder) for entry in comparison.entries]} | {
+        f"{data}/{method}": asdict(found)
+        for method in comparison.methods()
+        for split, data in comparison.cells()
+        if (found := comparison.estimate(method, split, data)) is not None
+    }
+    print_result(record, [comparison_table(comparison), f"The runs are in {folder}"], as_json)
+
+
+def _parsed(seeds: str) -> list[int]:
+    try:
+        found = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise UserError(f"--seeds {seeds}: must be different whole numbers, as 111,222,333")
+    return found

@@ -55,8 +55,9 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
         f"{', '.join(cells)}: "
         + "; ".join(_told(comparison, split, data, methods) for data, methods in scored.items()),
         f"ROUGE-1 on split {split}. The large mark is the mean over seeds, the line its 95% interval, the small rings "
-        "below it are single seeds; the star is the best mean of its panel. Where two lines overlap widely, the methods "
-        "cannot be told apart by this figure; the claims set them against each other seed by seed, which is sharper.",
+        "below it are single seeds; the star is the best mean of its panel. Where two lines overlap widely, the "
+        "methods cannot be told apart by this figure; the claims set them against each other seed by seed, which is "
+        "sharper.",
     )
 
 
@@ -112,7 +113,9 @@ def cost_figure(comparison: Comparison, split: str) -> Drawing | None:
                     point.cost, point.score, linestyle="none", marker=mark.marker, color=mark.colour, markersize=6
                 )
             axes.set(xlabel=title, ylabel="ROUGE-1, all tasks")
-            axes.margins(x=0.22, y=0.12)
+            axes.margins(y=0.12)
+            highest = max(point.cost for point in points) or 1.0
+            axes.set_xlim(-0.08 * highest, 1.25 * highest)  # room for names, but none for negative costs
         stacked[0].set_title(label(f"split {split}", 60))
         figure.draw_without_rendering()  # settles the layout, so that the labels know their places
         for axes, points in zip(stacked, clouds.values(), strict=True):

@@ -116,5 +116,5 @@ def _cleaned(svg: str) -> str:
     svg = re.sub(r"(stroke|fill): #000000", r"\1: currentColor", svg)
     opening, rest = svg.split(">", 1)
     ground = '<rect class="ground" width="100%" height="100%" fill="#ffffff"/>'
-    style = 'fill="currentColor" stroke-linejoin="round"'
+    style = 'fill="currentColor" stroke-linejoin="round" preserveAspectRatio="xMinYMin"'
     return f"{opening} {style}>\n {ground}{rest}"

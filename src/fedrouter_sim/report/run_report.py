@@ -71,14 +71,14 @@ def routed_examples(run: Run) -> list[Example]:
         for kind, answers in (("best", best), ("worst", worst))
         if kind == "best" or worst[task] is not best[task]
     )
-    return [_example(run, kind, answer) for kind, answer in chosen]
+    return [_example(run, kind, answer, routed=cell.routing != "fixed") for kind, answer in chosen]
 
 
-def _example(run: Run, kind: str, answer: dict[str, Any]) -> Example:
+def _example(run: Run, kind: str, answer: dict[str, Any], routed: bool) -> Example:
     task, pool = answer["task"], answer["pool"]
     adapter = pool_label(run, pool)
     trained_on = run.truth.majority_task(pool) if run.truth and pool is not None else None
-    if run.router is not None and None not in (task, trained_on) and trained_on != task:
+    if routed and None not in (task, trained_on) and trained_on != task:
         adapter += " – not of its task"
     facts = [("ROUGE-1", number(answer["rouge1"])), ("adapter", adapter)]
     if answer.get("margin") is not None:

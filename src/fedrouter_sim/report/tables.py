@@ -1,10 +1,14 @@
 """Tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.table import Table
 
+from fedrouter_sim.comparison import Comparison, Estimate, Judged
+from fedrouter_sim.config import flag
 from fedrouter_sim.evaluation import CellResult
 from fedrouter_sim.operations.aggregate import Aggregated
 
@@ -91,4 +95,69 @@ def aggregated_table(done: Aggregated) -> Table:
     for task, count in enumerate(done.updates_per_task):
         name = f"task_{task}"
         table.add_row(name, str(count), done.inherited.get(name, ""))
+    return table
+
+
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
+    """Return a mean with its interval; without one where there is a single seed."""
+    if estimate is None:
+        return "-"
+    text = number(estimate.mean, digits)
+    if estimate.low is None:
+        return text
+    return f"{text} [dim]\\[{number(estimate.low, digits)}, {number(estimate.high, digits)}][/]"
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Show every method in every cell: ROUGE-1, mean over clients, then over seeds, with its 95% interval."""
+    cells = comparison.cells()
+    table = Table(title="ROUGE-1, mean over clients and seeds, with 95% interval over seeds", title_justify="left")
+    table.add_column("method")
+    for split, test_data in cells:
+        table.add_column(f"{split}\n{test_data}")
+    for heading in ("steps", "tokens", "up"):
+        table.add_column(heading, justify="right")
+    for method in comparison.methods():
+        scores = [interval(comparison.estimate(method, *cell)) for cell in cells]
+        costs = comparison.costs(method)
+        table.add_row(
+            method,
+            *scores,
+            f"{fmean(cost.optimizer_steps for cost in costs):,.0f}",
+            f"{fmean(cost.tokens_trained for cost in costs):,.0f}",
+            size(round(fmean(cost.bytes_up for cost in costs))),
+        )
+    return table
+
+
+def gains_table(comparison: Comparison, baseline: str) -> Table:
+    """Show every method's score relative to a baseline's, seed by seed."""
+    table = Table("method", title=f"Relative to {baseline}: ratio of ROUGE-1 with 95% interval", title_justify="left")
+    for split, test_data in comparison.cells():
+        table.add_column(f"{split}\n{test_data}")
+    for method in comparison.methods():
+        if method != baseline:
+            gains = [comparison.gain(method, baseline, *cell) for cell in comparison.cells()]
+            table.add_row(method, *(interval(gain.ratio if gain else None) for gain in gains))
+    return table
+
+
+def claims_table(judged: Sequence[Judged]) -> Table:
+    """Show what became of claims."""
+    table = Table("claim", "ratio", "verdict", "the paper", title="Claims", title_justify="left")
+    for one in judged:
+        ratio = interval(one.gain.ratio if one.gain else None)
+        table.add_row(one.claim.says, ratio, f"[bold]{one.verdict}[/]", one.claim.paper or "-")
+    return table
+
+
+def differences_table(comparison: Comparison) -> Table:
+    """Show the settings in which the runs differ, by value."""
+    table = Table("setting", "value", "runs", title="The runs differ in", title_justify="left")
+    for name, values in comparison.differences.items():
+        runs: dict[str, list[str]] = {}
+        for run, value in values.items():
+            runs.setdefault(str(value), []).append(Path(run).name)
+        for value, of_value in runs.items():
+            table.add_row(flag(name), value, ", ".join(of_value))
     return table

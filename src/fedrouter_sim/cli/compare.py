@@ -1,0 +1,56 @@
+"""`fedrouter-sim compare`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedrouter_sim.cli.output import note, print_result
+from fedrouter_sim.errors import UserError
+
+
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that share a test set.", show_default=False)],
+    baseline: Annotated[
+        str | None, typer.Option(help="Method to set the others against, as it is named in the table.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML file for the page of the comparison.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print scores and gains as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
+) -> None:
+    """Set runs side by side: scores with intervals over seeds, costs, gains, and the settings in which they differ.
+
+    Example: fedrouter-sim compare runs/first runs/second --baseline fedavg
+    """
+    from fedrouter_sim.comparison import open_comparison
+    from fedrouter_sim.report.tables import comparison_table, differences_table, gains_table
+
+    comparison = open_comparison(runs)
+    if baseline is not None and baseline not in comparison.methods():
+        raise UserError(f"--baseline {baseline}: no run is of it; there are {', '.join(comparison.methods())}")
+    cells = [(method, *cell) for method in comparison.methods() for cell in comparison.cells()]
+    record: dict[str, Any] = {
+        "scores": [
+            {"method": method, "split": split, "test_data": test_data, **asdict(found)}
+            for method, split, test_data in cells
+            if (found := comparison.estimate(method, split, test_data)) is not None
+        ],
+        "differences": comparison.differences,
+    }
+    shown: list[Any] = [comparison_table(comparison)]
+    if baseline is not None:
+        gains = [comparison.gain(method, baseline, *cell) for method, *cell in cells if method != baseline]
+        record["gains"] = [asdict(gain) | {"ratio": asdict(gain.ratio)} for gain in gains if gain is not None]
+        shown.append(gains_table(comparison, baseline))
+    if comparison.differences:
+        shown.append(differences_table(comparison))
+    if max((len(comparison.select(*cell)) for cell in cells), default=0) < 3:
+        note("fewer than 3 seeds of a method say little: the intervals are wide or missing", quiet)
+    if report is not None:
+        from fedrouter_sim.report.comparison_report import write_comparison_report
+
+        write_comparison_report(report, "Comparison of runs", comparison, [])
+        shown.append(f"The page is {report}")
+        record["report"] = str(report)
+    print_result(record, shown, as_json)

@@ -1,0 +1,109 @@
+"""Clustered federated learning: FedAvg, then clients of like updates in pools of their own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment
+from fedrouter_sim.methods.clustered import _change_of_b, ward
+from fedrouter_sim.simulation import learning_rate
+
+Simulator = Callable[..., Any]
+Same = Callable[[Adapter, Adapter], bool]
+
+
+@pytest.fixture(scope="module")
+def grouped(run_method: Simulator) -> Any:
+    """Two clients a task, grouped after the second of four rounds; half of the clients take part in the others."""
+    return run_method(
+        "clustered", clients=8, split="single", rounds=4, warmup_rounds=2, local_steps=8, participation=0.5
+    )
+
+
+def test_planted_groups_of_vectors_are_found_whatever_their_lengths() -> None:
+    rng = np.random.default_rng(0)
+    planted = [1, 0, 1, 2, 0, 2, 1, 0]
+    directions = np.linalg.qr(rng.normal(size=(50, 50)))[0][:3]
+    lengths = rng.uniform(0.01, 100, len(planted))[:, None]
+    changes = (directions[planted] + 0.03 * rng.normal(size=(8, 50))) * lengths
+    labels = ward(changes, 3)
+    assert list(labels) == [0, 1, 0, 2, 1, 2, 0, 1]  # numbered by first client
+    assert set(ward(changes, 1)) == {0}
+
+
+def test_opposite_directions_are_not_alike() -> None:
+    changes = np.array([[1.0, 0.0], [-5.0, 0.1], [7.0, 0.1], [-1.0, 0.0]])
+    assert list(ward(changes, 2)) == [0, 1, 0, 1]
+
+
+def test_no_more_pools_than_clients_and_a_client_without_change_is_no_fault() -> None:
+    assert list(ward(np.eye(3), 5)) == [0, 1, 2]
+    assert np.isfinite(ward(np.array([[0.0, 0.0], [1.0, 0.0], [0.9, 0.0]]), 2)).all()
+
+
+def test_likeness_is_that_of_the_changes_of_b_alone() -> None:
+    start = {"b.lora_B.weight": torch.ones(1, 2), "b.lora_A.weight": torch.zeros(2, 1)}
+    trained = {"b.lora_A.weight": torch.full((2, 1), 9.0), "b.lora_B.weight": torch.tensor([[3.0, 0.5]])}
+    assert list(_change_of_b(start, trained)) == [2.0, -0.5]
+
+
+def test_clients_of_a_task_end_up_in_one_pool(grouped: Any) -> None:
+    tasks = [{example.task for example in client.examples} for client in grouped.federation.clients]
+    assert all(len(own) == 1 for own in tasks)
+    by_pool: dict[str, set[str]] = {}
+    for group in grouped.outcome.plan.groups:
+        by_pool.setdefault(group.pool, set()).update(tasks[group.client])
+    assert [len(found) for found in by_pool.values()] == [1, 1, 1, 1]
+    assert [pool.name for pool in grouped.outcome.plan.pools] == [f"clients_{n}" for n in range(4)]
+
+
+def test_clients_are_grouped_once_after_the_warm_up(grouped: Any, same: Same) -> None:
+    assert [done for done, _ in grouped.heard.plans] == [0, 2]
+    assert [list(adapters) for adapters in grouped.heard.adapters.values()] == [
+        ["global"], ["global"], *[[f"clients_{n}" for n in range(4)]] * 2
+    ]  # fmt: skip
+    assert [len(record.participants) for record in grouped.outcome.records] == [4, 8, 4, 4]
+    assert grouped.heard.expected == [(2, 2 * 32), (2, 2 * 32)]
+    assert not any(pool.private for pool in grouped.outcome.plan.pools)
+    assert all(record.bytes_up > 0 for record in grouped.outcome.records)
+
+
+def test_the_warm_up_is_fedavg(grouped: Any, run_method: Simulator, same: Same) -> None:
+    fedavg = run_method("fedavg", clients=8, split="single", rounds=4, local_steps=8, participation=0.5)
+    assert same(grouped.heard.adapters[1]["global"], fedavg.heard.adapters[1]["global"])
+
+
+def test_new_pools_start_from_the_global_adapter(grouped: Any, same: Same) -> None:
+    federation, config = grouped.federation, grouped.federation.config
+    last_global = grouped.heard.adapters[2]["global"]
+    update = grouped.heard.updates[3][0]
+    [group] = grouped.outcome.plan.groups_of(update.client)
+    assert group.pool == update.pool
+    lr = learning_rate(3, 4, config.lr, config.lr_min)
+    again = federation.clients[update.client].train(group, {group.pool: last_global}, 8, lr, 3)
+    assert same(again.adapter, update.adapter)
+    untouched = {pool.name for pool in grouped.outcome.plan.pools} - {u.pool for u in grouped.heard.updates[3]}
+    assert all(same(grouped.heard.adapters[3][pool], last_global) for pool in untouched)
+
+
+def test_the_pool_of_the_client_answers(grouped: Any) -> None:
+    deployment = grouped.outcome.deployment
+    for group in grouped.outcome.plan.groups:
+        asked = Asked(group.client, grouped.federation.clients[0].examples[:2], lambda: pytest.fail("no need"))
+        assert METHODS["clustered"].answered_by(deployment, asked, "fixed") == [Choice.of(group.pool)] * 2
+    during_warm_up = Deployment(grouped.heard.plans[0][1].pools)
+    assert METHODS["clustered"].answered_by(during_warm_up, asked, "fixed") == [Choice.of("global")] * 2
+
+
+@pytest.mark.parametrize("warmup_rounds", [2, 3])
+def test_a_warm_up_of_all_rounds_is_fedavg_to_the_bit(run_method: Simulator, same: Same, warmup_rounds: int) -> None:
+    changes = {"participation": 0.5, "lora_dropout": 0.2, "rounds": 2}
+    clustered = run_method("clustered", warmup_rounds=warmup_rounds, **changes)
+    fedavg = run_method("fedavg", **changes)
+    assert same(clustered.outcome.adapters["global"], fedavg.outcome.adapters["global"])
+    assert clustered.outcome.deployment == fedavg.outcome.deployment
+    assert [r.participants for r in clustered.outcome.records] == [r.participants for r in fedavg.outcome.records]
