@@ -26,8 +26,9 @@ format: $(STAMP)  ## apply the lint fixes and the format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reproduce: $(STAMP)  ## run the comparison of methods, result in runs/reproduce
-	$(BIN)/python scripts/reproduce.py --out runs/reproduce
+PLAN ?= default
+reproduce: $(STAMP)  ## run the comparison of methods, result in runs/reproduce-default (PLAN=smoke, paper, ... for others)
+	$(BIN)/python scripts/reproduce.py --plan $(PLAN)
 
 data: $(STAMP)  ## make the embedded data sets under data/ again
 	$(BIN)/python scripts/make_data.py

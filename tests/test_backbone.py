@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.backbone import Backbone, OptimizerSettings, dropout_seed
+from fedrouter_sim.backbone import Backbone, OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import Example
@@ -131,6 +131,55 @@ def test_training_lowers_the_loss_and_moves_both_factors(backbone: Backbone, sam
     trained = backbone.train(start, encoded, [[0, 1, 2]] * 20, ADAMW, 0).adapter
     assert backbone.score(trained, encoded)[:, 0].sum() < 0.9 * backbone.score(start, encoded)[:, 0].sum()
     assert all(not torch.equal(trained[key], start[key]) for key in start)
+
+
+def gradients_of_the_first_step(
+    backbone: Backbone, start: Adapter, pull: Proximal | None, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, torch.Tensor]:
+    """What the optimizer would be given, before it is clipped."""
+    found: list[list[torch.Tensor]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", lambda ps, _: found.append([p.grad.clone() for p in ps]))
+        encoded = backbone.encoder.examples(EXAMPLES)
+        backbone.train(start, encoded, [[0, 1, 2]], ADAMW, dropout_seed=3, pull=pull)
+    return dict(zip(backbone._slot, found[0], strict=True))
+
+
+@pytest.mark.parametrize("strength", [0.5, 4.0])
+def test_a_proximal_term_adds_strength_times_the_distance_to_the_gradient(
+    backbone: Backbone, strong: Adapter, monkeypatch: pytest.MonkeyPatch, strength: float
+) -> None:
+    anchor = backbone.initial_adapter(2)
+    plain = gradients_of_the_first_step(backbone, strong, None, monkeypatch)
+    pulled = gradients_of_the_first_step(backbone, strong, Proximal(anchor, strength), monkeypatch)
+    assert len(plain) == len(anchor)
+    for key, gradient in plain.items():
+        torch.testing.assert_close(pulled[key] - gradient, strength * (strong[key] - anchor[key]), rtol=1e-3, atol=1e-4)
+        assert gradient.abs().max() > 0
+
+
+def test_a_proximal_term_is_nothing_at_its_anchor(
+    backbone: Backbone, strong: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = gradients_of_the_first_step(backbone, strong, None, monkeypatch)
+    at_anchor = gradients_of_the_first_step(backbone, strong, Proximal(strong, 100.0), monkeypatch)
+    assert all(torch.equal(plain[key], at_anchor[key]) for key in plain)
+
+
+def test_the_reported_loss_is_without_the_proximal_term(backbone: Backbone, strong: Adapter) -> None:
+    encoded, heard = backbone.encoder.examples(EXAMPLES), []
+    far = Proximal(backbone.initial_adapter(2), 50.0)
+    pulled = backbone.train(strong, encoded, [[0, 1, 2]], ADAMW, 3, heard.append, far)
+    plain = backbone.train(strong, encoded, [[0, 1, 2]], ADAMW, 3)
+    assert pulled.loss == heard[0] == plain.loss
+    assert any(not torch.equal(pulled.adapter[key], plain.adapter[key]) for key in strong)
+
+
+def test_a_proximal_term_of_strength_0_changes_no_bit(backbone: Backbone, strong: Adapter, same: Same) -> None:
+    encoded = backbone.encoder.examples(EXAMPLES)
+    pull = Proximal(backbone.initial_adapter(2), 0.0)
+    one, two = (backbone.train(strong, encoded, [[0, 1], [2, 0]], ADAMW, 3, pull=p).adapter for p in (pull, None))
+    assert same(one, two)
 
 
 def test_training_changes_neither_start_nor_backbone(micro_config: ConfigMaker, same: Same, micro_model: Path) -> None:

@@ -36,7 +36,9 @@ class MixtureSlot:
         self._weights: Tensor | None = None  # (B, K r) of the batch at hand
         self._rank = lora.r
         # PEFT scales by alpha / rank, which must stay that of one adapter.
-        wide = replace(lora, r=adapters * lora.r, lora_alpha=adapters * lora.lora_alpha, inference_mode=True)
+        # Nor may it drop out: PEFT would add the dropout in training mode, and nothing is trained here.
+        alpha = adapters * lora.lora_alpha
+        wide = replace(lora, r=adapters * lora.r, lora_alpha=alpha, lora_dropout=0.0, inference_mode=True)
         with torch.random.fork_rng(devices=[]):
             peft_model.add_adapter(self._name, wide)
         layers = [(name, module) for name, module in peft_model.named_modules() if isinstance(module, LoraLayer)]

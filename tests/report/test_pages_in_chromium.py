@@ -18,7 +18,8 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 PHONE = 360
 QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --enable-logging=stderr --v=0 --allow-file-access-from-files --hide-scrollbars"
+    " --disable-component-update --disable-sync --enable-logging=stderr --v=0 --hide-scrollbars"
+    " --allow-file-access-from-files"
 ).split()
 MEASURE = """
 <!DOCTYPE html><html><body>%s<pre id="found"></pre><script>

@@ -36,6 +36,7 @@ __all__ = [
     "Choice",
     "Deployment",
     "FedAvg",
+    "FedRouter",
     "Federation",
     "LastRound",
     "Method",

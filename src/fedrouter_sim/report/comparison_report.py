@@ -74,9 +74,14 @@ def write_comparison_report(
 def _statement(judged: Judged) -> Statement:
     claim = judged.claim
     details = [ratio_text(judged), f"Bar: {claim.least:g} times." if claim.least != 1 else ""]
-    details += [f"Paper: {claim.paper}." if claim.paper else "", f"{claim.method} against {claim.baseline},"]
+    details += [
+        f"Paper: {claim.paper.rstrip('.')}." if claim.paper else "",
+        f"{claim.method} against {claim.baseline},",
+    ]
     details.append(f"split {claim.split}, test data {claim.test_data}.")
-    return Statement(claim.says, judged.verdict, _SIGNS.get(judged.verdict, "~"), " ".join(filter(None, details)))
+    return Statement(
+        claim.says.rstrip("."), judged.verdict, _SIGNS.get(judged.verdict, "~"), " ".join(filter(None, details))
+    )
 
 
 def _differences(differences: Mapping[str, Mapping[str, Any]]) -> Grid:

@@ -112,8 +112,8 @@ def comparison_markdown(comparison: Comparison, judged: Sequence[Judged]) -> str
     if judged:
         lines = ["### Claims", ""]
         for one in judged:
-            paper = f" Paper: {_escaped(one.claim.paper)}." if one.claim.paper else ""
-            lines.append(f"- {_escaped(one.claim.says)}: **{one.verdict}**. {ratio_text(one)}{paper}")
+            paper = f" Paper: {_escaped(one.claim.paper.rstrip('.'))}." if one.claim.paper else ""
+            lines.append(f"- {_escaped(one.claim.says.rstrip('.'))}: **{one.verdict}**. {ratio_text(one)}{paper}")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 

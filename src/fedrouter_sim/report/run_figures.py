@@ -20,6 +20,7 @@ from fedrouter_sim.report.run_records import (
     read_rounds,
     read_samples,
 )
+from fedrouter_sim.report.tables import number
 from fedrouter_sim.run_folder import Run
 
 _NAMED = 8  # more lines than these are drawn grey and without names
@@ -120,7 +121,7 @@ def samples_figure(run: Run, samples: Mapping[str, Any] | None) -> Drawing | Non
     points, centroids = samples["points"], samples["centroids"]
     first, second = samples["explained"]
     colourings: dict[str, list[str | None]] = {
-        "By local cluster: a client's own numbers": [f"cluster {point['cluster']}" for point in points],
+        "By local cluster": [f"cluster {point['cluster']}" for point in points],
         "By task adapter": [pool_label(run, point["pool"]) if point["pool"] else None for point in points],
         "By true task": [point["task"] for point in points],
     }
@@ -138,7 +139,7 @@ def samples_figure(run: Run, samples: Mapping[str, Any] | None) -> Drawing | Non
                 own = [point for point, name in zip(points, names, strict=True) if (name or "none") == kind]
                 axes.scatter(
                     [point["x"] for point in own], [point["y"] for point in own], s=11, alpha=0.8, linewidths=0,
-                    color=mark.colour, marker=mark.marker, label=label(kind) if index < _LISTED else None,
+                    color=mark.colour, marker=mark.marker, label=label(kind, 21) if index < _LISTED else None,
                 )  # fmt: skip
             xs, ys = [x for _, x, _ in centroids], [y for _, _, y in centroids]
             axes.scatter(xs, ys, s=70, marker="*", facecolor="white", edgecolor="black", linewidths=0.9,
@@ -224,36 +225,37 @@ def scores_figure(cells: Sequence[CellScores]) -> Drawing | None:
         "scores",
         svg_of("scores", 0.5 + 0.26 * sum(map(_rows, shown)), draw),
         f"Bar charts of mean ROUGE-1 in {len(shown)} cells: {listed}.",
-        "ROUGE-1 in each cell (test data and routing). The first bar is the mean over clients; the small strokes on it "
-        "are the single clients, the triangle is the worst of them, and the line between the strokes is their spread. "
-        f"The bars below are the tasks.{reference}",
+        "ROUGE-1 in each cell (test data and routing). The first bar is the mean over clients; the strokes on it are "
+        "the single clients and the line is their spread. The second bar is the worst client, the others are the tasks."
+        f"{reference}",
     )
 
 
 def _rows(cell: CellScores) -> float:
-    return 2.2 + len(cell.per_task)
+    return 2.2 + len(cell.per_task) + (len(cell.per_client) > 1)
 
 
 def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None) -> None:
-    names = ["all clients", *cell.per_task]
-    values = [cell.mean, *cell.per_task.values()]
-    references = [bare.mean, *(bare.per_task.get(task) for task in cell.per_task)] if bare else []
-    axes.barh(range(len(names)), values, height=0.7, color=[COLOURS[0], *[COLOURS[5]] * len(cell.per_task)], alpha=0.55)
+    several = len(cell.per_client) > 1
+    worst = {f"worst: client {cell.worst}": cell.per_client[cell.worst]} if several else {}
+    bars = {"all clients": cell.mean} | worst
+    colours = [COLOURS[0], COLOURS[1]][: len(bars)] + [COLOURS[5]] * len(cell.per_task)
+    names, values = [*bars, *cell.per_task], [*bars.values(), *cell.per_task.values()]
+    axes.barh(range(len(names)), values, height=0.7, color=colours, alpha=0.55)
     for y, value in enumerate(values):
-        axes.text(1.02, y, f"{value:.3f}", va="center", fontsize=9, fontweight="bold" if y == 0 else "normal")
-    for y, reference in enumerate(references):
-        if reference is not None:
+        axes.text(1.02, y, number(value), va="center", fontsize=9, fontweight="bold" if y == 0 else "normal")
+    if bare is not None:
+        references = {0: bare.mean} | {
+            y: bare.per_task[task] for y, task in enumerate(cell.per_task, start=len(bars)) if task in bare.per_task
+        }
+        for y, reference in references.items():
             axes.plot([reference, reference], [y - 0.42, y + 0.42], color="black", linestyle=":", linewidth=1.5)
-    clients = sorted(cell.per_client.values())
-    if len(clients) > 1:
+    if several:
+        clients = sorted(cell.per_client.values())
         axes.plot([clients[0], clients[-1]], [0, 0], color="black", linewidth=0.8)
         drawn = clients[:: -(-len(clients) // _DRAWN)]
         axes.plot(drawn, [0] * len(drawn), linestyle="none", marker="|", markersize=7, color="black", alpha=0.7)
-        axes.plot(clients[0], 0, marker="v", markersize=6, markeredgecolor="black", color=COLOURS[1], linestyle="none")
     axes.set_yticks(range(len(names)), [label(name, 20) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    title = f"{cell.test_data} data, routing {cell.routing}"
-    if len(clients) > 1:
-        title += f"; worst: client {cell.worst} with {clients[0]:.3f}"
-    axes.set_title(label(title, 70))
+    axes.set_title(label(f"{cell.test_data} data, routing {cell.routing}", 36))
