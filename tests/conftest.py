@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples import Example
-from fedrouter_sim.methods import Federation
+from fedrouter_sim.messages import Update
+from fedrouter_sim.methods import METHODS, Federation, Plan
+from fedrouter_sim.simulation import Observer, Outcome, RoundRecord, simulate
 
 ROWS = {"opinion": 24, "reverse": 16, "sum": 20, "title": 20}  # training rows of each task
 HELD_OUT = 6  # rows of each task in the validation and in the test share
@@ -22,6 +25,38 @@ EOS = "<|endoftext|>"
 
 ConfigMaker = Callable[..., RunConfig]
 FederationMaker = Callable[..., Federation]
+
+
+@dataclass
+class Heard(Observer):
+    """Keeps the plans, updates and adapters of a simulation, by round."""
+
+    plans: list[tuple[int, Plan]] = field(default_factory=list)  # (rounds done before, plan)
+    expected: list[tuple[int, int]] = field(default_factory=list)  # rounds and steps that a plan announced
+    updates: dict[int, list[Update]] = field(default_factory=dict)
+    adapters: dict[int, dict[str, Adapter]] = field(default_factory=dict)
+
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        self.plans.append((len(self.adapters), plan))
+        self.expected.append((rounds, steps))
+
+    def received(self, update: Update) -> None:
+        self.updates.setdefault(update.round, []).append(update)
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        self.adapters[record.round] = dict(adapters)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulation: what went in, what came out, what was heard."""
+
+    federation: Federation
+    outcome: Outcome
+    heard: Heard
+
+
+Simulator = Callable[..., Simulated]
 
 
 def micro_rows(task: str, count: int, rng: Random) -> list[dict[str, str]]:
@@ -126,6 +161,20 @@ def federate(micro_config: ConfigMaker, backbone: Any) -> FederationMaker:
         return build_federation(config, dataclasses.replace(dealt, clients=clients), use_backbone or backbone)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def run_method(federate: FederationMaker) -> Simulator:
+    """Return a function that simulates a method by name under the micro settings with changes."""
+    from fedrouter_sim.operations.prepare import deal_data, drifted_clients
+
+    def run(method: str, **changes: Any) -> Simulated:
+        federation, heard = federate(method=method, **changes), Heard()
+        config = federation.config
+        drifted = drifted_clients(config, deal_data(config), federation.backbone)
+        return Simulated(federation, simulate(federation, METHODS[method], heard, drifted), heard)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.backbone import OptimizerSettings, dropout_seed
+from fedrouter_sim.backbone import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.batching import draw_batches
-from fedrouter_sim.client import share_steps
+from fedrouter_sim.client import participants, share_steps
 from fedrouter_sim.clustering import Normalizer
-from fedrouter_sim.messages import Group, Update
+from fedrouter_sim.messages import Group, Pull, Update
 from fedrouter_sim.methods import Federation
 from fedrouter_sim.randomness import numpy_generator
 
@@ -55,6 +55,33 @@ def test_shared_steps_sum_to_the_budget() -> None:
 
 def test_per_group_steps() -> None:
     assert share_steps(groups_of_sizes(97, 1, 1), 10, "per-group") == [10, 10, 10]
+
+
+@pytest.mark.parametrize("budget", ["shared", "per-group"])
+def test_steps_that_a_method_fixed_are_taken_whatever_the_budget(budget: str) -> None:
+    groups = [dataclasses.replace(g, steps=n) for g, n in zip(groups_of_sizes(97, 3), (2, 9), strict=True)]
+    assert share_steps(groups, 10, budget) == [2, 9]
+    with pytest.raises(ValueError, match="either all or none"):
+        share_steps([groups[0], *groups_of_sizes(3)], 10, budget)
+
+
+@pytest.mark.parametrize(("clients", "participation", "expected"), [(10, 0.25, 2), (10, 0.01, 1), (3, 1.0, 3)])
+def test_participants_are_a_rounded_share_and_at_least_one(clients: int, participation: float, expected: int) -> None:
+    assert participants(clients, participation) == expected
+
+
+def test_a_groups_pull_goes_to_the_adapter_of_its_pool(federate: FederationMaker, same: Same) -> None:
+    federation = federate()
+    config, client, backbone = federation.config, federation.clients[1], federation.backbone
+    start, anchor, other = (backbone.initial_adapter(seed) for seed in range(3))
+    group = Group(1, 0, tuple(range(8)), "mine", pull=Pull("ours", 5.0))
+    update = client.train(group, {"other": other, "mine": start, "ours": anchor}, 3, 0.02, 1)
+    examples = client.encoded[:8]
+    batches = draw_batches([len(e) for e in examples], 3, config.batch_size, numpy_generator(1, "batches", 1, 1, 0))
+    settings, seed = OptimizerSettings(0.02, config.weight_decay, config.clip), dropout_seed(1, 1, 1, 0)
+    expected = backbone.train(start, examples, batches, settings, seed, pull=Proximal(anchor, 5.0))
+    assert same(update.adapter, expected.adapter)
+    assert not same(update.adapter, backbone.train(start, examples, batches, settings, seed).adapter)
 
 
 def test_clusters_and_their_message(federate: FederationMaker) -> None:

@@ -42,6 +42,32 @@ def test_pools_start_from_the_initial_adapter() -> None:
     assert all(found is initial for found in server.adapters.values())
 
 
+def test_opened_pools_replace_the_others_and_keep_or_inherit_their_adapters() -> None:
+    initial, one, two = adapter(0), adapter(1), adapter(2)
+    server = server_of("one", "two", initial=initial)
+    server.receive(update("one", 1, one))
+    server.receive(update("two", 1, two))
+    server.aggregate()
+    before = dict(server.adapters)
+    server.open({"two": "one", "child": "one", "grandchild": "one", "new": None})
+    assert list(server.adapters) == ["two", "child", "grandchild", "new"]
+    assert server.adapters["two"] is before["two"]  # it is there already: its parent does not matter
+    assert server.adapters["child"] is server.adapters["grandchild"] is before["one"]
+    assert server.adapters["new"] is initial
+    with pytest.raises(KeyError):
+        server.open({"orphan": "one"})
+
+
+def test_whoever_holds_a_rounds_starts_keeps_them() -> None:
+    server = server_of("one")
+    starts = server.adapters
+    first = starts["one"]
+    server.receive(update("one", 1, adapter(1)))
+    server.aggregate()
+    assert starts["one"] is first
+    assert server.adapters["one"] is not first
+
+
 def test_mean_is_weighted_by_examples(weighted_mean: Callable[..., dict[str, np.ndarray]]) -> None:
     server = server_of("one")
     parts, weights = [adapter(1), adapter(2), adapter(3)], [10, 1, 7]

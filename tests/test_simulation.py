@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,76 @@ def test_learning_rate_follows_the_cosine() -> None:
     assert rates == pytest.approx([5e-3, 1e-4 + half * (1 + math.sqrt(0.5)), 1e-4 + half, 1e-4 + half * 0.292893219])
     assert learning_rate(1, 1, 0.1, 0.0) == pytest.approx(0.1)
     assert {learning_rate(round_, 5, 0.1, 0.1) for round_ in range(1, 6)} == {0.1}
+
+
+def test_a_plan_beyond_the_rounds_of_the_run_starts_the_schedule_anew(run_method: Callable[..., Any]) -> None:
+    rates = [record.lr for record in run_method("feddpa", rounds=3, local_steps=2).outcome.records]
+    assert rates == [learning_rate(round_, 3, 0.02, 1e-4) for round_ in (1, 2, 3, 1, 2, 3)]
+    assert len(set(rates)) == 3
+
+
+@pytest.mark.parametrize("method", ["fedavg", "fedrouter", "clustered", "ditto", "oracle", "central", "local"])
+def test_before_a_drift_all_is_as_without_and_after_it_clients_train_on_the_new_mixture(
+    run_method: Callable[..., Any], same: Same, method: str
+) -> None:
+    changes = {"rounds": 3, "local_steps": 3, "tasks": 3, "warmup_rounds": 1}
+    plain = run_method(method, **changes)
+    drifted = run_method(method, drift_at=3, drift_to="single", **changes)
+    for round_ in (1, 2):
+        one, two = plain.heard.adapters[round_], drifted.heard.adapters[round_]
+        assert one.keys() == two.keys()
+        assert all(same(one[pool], two[pool]) for pool in one)
+        assert plain.outcome.records[round_ - 1].losses == drifted.outcome.records[round_ - 1].losses
+    assert plain.outcome.records[2].losses != drifted.outcome.records[2].losses
+    stages = drifted.outcome.stages
+    assert len(stages) == len(plain.outcome.stages) + 1
+    assert drifted.heard.plans[-1][0] == 2  # rounds done before the last plan
+    new = {example.task for client in stages[-1].clients[:1] for example in client.examples}
+    assert len(new) == (4 if method == "central" else 1)
+    assert stages[-2].plan.groups != stages[-1].plan.groups
+    assert [pool.name for pool in stages[-2].plan.pools] == [pool.name for pool in stages[-1].plan.pools]
+
+
+def test_after_a_drift_every_row_of_fedrouter_goes_to_the_nearest_of_all_tasks(run_method: Callable[..., Any]) -> None:
+    done = run_method("fedrouter", rounds=2, drift_at=2, drift_to="all")
+    first, last = done.outcome.stages
+    assert last.plan.router is first.plan.router
+    router = last.plan.router
+    for client in last.clients:
+        points = router.normalizer(client.embeddings)
+        nearest = np.linalg.norm(points[:, None] - router.centroids[None], axis=2).argmin(1)
+        groups = last.plan.groups_of(client.id)
+        assert {i: group.pool for group in groups for i in group.examples} == {
+            i: f"task_{task}" for i, task in enumerate(nearest)
+        }
+        assert len(groups) > len(router.tasks_of(client.id))  # the clusters that it once had are no limit
+    assert done.outcome.records[1].steps == 16
+
+
+@pytest.mark.parametrize("method", ["fedrouter", "feddpa"])
+def test_a_drift_after_the_last_round_changes_no_adapter(
+    run_method: Callable[..., Any], same: Same, method: str
+) -> None:
+    plain, drifted = run_method(method), run_method(method, drift_at=3, drift_to="single")
+    assert plain.outcome.adapters.keys() == drifted.outcome.adapters.keys()
+    assert all(same(value, drifted.outcome.adapters[pool]) for pool, value in plain.outcome.adapters.items())
+    assert [r.losses for r in plain.outcome.records] == [r.losses for r in drifted.outcome.records]
+    assert len(drifted.outcome.stages) == len(plain.outcome.stages)
+
+
+def test_a_drift_in_the_first_round_leaves_no_round_of_the_first_mixture(run_method: Callable[..., Any]) -> None:
+    done = run_method("fedavg", drift_at=1, drift_to="single")
+    assert [before for before, _ in done.heard.plans] == [0, 0]
+    sizes = {update.client: update.examples for update in done.heard.updates[1]}
+    assert sizes == {client.id: len(client.examples) for client in done.outcome.stages[1].clients}
+    assert sizes != {client.id: len(client.examples) for client in done.federation.clients}
+
+
+def test_what_answers_is_the_last_plans(run_method: Callable[..., Any]) -> None:
+    outcome = run_method("feddpa", local_steps=2).outcome
+    assert outcome.plan is outcome.stages[-1].plan
+    assert (outcome.deployment.pools, outcome.deployment.kept) == (outcome.plan.pools, outcome.plan.kept)
+    assert list(outcome.adapters) == [pool.name for pool in outcome.plan.pools]
 
 
 @pytest.mark.parametrize(("participation", "expected"), [(1.0, 4), (0.5, 2), (0.75, 3), (0.6, 2), (0.01, 1)])

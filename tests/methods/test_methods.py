@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,7 +210,7 @@ def test_a_run_answers_from_its_folder_as_it_did_from_memory(
 def test_labels_change_no_byte(
     federate: Callable[..., Any], run_method: Simulator, same: Same, name: str, to: str | None
 ) -> None:
-    changes = {"rounds": 2, "warmup_rounds": 1, "local_steps": 2}
+    changes = {"rounds": 2, "warmup_rounds": 1, "local_steps": 2, "tasks": 2}
     relabelled = federate(relabel=lambda example: dataclasses.replace(example, task=to), method=name, **changes)
     other = simulate(relabelled, METHODS[name], Observer())
     true = run_method(name, **changes).outcome
@@ -232,7 +231,5 @@ def test_the_same_seed_gives_every_method_the_same_bytes_again(
         again = train(trained[name].config, tmp_path / name, False, Display(), backbone).folder
         first = trained[name].folder
         assert trained_bytes(again) == trained_bytes(first)
-        assert [(again / part).read_bytes() for part in ("kept.safetensors",) if name in ("clustered", "feddpa")] == [
-            (first / part).read_bytes() for part in ("kept.safetensors",) if name in ("clustered", "feddpa")
-        ]
-        shutil.rmtree(again)
+        if name != "ditto":  # which keeps nothing but its adapters
+            assert (again / "kept.safetensors").read_bytes() == (first / "kept.safetensors").read_bytes()

@@ -1,25 +1,65 @@
-"""The comparison script goes through every method and split, and goes on where it was."""
+"""The comparison script goes through every method and split of its plan, and goes on where it was."""
 
 import csv
+import json
 import sys
 from pathlib import Path
 
 import pytest
 import reproduce
 
+from fedrouter_sim.methods import METHODS
 
-def compare(monkeypatch: pytest.MonkeyPatch, out: Path) -> list[dict[str, str]]:
-    monkeypatch.setattr(sys, "argv", ["reproduce.py", "--smoke", "--seeds", "7", "--out", str(out)])
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", *arguments])
     reproduce.main()
-    return list(csv.DictReader((out / "results.csv").open(encoding="utf-8")))
 
 
-def test_every_method_stands_on_every_split_and_a_second_call_runs_nothing(monkeypatch, tmp_path):
-    found = compare(monkeypatch, tmp_path)
-    assert [(row["split"], row["method"]) for row in found] == [
-        (split, method) for split in ("single", "dual") for method in ("fedrouter", "fedavg", "local", "oracle", "base")
-    ]
-    assert all(0 <= float(row["all"]) <= 1 for row in found)
-    monkeypatch.setattr(reproduce, "train", lambda *_, **__: pytest.fail("ran again"))
-    assert compare(monkeypatch, tmp_path) == found
-    assert len((tmp_path / "table.md").read_text().splitlines()) == 12
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        call(monkeypatch, "--plan", "smoke", "--out", str(out))
+    return out
+
+
+def test_the_smoke_plan_has_every_method_and_leaves_page_tables_and_figures(smoke):
+    rows = list(csv.DictReader((smoke / "results.csv").open(encoding="utf-8")))
+    assert {row["method"] for row in rows} == {*METHODS, "fedrouter/local"}
+    assert {(row["split"], row["test_data"]) for row in rows} == {
+        (split, data) for split in ("dual", "single") for data in ("own", "all")
+    }
+    assert all(0 <= float(row["rouge1"]) <= 1 for row in rows)
+    assert "<svg" in (smoke / "report.html").read_text(encoding="utf-8")
+    table = (smoke / "table.md").read_text(encoding="utf-8")
+    assert "fedrouter" in table and "reproduce.py --plan smoke" in table
+    assert len(list((smoke / "figures").glob("*.svg"))) == 4
+    (claim,) = json.loads((smoke / "claims.json").read_text(encoding="utf-8"))
+    assert (
+        claim["verdict"] in ("reproduced", "contradicted", "not separable") and claim["gain"]["log_ratio"]["seeds"] == 2
+    )
+
+
+def test_methods_of_a_split_and_seed_spend_the_same_steps(smoke):
+    rows = list(csv.DictReader((smoke / "results.csv").open(encoding="utf-8")))
+    steps = {row["optimizer_steps"] for row in rows if row["method"] != "base"}
+    assert steps == {"24"}  # 4 clients, 3 rounds, 2 steps
+
+
+def test_a_second_call_runs_nothing_and_says_the_same(smoke, monkeypatch, capsys):
+    before = (smoke / "results.csv").read_bytes()
+    monkeypatch.setattr("fedrouter_sim.operations.study.train", lambda *_, **__: pytest.fail("ran again"))
+    call(monkeypatch, "--plan", "smoke", "--out", str(smoke))
+    assert (smoke / "results.csv").read_bytes() == before
+    shown = capsys.readouterr()
+    assert "single" in shown.out and "verdict" in shown.out and "left" not in shown.err
+
+
+def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
+    with pytest.raises(SystemExit) as exit_info:
+        call(monkeypatch, "--plan", "nope", "--out", str(tmp_path))
+    assert exit_info.value.code == 2
+    assert capsys.readouterr().err.strip() == (
+        "error: --plan nope: cannot be read ([Errno 2] No such file or directory: 'nope'); give a TOML file"
+    )

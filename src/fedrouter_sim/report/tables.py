@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from fedrouter_sim.comparison import Comparison, Estimate, Judged
@@ -30,12 +31,12 @@ def size(count: int) -> str:
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Show a run's summary."""
-    title = f"{summary['method']}, split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}"
+    title = f"{escape(summary['method'])}, split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}"
     table = Table("", "", title=title, show_header=False, title_justify="left")
     base = summary["rouge1_base_per_task"] or {}
     table.add_row("ROUGE-1, all tasks, mean over clients", f"[bold]{number(summary['rouge1'])}[/]")
     for task, score in (summary["rouge1_per_task"] or {}).items():
-        table.add_row(f"  {task}", f"{number(score)}   (bare backbone {number(base.get(task))})")
+        table.add_row(f"  {escape(task)}", f"{number(score)}   (bare backbone {number(base.get(task))})")
     table.add_row("ROUGE-1 of the bare backbone", number(summary["rouge1_base"]))
     for cell, score in (summary["rouge1_per_cell"] or {}).items():
         if not cell.endswith("-none"):
@@ -65,7 +66,7 @@ def scores_table(results: Sequence[CellResult]) -> Table:
             first = name == "all clients"
             table.add_row(
                 result.cell.name if first else "",
-                name,
+                escape(name),
                 str(scores.samples),
                 number(scores.rouge1),
                 number(scores.rouge2),
@@ -81,10 +82,10 @@ def scores_table(results: Sequence[CellResult]) -> Table:
 def confusion_table(result: CellResult) -> Table:
     """Show how many samples of each task each adapter answered."""
     pools = sorted({pool for row in result.confusion.values() for pool in row})
-    table = Table("task", *pools, title=f"Samples of a task answered by an adapter, cell {result.cell.name}")
+    table = Table("task", *map(escape, pools), title=f"Samples of a task answered by an adapter, cell {result.cell.name}")
     table.title_justify = "left"
     for task, row in result.confusion.items():
-        table.add_row(task, *(str(row.get(pool, 0)) for pool in pools))
+        table.add_row(escape(task), *(str(row.get(pool, 0)) for pool in pools))
     return table
 
 
@@ -121,7 +122,7 @@ def comparison_table(comparison: Comparison) -> Table:
         scores = [interval(comparison.estimate(method, *cell)) for cell in cells]
         costs = comparison.costs(method)
         table.add_row(
-            method,
+            escape(method),
             *scores,
             f"{fmean(cost.optimizer_steps for cost in costs):,.0f}",
             f"{fmean(cost.tokens_trained for cost in costs):,.0f}",
@@ -132,13 +133,13 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def gains_table(comparison: Comparison, baseline: str) -> Table:
     """Show every method's score relative to a baseline's, seed by seed."""
-    table = Table("method", title=f"Relative to {baseline}: ratio of ROUGE-1 with 95% interval", title_justify="left")
+    table = Table("method", title=f"Relative to {escape(baseline)}: ratio of ROUGE-1 with 95% interval", title_justify="left")
     for split, test_data in comparison.cells():
         table.add_column(f"{split}\n{test_data}")
     for method in comparison.methods():
         if method != baseline:
             gains = [comparison.gain(method, baseline, *cell) for cell in comparison.cells()]
-            table.add_row(method, *(interval(gain.ratio if gain else None) for gain in gains))
+            table.add_row(escape(method), *(interval(gain.ratio if gain else None) for gain in gains))
     return table
 
 
@@ -147,7 +148,7 @@ def claims_table(judged: Sequence[Judged]) -> Table:
     table = Table("claim", "ratio", "verdict", "the paper", title="Claims", title_justify="left")
     for one in judged:
         ratio = interval(one.gain.ratio if one.gain else None)
-        table.add_row(one.claim.says, ratio, f"[bold]{one.verdict}[/]", one.claim.paper or "-")
+        table.add_row(escape(one.claim.says), ratio, f"[bold]{one.verdict}[/]", escape(one.claim.paper) or "-")
     return table
 
 
@@ -159,5 +160,5 @@ def differences_table(comparison: Comparison) -> Table:
         for run, value in values.items():
             runs.setdefault(str(value), []).append(Path(run).name)
         for value, of_value in runs.items():
-            table.add_row(flag(name), value, ", ".join(of_value))
+            table.add_row(flag(name), escape(value), escape(", ".join(of_value)))
     return table

@@ -1,0 +1,87 @@
+"""`compare`, `report` and `train --seeds`, as a user calls them."""
+
+import json
+
+import pytest
+
+FEWER = "--clients 3 --rounds 1 --local-steps 2 --batch-size 2 --examples-per-client 12".split()
+TESTED = [*FEWER, "--test-examples-per-client", "3", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def runs(cli, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compared")
+    for method in ("fedavg", "local"):
+        done = cli("train", *TESTED, "--method", method, "--seeds", "1,2", "--out", folder / method)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_several_seeds_in_one_go_leave_a_run_each_and_go_on_where_they_were(cli, runs):
+    assert sorted(path.name for path in (runs / "fedavg").iterdir()) == ["seed-1", "seed-2"]
+    done = cli("train", *TESTED, "--method", "fedavg", "--seeds", "1,2", "--out", runs / "fedavg", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["all/fedavg"]["seeds"] == 2
+
+
+@pytest.mark.parametrize("seeds", ["1,x", "", "1,1", "-1"])
+def test_wrong_seeds_are_one_line(cli, tmp_path, seeds):
+    done = cli("train", *TESTED, f"--seeds={seeds}", "--out", tmp_path / "none")
+    assert done.returncode == 2 and done.stderr.startswith(f"error: --seeds {seeds}".rstrip()) and done.stdout == ""
+    assert not (tmp_path / "none").exists()
+
+
+def test_overwrite_does_not_go_with_seeds(cli, runs):
+    done = cli("train", *TESTED, "--seeds", "1", "--overwrite", "--out", runs / "fedavg")
+    assert done.returncode == 2 and "--overwrite" in done.stderr
+
+
+def all_of(folder):
+    return sorted(folder.glob("*/seed-*"))
+
+
+def test_compare_shows_scores_gains_and_costs(cli, runs, tmp_path):
+    page = tmp_path / "page.html"
+    done = cli("compare", *all_of(runs), "--baseline", "local", "--report", page)
+    assert done.returncode == 0, done.stderr
+    assert "Relative to local" in done.stdout and "fedavg" in done.stdout and "fewer than 3 seeds" in done.stderr
+    assert "<svg" in page.read_text(encoding="utf-8")
+
+
+def test_compare_json_holds_what_a_hand_calculation_gives(cli, runs):
+    record = json.loads(cli("compare", *all_of(runs), "--baseline", "local", "--json", "--quiet").stdout)
+    scores = {(row["method"], row["test_data"]): row["mean"] for row in record["scores"]}
+    own = [
+        json.loads((runs / "fedavg" / f"seed-{seed}" / "summary.json").read_text())["rouge1_per_cell"]["own-fixed"]
+        for seed in (1, 2)
+    ]
+    assert scores["fedavg", "own"] == pytest.approx(sum(own) / 2)
+    assert {gain["method"] for gain in record["gains"]} == {"fedavg"} and record["differences"] == {}
+
+
+def test_compare_says_what_differs_between_settings(cli, runs, tmp_path):
+    done = cli("train", *TESTED, "--method", "base", "--seed", "1", "--lr", "0.5", "--out", tmp_path / "base")
+    assert done.returncode == 0, done.stderr
+    shown = cli("compare", *all_of(runs), tmp_path / "base", "--quiet")
+    assert "--lr" in shown.stdout and "0.5" in shown.stdout and "--rounds" not in shown.stdout
+
+
+def test_runs_that_cannot_be_compared_are_refused_in_one_line(cli, runs, tmp_path):
+    first = runs / "fedavg" / "seed-1"
+    assert "are both fedavg" in cli("compare", first, first).stderr
+    assert "no such run folder" in cli("compare", tmp_path / "none").stderr
+    assert "--baseline ditto" in cli("compare", first, "--baseline", "ditto").stderr
+    other = cli("train", *FEWER, "--quiet", "--test-examples-per-client", "2", "--method", "base", "--seed", "1",
+                "--out", tmp_path / "other")  # fmt: skip
+    assert other.returncode == 0
+    refused = cli("compare", first, tmp_path / "other")
+    assert refused.returncode == 2 and "different test samples" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_report_writes_the_page_of_a_run(cli, runs):
+    first = runs / "fedavg" / "seed-1"
+    done = cli("report", first, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["report"] == str(first / "report.html") and record["figures"]
+    assert "<svg" in (first / "report.html").read_text(encoding="utf-8")
