@@ -6,6 +6,7 @@ comparison goes on where it was. At the end: report.html, results.csv, table.md,
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,14 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fedrouter_sim import __version__
 from fedrouter_sim.comparison import Comparison, Judged
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods import Plan
+from fedrouter_sim.methods import Plan, find_method
 from fedrouter_sim.operations.study import Study, conclude, read_study, run_study
 from fedrouter_sim.operations.train import Display
 from fedrouter_sim.report.comparison_figures import comparison_figures
@@ -41,10 +42,9 @@ class StudyDisplay(Display):
 
     def __init__(self, study: Study, out: Path, console: Console) -> None:
         self._console = console
-        self._pending = study.pending(out)
-        self._units = [
-            run.config.rounds * run.config.local_steps * run.config.clients + AROUND for run in self._pending
-        ]
+        pending = study.pending(out)
+        self._runs = len(pending)
+        self._units = {run.name: _units(run.config) for run in pending}  # of the runs that are left
         self._done = 0
         self._started = time.monotonic()
         self._progress = Progress(
@@ -59,7 +59,7 @@ class StudyDisplay(Display):
             transient=True,
             speed_estimate_period=600,  # runs differ in speed; a short memory would make the estimate jump
         )
-        self._task = self._progress.add_task(self._next(), total=sum(self._units))
+        self._task = self._progress.add_task(self._next(), total=sum(self._units.values()))
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -74,33 +74,40 @@ class StudyDisplay(Display):
 
     def finished(self, name: str, summary: dict[str, Any]) -> None:
         """Say that a run is done, what it scored, and how long the rest may take."""
-        self._done += 1
-        self._progress.update(self._task, completed=sum(self._units[: self._done]), description=self._next())
+        self._done += self._units.pop(name)
+        self._progress.update(self._task, completed=self._done, description=self._next())
         spent = time.monotonic() - self._started
-        left = spent / sum(self._units[: self._done]) * sum(self._units[self._done :])
+        left = spent / self._done * sum(self._units.values())
+        done = f"{self._runs - len(self._units)}/{self._runs}"
         scores = "  ".join(
             f"{cell} {number(score)}"
             for cell, score in summary["rouge1_per_cell"].items()
             if cell.endswith(("-global", "-fixed"))
         )
         self._console.print(
-            f"{self._done}/{len(self._pending)}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)",
+            f"{done}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)",
             highlight=False,
             soft_wrap=True,
         )
 
     def _next(self) -> str:
-        return self._pending[self._done].name if self._done < len(self._pending) else "done"
+        return next(iter(self._units), "done")
+
+
+def _units(config: RunConfig) -> int:
+    trained = find_method(config.method).trains
+    return AROUND + (config.rounds * config.local_steps * config.clients if trained else 0)
 
 
 def write_results(study: Study, out: Path, command: str, minutes: float) -> tuple[Comparison, list[Judged]]:
     """Write what a study yields: the page, the tables, the figures and the judged claims."""
     comparison, judged = conclude(study, out)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "faiss-cpu"))
-    seeds = sorted({entry.seed for entry in comparison.entries})
+    seeds = " ".join(str(seed) for seed in sorted({entry.seed for entry in comparison.entries}))
+    cores = len(os.sched_getaffinity(0))
     notes = [
         f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}: {len(comparison.entries)} of {len(study.runs)} runs, "
-        f"seeds {' '.join(map(str, seeds))}; the call took {minutes:.1f} minutes on {torch.get_num_threads()} threads.",
+        f"seeds {seeds}; the call took {minutes:.1f} minutes on {cores} processor cores.",
         f"fedrouter-sim {__version__}, {libraries}.",
     ]
     write_comparison_report(out / "report.html", study.title, comparison, judged, notes)
@@ -129,7 +136,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the results; by default runs/reproduce-PLAN")
     parser.add_argument("--model", help="another backbone than the plan's: a folder or a Hub id")
     parser.add_argument("--data", help="other data than the plan's: a folder or a file")
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes, a run each at a time"
+    )
     options = parser.parse_args()
+    if options.workers < 1:
+        sys.exit(_fail(f"--workers {options.workers}: must be at least 1"))
     path = plan_path(options.plan)
     out = options.out or Path("runs") / f"reproduce-{path.stem}"
     overrides = {key: value for key, value in (("model", options.model), ("data", options.data)) if value}
@@ -139,7 +151,7 @@ def main() -> None:
         study = read_study(path, overrides)
         display = StudyDisplay(study, out, console)
         with display.shown():
-            for planned, run in run_study(study, out, display):
+            for planned, run in run_study(study, out, display, workers=options.workers):
                 display.finished(planned.name, run.summary)
         command = " ".join(["python", "scripts/reproduce.py", *sys.argv[1:]])
         comparison, judged = write_results(study, out, command, (time.monotonic() - started) / 60)

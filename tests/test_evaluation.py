@@ -15,7 +15,8 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import BARE, ORACLE, Cell, Evaluator, Scores
 from fedrouter_sim.examples import Example
 from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.methods import METHODS, Deployment, Pool
+from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Pool
+from fedrouter_sim.mixing import Mixture
 from fedrouter_sim.router import Router
 from fedrouter_sim.truth import Truth
 
@@ -191,6 +192,65 @@ def test_cells_of_methods() -> None:
     assert [cell.name for cell in fedavg.cells("all")] == ["all-fixed"]
     result = fedavg.evaluate(fedavg.cells("all")[0], {0: [sample(0)]})
     assert (result.answers[0].pool, result.routing_accuracy) == ("global", None)
+
+
+def test_answers_keep_the_routers_margin() -> None:
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), {0: [sample(0), sample(1, "one two three")]})
+    assert [answer.margin for answer in result.answers] == [9, 3]  # at 1 and 4, of centroids 1 and 10
+    assert [answer.weights for answer in result.answers] == [{}, {}]  # a hard choice
+    bare = evaluator(StandIn()).evaluate(Cell("all", BARE), {0: [sample(0)]})
+    assert bare.answers[0].margin is None
+
+
+def test_the_digest_is_of_who_was_asked_what() -> None:
+    def digest(shares: dict[int, list[Example]], method: str = "fedrouter", routing: str = "global") -> str:
+        return evaluator(StandIn(), method).evaluate(Cell("all", routing), shares).samples_sha256
+
+    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2)]}
+    first = digest(shares)
+    assert first == digest(shares, "fedavg", "fixed") == digest(shares, routing="local") == digest(shares, routing=BARE)
+    assert digest(shares | {2: []}) == first
+    for other in (
+        {0: shares[0], 2: shares[1]},
+        {0: shares[0][:1], 1: shares[1]},
+        {0: shares[0][::-1], 1: shares[1]},
+        {0: shares[0], 1: [sample(2, response="other")]},
+        {0: shares[0], 1: [sample(3)]},
+    ):
+        assert digest(other) != first
+
+
+class Halves(type(METHODS["fedavg"])):  # type: ignore[misc]
+    """Answers by task_0 and task_1 together, weighted by the number of words."""
+
+    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+        shares = [min(1.0, float(words) / 20) for [words] in asked.embeddings]
+        return [Choice((("task_0", 1 - share), ("task_1", share))) for share in shares]
+
+
+def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> None:
+    mixtures: list[Mixture] = []
+
+    class Mixing(StandIn):
+        def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+            assert isinstance(adapter, Mixture)
+            mixtures.append(adapter)
+            self.asked.append((None, list(instructions), max_new_tokens))
+            return Generated(["right"] * len(instructions), set())
+
+    backbone = Mixing()
+    adapters = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
+    cells = Evaluator(backbone, Halves(), Deployment(POOLS), adapters.__getitem__, TRUTH, 9)  # type: ignore[arg-type]
+    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2, LONG + " x y z")]}
+    result = cells.evaluate(Cell("all", "fixed"), shares)
+    [mixture] = mixtures
+    np.testing.assert_allclose(mixture.weights, [[0.95, 0.05], [0.45, 0.55], [0.3, 0.7]])
+    assert [adapter["pool"].item() for adapter in mixture.adapters] == [0, 1]
+    assert [tokens for _, _, tokens in backbone.asked] == [7]  # as long as the longer of the two
+    assert [answer.pool for answer in result.answers] == ["task_0", "task_1", "task_1"]
+    assert result.answers[1].weights == pytest.approx({"task_0": 0.45, "task_1": 0.55})
+    assert result.routing_accuracy is None  # there is no router
+    assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
 
 
 def test_unlabelled_samples_have_no_tasks() -> None:

@@ -59,6 +59,13 @@ def test_every_method_is_shown(federate: FederationMaker) -> None:
     assert "client_003" in shown(federate(rounds=1), "local")[0]
 
 
+def test_rounds_of_a_plan_that_follows_are_counted_on(federate: FederationMaker) -> None:
+    text, _ = shown(federate(local_steps=2), "feddpa")
+    shown_rounds = [line.split("  loss")[0] for line in text.splitlines() if line.startswith("round")]
+    assert shown_rounds == ["round 1/2", "round 2/2", "round 3/4", "round 4/4"]
+    assert text.count("training (8)") == 2
+
+
 def test_validation_is_printed_on_a_terminal_too() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with ProgressDisplay(console) as display:

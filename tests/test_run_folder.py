@@ -134,6 +134,27 @@ def test_planned_router_is_remembered(writer: RunWriter, tmp_path: Path) -> None
     assert (tmp_path / "updates" / "client_003" / "group_0" / "centroids.safetensors").is_file()
 
 
+def test_what_a_method_keeps_comes_back(writer: RunWriter, tmp_path: Path) -> None:
+    kept = {"b": np.array([3]), "a": np.arange(6, dtype=np.float32).reshape(2, 3).T}
+    writer.write_model({"global": adapter(7.0)}, Deployment((Pool("global", 9),), kept=kept), 12)
+    writer.write_summary({}, {"seed": 42})
+    found = Run(tmp_path).deployment
+    assert (found.pools, found.router) == ((Pool("global", 9),), None)
+    assert found.kept.keys() == kept.keys()
+    assert all(np.array_equal(found.kept[name], kept[name]) for name in kept)
+    (tmp_path / "kept.safetensors").write_bytes(b"garbage")
+    with pytest.raises(UserError, match=r"kept\.safetensors: damaged .*; train the run anew"):
+        _ = Run(tmp_path).deployment
+
+
+def test_pools_come_back_with_all_that_they_are(writer: RunWriter, tmp_path: Path) -> None:
+    pools = (Pool("global", 9), Pool("client_000", 4, "sum", private=True, parent="global"))
+    writer.write_model({pool.name: adapter(1.0) for pool in pools}, Deployment(pools), 12)
+    writer.write_summary({}, {"seed": 42})
+    assert Run(tmp_path).pools == pools
+    assert not (tmp_path / "kept.safetensors").exists()
+
+
 def test_peak_memory_is_in_bytes() -> None:
     assert 10_000_000 < peak_memory_bytes() < 100_000_000_000
 

@@ -1,6 +1,7 @@
 """Label counts, and the agreement of clusters with them, against scikit-learn directly."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def test_pools_count_their_examples_labels(federate: FederationMaker) -> None:
     assert truth.pools == {
         "label_0": {"opinion": 24}, "label_1": {"reverse": 16}, "label_2": {"sum": 20}, "label_3": {"title": 20}
     }  # fmt: skip
+
+
+def test_pools_count_all_that_they_were_trained_on(federate: FederationMaker) -> None:
+    before, after = federate(), federate(split="single")
+    plan = METHODS["local"].plan(before)
+    stages = [Stage(plan, before.clients), Stage(METHODS["local"].follow(after, plan), after.clients)]
+    truth = Truth.of(stages)
+    assert truth is not None
+    for client, (one, two) in enumerate(zip(before.clients, after.clients, strict=True)):
+        counts = Counter(example.task for example in (*one.examples, *two.examples))
+        assert truth.pools[f"client_{client:03d}"] == dict(counts)
+    # A pool that is no longer there counts for nothing.
+    gone = Stage(METHODS["fedavg"].plan(before), before.clients)
+    assert Truth.of([gone, *stages]) == truth
 
 
 def test_unlabelled_data_has_no_truth(federate: FederationMaker) -> None:

@@ -120,6 +120,16 @@ def test_local_paths_become_absolute_and_names_stay(tmp_path: Path, monkeypatch:
     assert config.model == "org/name"
 
 
+def test_the_file_of_an_own_method_becomes_absolute_and_other_names_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "fedavg").write_text("")
+    for given, expected in (("mine.py:My", f"{tmp_path / 'mine.py'}:My"), ("fedavg", "fedavg"), ("no.py:X", "no.py:X")):
+        assert resolve_settings(None, None, {"method": given})[0].method == expected
+
+
 @pytest.mark.parametrize("name", BUNDLED_DATA)
 def test_an_embedded_name_stays_even_beside_a_folder_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -41,6 +41,12 @@ def test_own_and_all_samples(run_copy: Path) -> None:
     ]  # fmt: skip
 
 
+def test_test_data_that_the_run_has_not_is_refused(run_copy: Path) -> None:
+    for name in ("drift", "held-out"):
+        with pytest.raises(UserError, match=rf"--test-data {name}: the run .* has none; it has all, own"):
+            evaluate(Run(run_copy), Display(), (name,))
+
+
 def test_at_most_so_many_samples(run_copy: Path) -> None:
     [result] = evaluate(Run(run_copy), Display(), ("all",), ("none",), most=2).results
     assert {client: scores.samples for client, scores in result.per_client.items()} == dict.fromkeys(range(4), 2)

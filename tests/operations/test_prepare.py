@@ -1,19 +1,23 @@
 """From settings to clients: the same for every method."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
-from fedrouter_sim.operations.prepare import deal_data, unused_settings
+from fedrouter_sim.operations.prepare import deal_data, drifted_clients, unused_settings
 
 ConfigMaker = Callable[..., RunConfig]
 
 
 def test_every_method_gets_the_same_clients(micro_config: ConfigMaker) -> None:
     first = deal_data(micro_config())
-    assert all(deal_data(micro_config(method=method)) == first for method in ("fedavg", "local", "oracle", "base"))
+    assert all(deal_data(micro_config(method=method)) == first for method in METHODS)
     assert deal_data(micro_config(seed=2)).clients != first.clients
     assert sum(len(client.train) for client in first.clients) == len(first.shares.train) == 80
 
@@ -25,10 +29,85 @@ def test_every_method_gets_the_same_clients(micro_config: ConfigMaker) -> None:
         ("fedavg", {"tasks", "rounds", "local_clusters"}, ["local_clusters", "tasks"]),
         ("base", {"rounds", "lr", "seed", "tasks"}, ["lr", "rounds", "tasks"]),
         ("fedrouter", {"alpha", "clients"}, ["alpha"]),
+        ("fedprox", {"fedprox_mu", "ditto_lambda", "warmup_rounds"}, ["ditto_lambda", "warmup_rounds"]),
+        ("ditto", {"fedprox_mu", "ditto_lambda", "warmup_rounds"}, ["fedprox_mu", "warmup_rounds"]),
+        ("clustered", {"tasks", "warmup_rounds", "local_clusters", "normalize"}, ["local_clusters", "normalize"]),
+        ("feddpa", {"tasks", "rounds", "fedprox_mu"}, ["fedprox_mu", "tasks"]),
+        ("base", {"drift_at", "drift_to", "eval_every", "hold_out"}, ["drift_at", "drift_to", "eval_every"]),
     ],
 )
 def test_unused_settings(micro_config: ConfigMaker, method: str, given: set[str], unused: list[str]) -> None:
     assert unused_settings(micro_config(method=method), METHODS[method], frozenset(given)) == unused
+
+
+def test_without_drift_or_held_out_task_there_are_two_sorts_of_test_data(micro_config: ConfigMaker) -> None:
+    dealt = deal_data(micro_config())
+    assert (dealt.drifted, dealt.held_out) == ((), ())
+    shares = dealt.test_shares()
+    assert list(shares) == ["all", "own"]
+    assert shares["own"] == dict(enumerate(own.test_own for own in dealt.clients))
+    assert {client: len(found) for client, found in dealt.test_shares(2)["all"].items()} == dict.fromkeys(range(4), 2)
+
+
+def test_a_drift_deals_the_same_rows_by_another_split(micro_config: ConfigMaker, backbone: Any) -> None:
+    config = micro_config(drift_at=2, drift_to="single")
+    dealt, plain = deal_data(config), deal_data(micro_config())
+    assert dealt.clients == plain.clients
+    assert dealt.drifted == deal_data(micro_config(split="single")).clients
+    assert dealt.test_shares()["drift"] == dict(enumerate(own.test_own for own in dealt.drifted))
+    after = drifted_clients(config, dealt, backbone)
+    assert [client.examples for client in after] == [own.train for own in dealt.drifted]
+    assert [client.id for client in after] == [0, 1, 2, 3]
+    assert drifted_clients(micro_config(), plain, backbone) == ()
+
+
+@pytest.mark.parametrize("changes", [{}, {"drift_at": 3, "drift_to": "all"}])
+def test_a_held_out_task_is_in_nobodys_data(micro_config: ConfigMaker, changes: dict[str, Any]) -> None:
+    dealt = deal_data(micro_config(hold_out="sum", **changes))
+    held = [example for shard in dealt.held_out for example in shard]
+    assert {example.task for example in held} == {"sum"}
+    assert len(held) == len(set(held)) == 6
+    assert [len(shard) for shard in dealt.held_out] == [2, 2, 1, 1]
+    every = [e for own in (*dealt.clients, *dealt.drifted) for e in (*own.train, *own.test_own, *own.test_all)]
+    every += [*dealt.shares.train, *dealt.shares.validation, *dealt.shares.test]
+    assert {example.task for example in every} == {"opinion", "reverse", "title"}
+    shares = dealt.test_shares()
+    assert list(shares) == ["all", "own", *(["drift"] if changes else []), "held-out"]
+    assert shares["held-out"] == dict(enumerate(dealt.held_out))
+
+
+@pytest.mark.parametrize("task", ["poem", "Sum"])
+def test_an_unknown_held_out_task_is_refused_with_those_that_there_are(micro_config: ConfigMaker, task: str) -> None:
+    with pytest.raises(UserError, match=f"--hold-out {task}: .* there are: opinion, reverse, sum, title") as caught:
+        deal_data(micro_config(hold_out=task))
+    assert "\n" not in str(caught.value)
+
+
+def rewritten(micro_data: Path, folder: Path, change: Callable[[dict[str, str], str], dict[str, str] | None]) -> str:
+    """The micro data with every row changed, or left out where the change is None."""
+    folder.mkdir()
+    for path in micro_data.iterdir():
+        rows = [change(json.loads(line), path.stem) for line in path.read_text(encoding="utf-8").splitlines()]
+        (folder / path.name).write_text("".join(json.dumps(row) + "\n" for row in rows if row), encoding="utf-8")
+    return str(folder)
+
+
+def test_a_held_out_task_needs_labels_test_rows_and_another_task(
+    micro_config: ConfigMaker, micro_data: Path, tmp_path: Path
+) -> None:
+    bare = rewritten(micro_data, tmp_path / "bare", lambda row, _: row | {"task": ""})
+    unlabelled = rewritten(
+        micro_data, tmp_path / "unlabelled", lambda row, _: {k: v for k, v in row.items() if k != "task"}
+    )
+    untested = rewritten(
+        micro_data, tmp_path / "untested", lambda row, share: None if (share, row["task"]) == ("test", "sum") else row
+    )
+    alone = rewritten(micro_data, tmp_path / "alone", lambda row, _: row if row["task"] == "sum" else None)
+    with pytest.raises(UserError, match=r"--hold-out sum: .* none \(name the column with --task-column\)"):
+        deal_data(micro_config(hold_out="sum", split="all", data=unlabelled))
+    for data in (bare, untested, alone):
+        with pytest.raises(UserError):
+            deal_data(micro_config(hold_out="sum", split="all", data=data))
 
 
 def test_alpha_is_used_by_dirichlet(micro_config: ConfigMaker) -> None:

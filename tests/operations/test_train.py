@@ -1,5 +1,6 @@
 """`train`: what a run folder holds, that it repeats to the byte, and that a failure leaves nothing."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fedrouter_sim.config import RunConfig, read_settings
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.methods import METHODS
 from fedrouter_sim.operations import train as train_module
+from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import route
 from fedrouter_sim.operations.train import Display, Trained, train
@@ -62,7 +65,7 @@ def test_the_folder_holds_exactly_what_is_documented(finished_run: Path) -> None
     assert [path.name for path in finished_run.parent.iterdir()] == [finished_run.name]
 
 
-@pytest.mark.parametrize("method", ["fedrouter", "fedavg", "local", "oracle", "base"])
+@pytest.mark.parametrize("method", METHODS)
 def test_summary_has_its_fixed_keys(trained_by: Callable[[str], Trained], method: str) -> None:
     done = trained_by(method)
     summary = json.loads((done.folder / "summary.json").read_text(encoding="utf-8"))
@@ -72,8 +75,9 @@ def test_summary_has_its_fixed_keys(trained_by: Callable[[str], Trained], method
     for key in ("routing_accuracy", "ari_local", "nmi_local", "ari_global", "nmi_global"):
         assert (summary[key] is not None) == routed, key
     records = lines(done.folder / "rounds.jsonl") if method != "base" else []
-    setup = summary["bytes_up"] - sum(record["bytes_up"] for record in records)
-    assert (setup > 0) == routed
+    for way in ("bytes_up", "bytes_down"):
+        setup = summary[way] - sum(record[way] for record in records)
+        assert (setup > 0) == (routed or (method, way) == ("feddpa", "bytes_down")), way
     assert summary["optimizer_steps"] == sum(record["steps"] for record in records) == (0 if method == "base" else 32)
     assert summary["tokens_trained"] == sum(record["tokens"] for record in records)
     assert set(summary["seconds"]) == {"load", "setup", "train", "aggregate", "evaluate", "total"}
@@ -185,6 +189,77 @@ def test_overwrite_replaces_a_run(micro_config: ConfigMaker, run_copy: Path) -> 
     assert [path.name for path in run_copy.parent.iterdir()] == [run_copy.name]
 
 
+def drifting(config: RunConfig, out: Path, backbone: Any, **changes: Any) -> Trained:
+    return train(dataclasses.replace(config, **changes), out, False, Display(), backbone)
+
+
+@pytest.mark.parametrize("method", ["fedrouter", "clustered"])
+def test_a_drift_leaves_the_rounds_before_it_and_the_router(
+    micro_config: ConfigMaker, backbone: Any, tmp_path: Path, method: str
+) -> None:
+    config = micro_config(method=method, rounds=3, local_steps=3, warmup_rounds=1, tasks=3)
+    plain = drifting(config, tmp_path / "plain", backbone)
+    drifted = drifting(config, tmp_path / "drifted", backbone, drift_at=3, drift_to="single")
+    before, after = ((done.folder / "rounds.jsonl").read_bytes().splitlines() for done in (plain, drifted))
+    assert [one == two for one, two in zip(before, after, strict=True)] == [True, True, False]
+    for name in ("router.json", "router.safetensors"):
+        assert (plain.folder / name).exists() == (method == "fedrouter")
+        if method == "fedrouter":
+            assert (drifted.folder / name).read_bytes() == (plain.folder / name).read_bytes()
+    cells = {result.cell.name: result for result in drifted.results}
+    own = [name for name in cells if name.startswith("drift-")]
+    assert own == (["drift-global", "drift-local"] if method == "fedrouter" else ["drift-fixed"])
+    for client in range(4):
+        assert len({answer.task for answer in cells[own[0]].answers if answer.client == client}) == 1
+    assert set(drifted.summary["rouge1_per_cell"]) == set(cells)
+    truth = Run(drifted.folder).truth
+    assert truth is not None
+    # What the final pools were trained on: all 80 rows before the drift and 80 after it.
+    assert sum(sum(counts.values()) for counts in truth.pools.values()) == 160
+    again = {result.cell.name: result.mean for result in evaluate(Run(drifted.folder), Display()).results}
+    assert again == {name: result.mean for name, result in cells.items() if not name.endswith("-none")}
+
+
+@pytest.mark.parametrize("method", ["fedrouter", "feddpa"])
+def test_a_drift_after_the_last_round_changes_the_test_data_alone(
+    micro_config: ConfigMaker, backbone: Any, tmp_path: Path, trained_bytes: BytesOf, method: str
+) -> None:
+    config = micro_config(method=method, local_steps=3)
+    plain = drifting(config, tmp_path / "plain", backbone)
+    drifted = drifting(config, tmp_path / "drifted", backbone, drift_at=3, drift_to="single")
+    assert trained_bytes(drifted.folder) == trained_bytes(plain.folder)
+    more = set(drifted.summary["rouge1_per_cell"]) - set(plain.summary["rouge1_per_cell"])
+    assert more == ({"drift-global", "drift-local"} if method == "fedrouter" else {"drift-fixed"})
+    kept = {name: drifted.summary["rouge1_per_cell"][name] for name in plain.summary["rouge1_per_cell"]}
+    assert kept == plain.summary["rouge1_per_cell"]
+
+
+def test_a_held_out_task_is_scored_in_a_cell_of_its_own(
+    micro_config: ConfigMaker, backbone: Any, tmp_path: Path
+) -> None:
+    config = micro_config(hold_out="sum", tasks=3, rounds=1)
+    done = drifting(config, tmp_path / "run", backbone)
+    by_cell = {result.cell.name: result for result in done.results}
+    assert [name for name in by_cell if name.startswith("held-out")] == ["held-out-global", "held-out-local"]
+    for name, result in by_cell.items():
+        held = name.startswith("held-out")
+        assert ({answer.task for answer in result.answers} == {"sum"}) == held
+        assert held or "sum" not in result.per_task
+    assert by_cell["held-out-global"].mean.samples == 6
+    assert by_cell["held-out-global"].routing_accuracy is None  # no adapter was trained on it
+    truth = Run(done.folder).truth
+    assert truth is not None
+    assert not any("sum" in counts for counts in truth.pools.values())
+
+
+def test_what_a_method_keeps_comes_back(trained_by: Callable[[str], Trained]) -> None:
+    for method, shape in (("feddpa", (5, 32)), ("clustered", None), ("fedavg", None)):
+        folder = trained_by(method).folder
+        kept = Run(folder).deployment.kept
+        assert (folder / "kept.safetensors").exists() == bool(kept) == (shape is not None)
+        assert {value.shape for value in kept.values()} == ({shape} if shape else set())
+
+
 def test_validation_curve(micro_config: ConfigMaker, tmp_path: Path, trained_bytes: BytesOf) -> None:
     done = train(micro_config(eval_every=2, rounds=3), tmp_path / "curve", False, Display())
     found = [record["validation"] for record in lines(done.folder / "rounds.jsonl")]
@@ -193,6 +268,14 @@ def test_validation_curve(micro_config: ConfigMaker, tmp_path: Path, trained_byt
     silent = train(micro_config(rounds=3), tmp_path / "silent", False, Display()).folder
     one, two = trained_bytes(done.folder), trained_bytes(silent)
     assert all(one[name] == two[name] for name in one if name != "rounds.jsonl")  # looking changes nothing
+
+
+def test_the_validation_curve_follows_the_plan(micro_config: ConfigMaker, backbone: Any, tmp_path: Path) -> None:
+    for method, rounds in (("clustered", 2), ("feddpa", 4)):
+        config = micro_config(method=method, eval_every=1, warmup_rounds=1, local_steps=2)
+        records = lines(drifting(config, tmp_path / method, backbone).folder / "rounds.jsonl")
+        assert len(records) == rounds
+        assert all(record["validation"]["rouge1"] >= 0 for record in records)
 
 
 def test_the_validation_curve_does_not_look_at_test_rows(

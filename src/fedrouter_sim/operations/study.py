@@ -2,9 +2,13 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fedrouter_sim.backbone import Backbone
 from fedrouter_sim.comparison import Claim, Comparison, Judged, open_comparison
@@ -85,24 +89,47 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     return Study(str(plan.get("title", path.stem)), tuple(runs), tuple(_claims(path, plan.get("claims", []))))
 
 
-def run_study(study: Study, out: Path, display: Display, limit: int | None = None) -> Iterator[tuple[PlannedRun, Run]]:
-    """Run what has not been run, one after the other, and yield each run as it is done.
+def run_study(
+    study: Study, out: Path, display: Display, limit: int | None = None, workers: int = 1
+) -> Iterator[tuple[PlannedRun, Run]]:
+    """Run what has not been run, and yield each run as it is done.
 
-    An interrupted study goes on where it was: a run folder is there whole or not at all. One backbone serves all.
+    An interrupted study goes on where it was: a run folder is there whole or not at all. In this process one backbone
+    serves all runs, one after the other. Several worker processes take a run each, in one thread each: a small model
+    gains little from a second thread, and two runs side by side are nearly twice as fast.
 
     Args:
         study: what to run.
         out: folder of the run folders.
-        display: is told of each run's progress.
+        display: is told of each run's progress; with several workers, of nothing.
         limit: most runs to do now; None for all.
+        workers: processes.
     """
-    backbone: Backbone | None = None
-    for planned in study.pending(out)[:limit]:
-        if backbone is None or not backbone.serves(planned.config):
-            backbone = Backbone(planned.config)
-        folder = out / planned.name
-        train(planned.config, folder, overwrite=False, display=display, backbone=backbone)
-        yield planned, Run(folder)
+    pending = study.pending(out)[:limit]
+    if workers > 1:
+        with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            futures = {pool.submit(_run_one, planned, out, Display()): planned for planned in pending}
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    yield futures[future], Run(out / futures[future].name)
+            finally:  # an error or an interrupt: what has not begun does not begin
+                pool.shutdown(wait=False, cancel_futures=True)
+        return
+    for planned in pending:
+        _run_one(planned, out, display)
+        yield planned, Run(out / planned.name)
+
+
+_loaded: dict[str, Backbone] = {}
+"""The backbone that this process has in memory, from run to run."""
+
+
+def _run_one(planned: PlannedRun, out: Path, display: Display) -> None:
+    backbone = _loaded.get("backbone")
+    if backbone is None or not backbone.serves(planned.config):
+        backbone = _loaded["backbone"] = Backbone(planned.config)
+    train(planned.config, out / planned.name, overwrite=False, display=display, backbone=backbone)
 
 
 def conclude(study: Study, out: Path) -> tuple[Comparison, list[Judged]]:
