@@ -63,6 +63,7 @@ class Entry:
     settings: Mapping[str, Any]
     cost: Cost
     scores: tuple[Score, ...]
+    wall_seconds: float = 0.0  # of the whole run, evaluation included
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,16 @@ def read_entry(folder: Path) -> Entry:
         summary["bytes_down"],
         (summary.get("seconds") or {}).get("train", 0.0),
     )
-    return Entry(folder, method, run.config.split, run.config.seed, settings, cost, kept)
+    return Entry(
+        folder,
+        method,
+        run.config.split,
+        run.config.seed,
+        settings,
+        cost,
+        float(run.manifest.get("wall_seconds", 0)),
+        kept,
+    )
 
 
 def _score(path: Path, method: str, split: str, seed: int) -> Score | None:

@@ -14,7 +14,7 @@ TITLES = {
     "own": "Interference: each client's own data",
     "all": "Generalisation: all tasks",
     "drift": "Drift: the tasks a client moved to",
-    "held-out": "Held out: clients that did not train",
+    "held-out": "Held out: a task that no client trains",
 }
 NOTHING = "-"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.markup import escape
@@ -31,7 +31,9 @@ def size(count: int) -> str:
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Show a run's summary."""
-    title = f"{escape(summary['method'])}, split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}"
+    title = (
+        f"{escape(summary['method'])}, split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}"
+    )
     table = Table("", "", title=title, show_header=False, title_justify="left")
     base = summary["rouge1_base_per_task"] or {}
     table.add_row("ROUGE-1, all tasks, mean over clients", f"[bold]{number(summary['rouge1'])}[/]")
@@ -53,15 +55,28 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
 
 
 def scores_table(results: Sequence[CellResult]) -> Table:
-    """Show cells side by side: means over clients, the worst client, and each task."""
+    """Show cells side by side: means over clients with their standard deviation, the worst client, and each task."""
     table = Table(title="Means over clients", title_justify="left")
-    for heading in ("cell", "of", "samples", "ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing"):
+    for heading in (
+        "cell",
+        "of",
+        "samples",
+        "ROUGE-1",
+        "± clients",
+        "ROUGE-2",
+        "ROUGE-L",
+        "exact match",
+        "loss",
+        "routing",
+    ):
         table.add_column(heading, justify="left" if heading in ("cell", "of") else "right")
     for result in results:
         rows = {
             "all clients": result.mean,
             f"worst: client {result.worst_client}": result.per_client[result.worst_client],
         }
+        own = [scores.rouge1 for scores in result.per_client.values()]
+        spread = stdev(own) if len(own) > 1 else None
         for name, scores in (rows | dict(result.per_task)).items():
             first = name == "all clients"
             table.add_row(
@@ -69,6 +84,7 @@ def scores_table(results: Sequence[CellResult]) -> Table:
                 escape(name),
                 str(scores.samples),
                 number(scores.rouge1),
+                number(spread) if first else "",
                 number(scores.rouge2),
                 number(scores.rouge_l),
                 number(scores.exact_match),
@@ -82,7 +98,9 @@ def scores_table(results: Sequence[CellResult]) -> Table:
 def confusion_table(result: CellResult) -> Table:
     """Show how many samples of each task each adapter answered."""
     pools = sorted({pool for row in result.confusion.values() for pool in row})
-    table = Table("task", *map(escape, pools), title=f"Samples of a task answered by an adapter, cell {result.cell.name}")
+    table = Table(
+        "task", *map(escape, pools), title=f"Samples of a task answered by an adapter, cell {result.cell.name}"
+    )
     table.title_justify = "left"
     for task, row in result.confusion.items():
         table.add_row(escape(task), *(str(row.get(pool, 0)) for pool in pools))
@@ -133,7 +151,9 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def gains_table(comparison: Comparison, baseline: str) -> Table:
     """Show every method's score relative to a baseline's, seed by seed."""
-    table = Table("method", title=f"Relative to {escape(baseline)}: ratio of ROUGE-1 with 95% interval", title_justify="left")
+    table = Table(
+        "method", title=f"Relative to {escape(baseline)}: ratio of ROUGE-1 with 95% interval", title_justify="left"
+    )
     for split, test_data in comparison.cells():
         table.add_column(f"{split}\n{test_data}")
     for method in comparison.methods():
