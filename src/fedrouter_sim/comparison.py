@@ -249,16 +249,8 @@ def read_entry(folder: Path) -> Entry:
         summary["bytes_down"],
         (summary.get("seconds") or {}).get("train", 0.0),
     )
-    return Entry(
-        folder,
-        method,
-        run.config.split,
-        run.config.seed,
-        settings,
-        cost,
-        float(run.manifest.get("wall_seconds", 0)),
-        kept,
-    )
+    wall = float(run.manifest.get("wall_seconds", 0))
+    return Entry(folder, method, run.config.split, run.config.seed, settings, cost, kept, wall)
 
 
 def _score(path: Path, method: str, split: str, seed: int) -> Score | None:
