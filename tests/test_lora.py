@@ -53,7 +53,7 @@ def test_targets_are_found_by_the_end_of_their_names(micro_config: ConfigMaker, 
 
 
 def test_an_unknown_model_needs_named_targets() -> None:
-    with pytest.raises(UserError, match="--model tiny-gpt2: PEFT has no usual LoRA targets for 'unheard'; .*--lora-ta"):
+    with pytest.raises(UserError, match=r"--model tiny-gpt2: PEFT has no usual LoRA targets for 'unheard'; .*--lora"):
         lora_config(RunConfig(), Net("unheard"))
 
 

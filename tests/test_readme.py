@@ -13,7 +13,7 @@ from fedrouter_sim.cli.main import main
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = (
-    "--clients 4 --rounds 1 --local-steps 2 --batch-size 2 --examples-per-client 24 --test-examples-per-client 2"
+    "--clients 4 --rounds 4 --local-steps 2 --batch-size 2 --examples-per-client 24 --test-examples-per-client 2"
 ).split()
 
 
@@ -33,6 +33,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "my-data").symlink_to(ROOT / "data" / "multitask")
     (place / "my-model").symlink_to(ROOT / "data" / "tiny-gpt2")
     (place / "data").symlink_to(ROOT / "data")
+    (place / "docs").symlink_to(ROOT / "docs")
     return place
 
 
@@ -56,18 +57,11 @@ def test_the_peft_block_runs(workplace, monkeypatch):
     assert type(names["model"]).__name__ == "PeftModelForCausalLM"
 
 
-def test_the_method_block_is_a_method():
-    """It is FedAvg as the package has it, short of annotations and docstrings."""
-    import fedrouter_sim.methods.method as api
-    from fedrouter_sim.methods import METHODS
-
-    block = next(block for block in blocks("python") if "class FedAvg" in block)
-    names = dict(vars(api))
-    exec(compile(block, "README.md", "exec"), names)
-    method = names["FedAvg"]()
-    assert (method.name, method.ignores) == (METHODS["fedavg"].name, METHODS["fedavg"].ignores)
-    asked = api.Asked(0, [None, None], None)
-    assert method.answered_by((), None, asked, "fixed") == METHODS["fedavg"].answered_by((), None, asked, "fixed")
+def test_the_method_block_is_the_example_file_and_short():
+    """The command that trains with it runs above."""
+    example = (ROOT / "docs" / "soft_router.py").read_text(encoding="utf-8")
+    block = next(block for block in blocks("python") if "class SoftRouter" in block)
+    assert example.endswith(block) and len(example.splitlines()) < 40
 
 
 def test_the_make_targets_exist_and_demo_runs_the_main_command():

@@ -198,7 +198,7 @@ def test_what_cannot_be_aggregated_is_refused(micro_config: ConfigMaker, run_cop
 def test_a_run_whose_clients_drifted_is_refused(micro_config: ConfigMaker, tmp_path: Path) -> None:
     small = {"rounds": 2, "local_steps": 1, "test_examples_per_client": 1, "drift_to": "single"}
     drifted = train(micro_config(drift_at=2, **small), tmp_path / "drifted", False, Display()).folder
-    with pytest.raises(UserError, match="its clients drifted in round 2, .* aggregate a run without drift"):
+    with pytest.raises(UserError, match=r"its clients drifted in round 2, .* aggregate a run without drift"):
         again(drifted, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     after = train(micro_config(drift_at=3, **small), tmp_path / "after", False, Display()).folder

@@ -71,9 +71,7 @@ def find_method(name: str) -> Method:
         raise UserError(f"--method {name}: choose one of {', '.join(METHODS)}, or give your own as FILE.py:CLASS")
     file = Path(path)
     if file.suffix != ".py" or not file.is_file():
-        raise UserError(
-            f"--method {name}: {path or 'nothing'} is no Python file; give FILE.py:CLASS"
-        )
+        raise UserError(f"--method {name}: {path or 'nothing'} is no Python file; give FILE.py:CLASS")
     spec = importlib.util.spec_from_file_location(f"fedrouter_sim_own_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"--method {name}: {path} cannot be imported; give a Python file")
