@@ -15,8 +15,8 @@ project.
 Every line is a JSON object with `instruction`, `response` and `task`.
 
 - `multitask/`: four tasks over the same people, places and topics. `paraphrase`: two questions, do they ask the same
-  (Yes or No)? `headline`: a news sentence, its headline. `dialogue`: a chat, its summary. `triples`: facts, a text that
-  states them.
+  (Yes or No)? Half of those that do not have nothing in common; the others differ in one name or in what is asked.
+  `headline`: a news sentence, its headline. `dialogue`: a chat, its summary. `triples`: facts, a text that states them.
 - `unseen/`: two skills that no share trains. `lookup`: a timetable and a question, its answer. `correct`: a sentence
   and a correction, the corrected sentence.
 

@@ -191,7 +191,18 @@ class Evaluator:
                 )
             return [Choice.of(self._truth.pool_for(example.task)) for example in examples]
         asked = Asked(client, examples, lambda: self._embed(examples))
-        return self._method.answered_by(self._deployment, asked, cell.routing)
+        choices = self._method.answered_by(self._deployment, asked, cell.routing)
+        if len(choices) != len(examples):
+            raise UserError(
+                f"method {self._method.name}: answered_by gave {len(choices)} choices for {len(examples)} samples; "
+                "it has to give one for each"
+            )
+        for pool in {pool for choice in choices for pool, _ in choice.weights} - self._pools.keys():
+            raise UserError(
+                f"method {self._method.name}: answered_by chose the pool {pool!r}, and the plan has only "
+                f"{', '.join(self._pools)}"
+            )
+        return choices
 
     def _embed(self, examples: Sequence[Example]) -> Floats:
         new = list(dict.fromkeys(e.instruction for e in examples if e.instruction not in self._embeddings))

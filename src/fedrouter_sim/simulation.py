@@ -1,6 +1,5 @@
 """The simulation: the round loop, once, for every method."""
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -147,9 +146,7 @@ def simulate(federation: Federation, method: Method, observer: Observer, drifted
         return new
 
     begin(plan)
-    for round_ in itertools.count(1):
-        if round_ > last_round(plan, config):
-            break
+    while (round_ := len(records) + 1) <= last_round(plan, config):
         if round_ == config.drift_at <= config.rounds:
             federation = replace(federation, clients=drifted)
             plan = begin(method.follow(federation, plan))
