@@ -82,11 +82,21 @@ class Backbone:
         with _quiet():
             try:
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-                model = AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
+                model, found = AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
                 )
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 raise UserError(f"--model {config.model}: not loadable ({str(error).splitlines()[0]})") from None
+        if missing := sorted(found["missing_keys"]):
+            raise UserError(
+                f"--model {config.model}: its weights lack {missing[0]!r} and {len(missing) - 1} others, which would "
+                "stay random; give a folder whose config.json and weights belong together"
+            )
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
         tokenizer.model_max_length = sys.maxsize
         # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
