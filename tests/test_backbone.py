@@ -1,5 +1,6 @@
 """The backbone against transformers' and PEFT's own results on the micro model."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -343,6 +344,18 @@ def change_shapes(folder: Path) -> None:
 
 def drop_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
+
+
+def test_weights_that_lack_what_the_config_names_are_refused_in_one_line(
+    micro_config: ConfigMaker, micro_model: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(micro_model, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    config["n_layer"] += 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"--model .*: its weights lack 'transformer\.h\.\d") as caught:
+        Backbone(micro_config(model=str(folder)))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", [truncate_weights, change_shapes, drop_tokenizer])

@@ -253,6 +253,26 @@ def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> N
     assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
 
 
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ([], "answered_by gave 0 choices for 1 samples"),
+        ([Choice(), Choice()], "answered_by gave 2 choices for 1 samples"),
+        ([Choice.of("task_7")], "answered_by chose the pool 'task_7', and the plan has only task_0, task_1"),
+    ],
+)
+def test_wrong_choices_of_a_method_are_refused_by_its_name(choices: list[Choice], said: str) -> None:
+    class Wrong(type(METHODS["fedavg"])):  # type: ignore[misc]
+        name = "wrong"
+
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            return choices
+
+    cells = Evaluator(StandIn(), Wrong(), Deployment(POOLS), {}.__getitem__, TRUTH, 9)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=f"method wrong: {said}"):
+        cells.evaluate(Cell("all", "fixed"), {0: [sample(0)]})
+
+
 def test_unlabelled_samples_have_no_tasks() -> None:
     result = evaluator(StandIn()).evaluate(Cell("all", "global"), {0: [sample(0, task=None)]})
     assert (result.per_task, result.confusion, result.routing_accuracy) == ({}, {}, None)

@@ -215,8 +215,8 @@ class Run:
         digest = self.manifest.get("method_sha256")
         if digest is not None and method_digest(self.config.method) != digest:
             raise UserError(
-                f"--method {self.config.method}: the file has changed since {self.folder} was trained with it; put it "
-                "back or train the run anew"
+                f"--method {self.config.method}: the file is gone or has changed since {self.folder} was trained with "
+                "it; put it back or train the run anew"
             )
         return find_method(self.config.method)
 

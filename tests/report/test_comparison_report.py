@@ -136,6 +136,8 @@ def test_markdown(comparison: Comparison, judged: list[Judged]) -> None:
     assert any(line.startswith(r"| mine\|a\&b \<i\>\_$x$ | 0.590") for line in lines)
     [first] = [line for line in lines if line.startswith(r"- Ours is \<better\>: **reproduced**. Ours: 1.490 times")]
     assert first.endswith("3 seeds). Paper: +6.1%.")
+    assert "| Method | single: worst client | single: spread over clients |" in lines[12]
+    assert "| fedrouter | single | 3 | 100 | 2,000 | 2.0 MiB | 1.0 MiB |" in lines
 
 
 def test_csv(comparison: Comparison) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
@@ -76,6 +77,7 @@ def find_method(name: str) -> Method:
     if spec is None or spec.loader is None:
         raise UserError(f"--method {name}: {path} cannot be imported; give a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
         found = getattr(module, wanted, None)

@@ -95,7 +95,7 @@ def aggregate(
         writer.write_truth(truth)
         for update in updates:
             writer.copy_update(update, router)
-        kept = {key: run.manifest[key] for key in ("seed", "data_sha256", "backbone_sha256")}
+        kept = {key: run.manifest.get(key) for key in ("seed", "data_sha256", "backbone_sha256", "method_sha256")}
         origin = {
             "command": "aggregate",
             "of": str(run.folder.resolve()),

@@ -98,24 +98,33 @@ def ratio_text(judged: Judged) -> str:
 
 
 def comparison_markdown(comparison: Comparison, judged: Sequence[Judged]) -> str:
-    """Return the score tables with intervals, then the claims as a list, as GitHub Markdown."""
-    parts = []
-    for data in scored_data(comparison):
-        grid = score_grid(comparison, data)
-        lines = [f"### {_escaped(title_of(data))}", "", f"{grid.caption}.", ""]
-        lines.append("| " + " | ".join(map(_escaped, grid.heads)) + " |")
-        lines.append("|" + "---|" * len(grid.heads))
-        for name, *scores in grid.rows:
-            fields = [f"**{score.text}**" if score.best else score.text for score in scores]
-            lines.append("| " + " | ".join([_escaped(name.text), *fields]) + " |")
-        parts.append("\n".join(lines))
+    """Return the score tables with intervals, the claims as a list, and what was spent, as GitHub Markdown."""
+    parts = [
+        f"### {_escaped(title_of(data))}\n\n"
+        + "\n\n".join(map(_markdown, (score_grid(comparison, data), spread_grid(comparison, data))))
+        for data in scored_data(comparison)
+    ]
     if judged:
         lines = ["### Claims", ""]
         for one in judged:
             paper = f" Paper: {_escaped(one.claim.paper.rstrip('.'))}." if one.claim.paper else ""
             lines.append(f"- {_escaped(one.claim.says.rstrip('.'))}: **{one.verdict}**. {ratio_text(one)}{paper}")
         parts.append("\n".join(lines))
+    parts.append("### Cost\n\n" + _markdown(cost_grid(comparison)))
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown(grid: Grid) -> str:
+    lines = [
+        f"{grid.caption}.",
+        "",
+        "| " + " | ".join(map(_escaped, grid.heads)) + " |",
+        "|" + "---|" * len(grid.heads),
+    ]
+    for name, *entries in grid.rows:
+        fields = [f"**{entry.text}**" if entry.best else entry.text for entry in entries]
+        lines.append("| " + " | ".join([_escaped(name.text), *fields]) + " |")
+    return "\n".join(lines)
 
 
 def comparison_csv(comparison: Comparison) -> str:
