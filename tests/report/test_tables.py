@@ -1,6 +1,7 @@
 """Tables for the terminal: every number of the record is there, and a dash for what does not exist."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,21 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from fedrouter_sim.comparison import Claim, Cost, Entry, Judged, Score, compare
 from fedrouter_sim.evaluation import Cell, CellResult, Scores
 from fedrouter_sim.operations.aggregate import Aggregated
-from fedrouter_sim.report.tables import aggregated_table, confusion_table, number, scores_table, size, summary_table
+from fedrouter_sim.report.tables import (
+    aggregated_table,
+    claims_table,
+    comparison_table,
+    confusion_table,
+    differences_table,
+    gains_table,
+    number,
+    scores_table,
+    size,
+    summary_table,
+)
 from fedrouter_sim.run_folder import Run
 
 
@@ -39,6 +52,7 @@ RESULT = CellResult(
     per_task={"sum": scores(0.444, 0.75), "title": scores(0.555)},
     routing_accuracy=0.875,
     confusion={"sum": {"task_0": 31}, "title": {"task_1": 17, "task_2": 2}},
+    samples_sha256="",
     answers=(),
 )
 
@@ -81,9 +95,43 @@ def test_summary_table_of_what_does_not_exist(finished_run: Path) -> None:
 def test_scores_table() -> None:
     text = text_of(scores_table([RESULT]))
     assert all(value in row(text, "all-global") for value in ("all clients", "0.625", "0.750", "0.875", "1.500"))
+    assert "0.558" in row(text, "all-global")  # standard deviation of 0.9 and 0.111
     assert "0.111" in row(text, "worst: client 3")
     assert "0.444" in row(text, "sum")
     assert " - " in row(text, "title")  # no exact match
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
+    odd = replace(RESULT, per_task={"[x]": scores(0.5)}, confusion={"[/INST]": {"[b]pool": 2}})
+    assert "[x]" in text_of(scores_table([odd]))
+    assert all(name in text_of(confusion_table(odd)) for name in ("[/INST]", "[b]pool"))
+
+
+SCORE = Score("fedavg", "dual", 1, "own", 0.5, 0.1, 0.4, {0: 0.5}, {}, "same")
+COST = Cost(10, 2000, 1024, 1024, 1.0)
+
+
+def entry(method: str, seed: int, mean: float, **settings: Any) -> Entry:
+    score = replace(SCORE, method=method, seed=seed, mean=mean)
+    return Entry(Path(f"runs/{method}-{seed}"), method, "dual", seed, settings, COST, (score,))
+
+
+def test_comparison_gains_and_differences() -> None:
+    runs = [entry("fedavg", seed, 0.5, lr=0.1) for seed in (1, 2)]
+    comparison = compare([*runs, entry("ours", 1, 0.6, lr=0.2), entry("ours", 2, 0.8, lr=0.1)])
+    table = text_of(comparison_table(comparison))
+    assert "0.700 [-0.571, 1.971]" in row(table, "ours")  # 0.7 +- 12.706 * 0.1
+    assert all(cost in row(table, "ours") for cost in ("10", "2,000", "1.0 KiB"))
+    assert "1.386" in row(text_of(gains_table(comparison, "fedavg")), "ours")  # sqrt(1.2 * 1.6)
+    differences = text_of(differences_table(comparison)).splitlines()
+    [odd] = [line for line in differences if "ours-1" in line]
+    assert odd.split() == "│ --lr │ 0.2 │ ours-1 │".split()
+
+
+def test_claims_table() -> None:
+    claim = Claim("ours is [better]", "ours", "fedavg", "dual", "own", paper="by 6.1%")
+    text = text_of(claims_table([Judged(claim, None, "not separable")]))
+    assert all(words in row(text, "ours is [better]") for words in (" - ", "not separable", "by 6.1%"))
 
 
 def test_confusion_table() -> None:
