@@ -3,7 +3,6 @@
 import contextlib
 import math
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +12,17 @@ import torch
 from numpy.typing import NDArray
 from peft import get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.utils import logging as transformers_logging
+from transformers import GenerationConfig
 
 from fedrouter_sim.adapters import Adapter, check_compatible
 from fedrouter_sim.batching import length_sorted
 from fedrouter_sim.caching import RequestCache
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.encoding import EncodedExample, Encoder
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.lora import json_config, lora_config
 from fedrouter_sim.mixing import Mixture, MixtureSlot
-from fedrouter_sim.models import model_digest, resolve_model
+from fedrouter_sim.models import load_model, model_digest, quiet, resolve_model
 from fedrouter_sim.randomness import derive_seed, torch_generator
 
 _OWN_SETTINGS = "model template max_tokens lora_rank lora_alpha lora_dropout lora_targets".split()
@@ -79,24 +75,7 @@ class Backbone:
         """
         folder = resolve_model(config.model)
         self.digest = model_digest(folder)
-        with _quiet():
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-                model, found = AutoModelForCausalLM.from_pretrained(
-                    folder,
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                )
-            except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-                raise UserError(f"--model {config.model}: not loadable ({str(error).splitlines()[0]})") from None
-        if missing := sorted(found["missing_keys"]):
-            raise UserError(
-                f"--model {config.model}: its weights lack {missing[0]!r} and {len(missing) - 1} others, which would "
-                "stay random; give a folder whose config.json and weights belong together"
-            )
+        tokenizer, model = load_model(folder, config.model)
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
         tokenizer.model_max_length = sys.maxsize
         # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
@@ -107,7 +86,7 @@ class Backbone:
         self._cache = RequestCache(_CACHE_BYTES)
         self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             self._peft = get_peft_model(model, lora)
         self._peft.eval()
         self._model: Any = model
@@ -332,18 +311,3 @@ def _pad(sequences: Sequence[tuple[int, ...]], fill: int, left: bool = False) ->
 def _if_padded(mask: Tensor) -> Tensor | None:
     """Return the mask where something is padded; without one, attention takes its faster path."""
     return None if bool(mask.all()) else mask
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' own progress bars and notices out of our output."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to mend
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()

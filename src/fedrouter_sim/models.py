@@ -1,7 +1,16 @@
-"""From the value of --model to a folder on this machine, and that folder's digest."""
+"""From the value of --model to a folder on this machine, its digest, and the model and tokenizer in it."""
 
+import contextlib
 import hashlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from fedrouter_sim.bundled import BUNDLED_MODEL, bundled
 from fedrouter_sim.errors import UserError
@@ -63,3 +72,42 @@ def _from_hub(name: str) -> Path:
             f"{unknown}, and the Hub is out of reach ({type(error).__name__}); download it first or give a folder"
         ) from None
     return Path(snapshot_download(name, allow_patterns=_PATTERNS))
+
+
+def load_model(folder: Path, name: str) -> tuple[Any, Any]:
+    """Load the tokenizer and the causal language model of a folder, in float32, from safetensors alone.
+
+    Raises:
+        UserError: a file is missing or damaged, or the weights lack what the configuration names.
+    """
+    local = {"local_files_only": True, "trust_remote_code": False}
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"--model {name}: not loadable ({str(error).splitlines()[0]})") from None
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"--model {name}: its weights lack {missing[0]!r} and {len(missing) - 1} others, which would stay random; "
+            "give a folder whose config.json and weights belong together"
+        )
+    return tokenizer, model
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' own progress bars and notices out of our output."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to mend
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()
