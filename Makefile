@@ -27,8 +27,10 @@ format: $(STAMP)  ## apply the lint fixes and the format
 	$(BIN)/ruff format .
 
 PLAN ?= default
-reproduce: $(STAMP)  ## run the comparison of methods, result in runs/reproduce-default (PLAN=smoke, paper, ... for others)
-	$(BIN)/python scripts/reproduce.py --plan $(PLAN)
+# For plans that need them: make reproduce PLAN=short ARGS='--data FOLDER --workers 1'
+ARGS ?=
+reproduce: $(STAMP)  ## compare the methods, result in runs/reproduce-PLAN (PLAN=default, smoke, ...; ARGS='--data FOLDER')
+	$(BIN)/python scripts/reproduce.py --plan $(PLAN) $(ARGS)
 
 data: $(STAMP)  ## make the embedded data sets under data/ again
 	$(BIN)/python scripts/make_data.py

@@ -22,7 +22,7 @@ class SoftRouter(FedRouter):
         choices = []
         for row in distances:
             nearest = np.sort(np.argsort(row)[:2])
-            weights = np.exp(-row[nearest])
+            weights = np.exp(row.min() - row[nearest])
             weights /= weights.sum()
             pairs = zip(nearest.tolist(), weights.tolist(), strict=True)
             choices.append(Choice(tuple((task_name(task), weight) for task, weight in pairs)))

@@ -2,7 +2,7 @@
 
 A plan (scripts/plans/*.toml, or any path) says which methods stand on which splits, with which seeds and settings, and
 what is claimed beforehand. Each run is a run folder under --out; one that is there is not run again, so an interrupted
-comparison goes on where it was. At the end: report.html, results.csv, table.md, figures/ and claims.json.
+comparison goes on where it was. At the end: report.html, results.csv, clients.csv, table.md, figures/ and claims.json.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from fedrouter_sim.operations.study import Study, conclude, read_study, run_stud
 from fedrouter_sim.operations.train import Display
 from fedrouter_sim.report.comparison_figures import comparison_figures
 from fedrouter_sim.report.comparison_report import write_comparison_report
-from fedrouter_sim.report.comparison_tables import comparison_csv, comparison_markdown
+from fedrouter_sim.report.comparison_tables import clients_csv, comparison_csv, comparison_markdown
 from fedrouter_sim.report.tables import claims_table, comparison_table, number
 from fedrouter_sim.storage import write_json, write_text
 
@@ -119,6 +120,7 @@ def write_results(study: Study, out: Path, command: str) -> tuple[Comparison, li
         f"# {study.title}\n\n" + comparison_markdown(comparison, judged) + "\n" + "\n\n".join(notes) + "\n",
     )
     write_text(out / "results.csv", comparison_csv(comparison))
+    write_text(out / "clients.csv", clients_csv(comparison))
     for name, svg in comparison_figures(comparison).items():
         write_text(out / "figures" / f"{name}.svg", svg)
     write_json(out / "claims.json", [asdict(one) for one in judged])
@@ -184,6 +186,12 @@ def main() -> None:
         comparison, judged = write_results(study, out, command)
     except UserError as error:
         sys.exit(_fail(str(error)))
+    except BrokenProcessPool:
+        sys.exit(
+            _fail(
+                f"a worker process died, perhaps for want of memory; the same command with --workers 1 goes on in {out}"
+            )
+        )
     except KeyboardInterrupt:
         sys.exit(_fail(f"interrupted; the finished runs are in {out}, and the same command goes on from there", 130))
     result = Console(width=None if sys.stdout.isatty() else 160)

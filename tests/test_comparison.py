@@ -10,6 +10,7 @@ import pytest
 
 from fedrouter_sim.comparison import (
     CONTRADICTED,
+    NOT_MEASURED,
     NOT_SEPARABLE,
     REPRODUCED,
     Claim,
@@ -114,9 +115,9 @@ def test_verdicts(ours: list[float], least: float, verdict: str) -> None:
     assert judged.gain.log_ratio.seeds == len(ours)
 
 
-def test_a_claim_without_runs_is_not_separable() -> None:
+def test_a_claim_without_runs_is_not_measured() -> None:
     judged = of_seeds(ours=[0.5, 0.6]).judge(Claim("x", "ours", "absent", "dual", "all"))
-    assert (judged.verdict, judged.gain) == (NOT_SEPARABLE, None)
+    assert (judged.verdict, judged.gain) == (NOT_MEASURED, None)
 
 
 @pytest.mark.parametrize("least", [0.0, -1.0, math.nan])

@@ -5,12 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters import Adapter, check_finite
 from fedrouter_sim.backbone import Backbone, OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.batching import draw_batches
 from fedrouter_sim.clustering import Clustering, FeatureSums, Floats, Normalizer, kmeans
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.encoding import EncodedExample
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import Example
 from fedrouter_sim.messages import CentroidMessage, Group, Update
 from fedrouter_sim.partition import largest_remainder
@@ -85,6 +86,13 @@ class Client:
             on_step,
             pull,
         )
+        try:
+            check_finite(trained.adapter)
+        except ValueError:
+            raise UserError(
+                f"round {round_}, client {self.id}: training of {group.pool} diverged (a weight is not finite); "
+                "lower --lr or the weight of the method's proximal term"
+            ) from None
         return Update(
             client=self.id,
             group=group.rank,

@@ -7,7 +7,7 @@ is the mean over seeds of log(score / score of the baseline), with a 95% interva
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -23,6 +23,7 @@ OWN_ROUTINGS = ("global", "fixed")
 'fedrouter/local'."""
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class Claim:
     paper: str = ""  # the paper's magnitude, for the reader to hold beside ours
 
     def __post_init__(self) -> None:
-        if not self.least > 0:
-            raise UserError(f"claim {self.says!r}: least = {self.least} must be above 0")
+        if not 0 < self.least < math.inf:
+            raise UserError(f"claim {self.says!r}: least = {self.least} must be above 0 and finite")
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,9 @@ class Comparison:
     def judge(self, claim: Claim) -> Judged:
         """Say what became of a claim: the interval of the log-ratio lies above, below, or around log(least)."""
         gain = self.gain(claim.method, claim.baseline, claim.split, claim.test_data)
-        if gain is None or gain.log_ratio.low is None or gain.log_ratio.high is None:
+        if gain is None:
+            return Judged(claim, None, NOT_MEASURED)
+        if gain.log_ratio.low is None or gain.log_ratio.high is None:
             return Judged(claim, gain, NOT_SEPARABLE)
         bar = math.log(claim.least)
         verdict = (
@@ -203,11 +206,12 @@ def open_comparison(folders: Sequence[Path]) -> Comparison:
 
 
 def compare(entries: Sequence[Entry]) -> Comparison:
-    """Set runs side by side.
+    """Set runs side by side. A method that is there with several settings gets a name for each: 'fedrouter (tasks=3)'.
 
     Raises:
-        UserError: two runs are the same method on the same clients, or the test samples of two runs differ.
+        UserError: two runs are the same in method, clients and settings, or the test samples of two runs differ.
     """
+    entries = [_named(entry, entries) for entry in entries]
     seen: dict[tuple[str, str, int], Entry] = {}
     asked: dict[tuple[str, int, str], tuple[str, Entry]] = {}
     for entry in entries:
@@ -225,6 +229,23 @@ def compare(entries: Sequence[Entry]) -> Comparison:
                     f"'{score.test_data}' of {score.split}, seed {score.seed}: they cannot be compared"
                 )
     return Comparison(tuple(entries), _differences(entries))
+
+
+def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
+    """Add to a run's method the settings in which runs of that method differ on the same clients."""
+    alike = [other for other in entries if other.method == entry.method]
+    varied = sorted(
+        name
+        for name in entry.settings
+        for clients in {(other.split, other.seed) for other in alike}
+        if len({repr(other.settings[name]) for other in alike if (other.split, other.seed) == clients}) > 1
+    )
+    if not varied:
+        return entry
+    told = ", ".join(f"{name}={entry.settings[name]}" for name in dict.fromkeys(varied))
+    name = f"{entry.method} ({told})"
+    scores = (replace(score, method=score.method.replace(entry.method, name, 1)) for score in entry.scores)
+    return replace(entry, method=name, scores=tuple(scores))
 
 
 def read_entry(folder: Path) -> Entry:

@@ -15,6 +15,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.errors import UserError
 
 
@@ -182,6 +183,20 @@ class RunConfig:
     def to_toml(self) -> str:
         """Return the settings as the text of a TOML file that `read_settings` takes back unchanged."""
         return tomli_w.dumps(self.to_dict())
+
+
+def absolute_paths(config: RunConfig) -> RunConfig:
+    """Make local paths absolute, so that a run folder works from any working directory."""
+    embedded = (*BUNDLED_DATA, BUNDLED_MODEL)
+    paths = {
+        name: str(Path(value).resolve())
+        for name, value in (("data", config.data), ("model", config.model))
+        if value not in embedded and Path(value).exists()
+    }
+    file, separator, name = config.method.rpartition(":")
+    if separator and Path(file).is_file():
+        paths["method"] = f"{Path(file).resolve()}:{name}"
+    return RunConfig.build(vars(config), paths)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -202,6 +203,8 @@ class Evaluator:
                 f"method {self._method.name}: answered_by chose the pool {pool!r}, and the plan has only "
                 f"{', '.join(self._pools)}"
             )
+        if not all(math.isfinite(weight) for choice in choices for _, weight in choice.weights):
+            raise UserError(f"method {self._method.name}: answered_by gave a weight that is no finite number")
         return choices
 
     def _embed(self, examples: Sequence[Example]) -> Floats:

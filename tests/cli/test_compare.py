@@ -18,10 +18,11 @@ def runs(cli, tmp_path_factory):
 
 
 def test_several_seeds_in_one_go_leave_a_run_each_and_go_on_where_they_were(cli, runs):
-    assert sorted(path.name for path in (runs / "fedavg").iterdir()) == ["seed-1", "seed-2"]
+    assert sorted(path.name for path in (runs / "fedavg").iterdir()) == ["report.html", "seed-1", "seed-2"]
     done = cli("train", *TESTED, "--method", "fedavg", "--seeds", "1,2", "--out", runs / "fedavg", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["all/fedavg"]["seeds"] == 2
+    assert all((runs / "fedavg" / name / "report.html").is_file() for name in ("seed-1", "seed-2", "."))
 
 
 @pytest.mark.parametrize("seeds", ["1,x", "", "1,1", "-1"])
@@ -57,6 +58,14 @@ def test_compare_json_holds_what_a_hand_calculation_gives(cli, runs):
     ]
     assert scores["fedavg", "own"] == pytest.approx(sum(own) / 2)
     assert {gain["method"] for gain in record["gains"]} == {"fedavg"} and record["differences"] == {}
+
+
+def test_runs_of_one_method_with_other_settings_get_names_that_tell_them_apart(cli, runs, tmp_path):
+    done = cli("train", *TESTED, "--method", "fedavg", "--seed", "1", "--lr", "0.5", "--out", tmp_path / "faster")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(cli("compare", *all_of(runs), tmp_path / "faster", "--json", "--quiet").stdout)
+    seeds = {row["method"]: row["seeds"] for row in record["scores"] if row["test_data"] == "all"}
+    assert seeds == {"fedavg (lr=0.01)": 2, "fedavg (lr=0.5)": 1, "local": 2}
 
 
 def test_compare_says_what_differs_between_settings(cli, runs, tmp_path):

@@ -51,4 +51,4 @@ def test_interrupting_is_one_line(monkeypatch, cli):
 
     monkeypatch.setattr("fedrouter_sim.cli.train.resolve_settings", interrupt)
     done = cli("train")
-    assert (done.returncode, done.stderr) == (130, "interrupted; nothing was left behind\n")
+    assert (done.returncode, done.stderr) == (130, "interrupted; no half-written run was left behind\n")

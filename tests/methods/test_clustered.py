@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment
 from fedrouter_sim.methods.clustered import _change_of_b, ward
 from fedrouter_sim.simulation import learning_rate
@@ -100,10 +101,6 @@ def test_the_pool_of_the_client_answers(grouped: Any) -> None:
 
 
 @pytest.mark.parametrize("warmup_rounds", [2, 3])
-def test_a_warm_up_of_all_rounds_is_fedavg_to_the_bit(run_method: Simulator, same: Same, warmup_rounds: int) -> None:
-    changes = {"participation": 0.5, "lora_dropout": 0.2, "rounds": 2}
-    clustered = run_method("clustered", warmup_rounds=warmup_rounds, **changes)
-    fedavg = run_method("fedavg", **changes)
-    assert same(clustered.outcome.adapters["global"], fedavg.outcome.adapters["global"])
-    assert clustered.outcome.deployment == fedavg.outcome.deployment
-    assert [r.participants for r in clustered.outcome.records] == [r.participants for r in fedavg.outcome.records]
+def test_a_warm_up_of_all_rounds_is_refused(run_method: Simulator, warmup_rounds: int) -> None:
+    with pytest.raises(UserError, match=f"--warmup-rounds {warmup_rounds}: must be below --rounds 2"):
+        run_method("clustered", warmup_rounds=warmup_rounds, rounds=2)

@@ -104,7 +104,7 @@ def fedavg_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFacto
 def test_absent_routings_are_noted(fedavg_run: Path) -> None:
     done = evaluate(Run(fedavg_run), Display(), ("all",), ("global", "local", "none"))
     assert [result.cell.name for result in done.results] == ["all-fixed", "all-none"]
-    assert done.notes == ["method fedavg has no router: instead of global, local, its own answer"]
+    assert done.notes == ["method fedavg has no routing global, local: instead, its own answer (fixed)"]
     for wanted in ((), ("none",)):
         assert evaluate(Run(fedavg_run), Display(), ("all",), wanted).notes == []
 

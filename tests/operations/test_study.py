@@ -101,6 +101,12 @@ def test_the_default_plan_has_five_seeds_for_every_judged_claim():
         ("least = 0.01", "most = 1", "unexpected keyword argument 'most'"),
         ("least = 0.01", "", None),
         ("title", "= title", "not TOML"),
+        ("clients = 3", "clients = 3\nseed = 5", "seed is no setting of a plan"),
+        ('method = "fedavg"', 'method = "fedavh"', "is about fedavh on dual, which is not planned"),
+        ('split = "dual"\ntest_data', 'split = "all"\ntest_data', "is about fedavg on all, which is not planned"),
+        ('test_data = "all"', 'test_data = "al"', "test_data = 'al': choose one of all, own, drift, held-out"),
+        ("least = 0.01", "least = inf", "must be above 0 and finite"),
+        ("least = 0.01", "paper = 6.1", "paper = 6.1 must be a str"),
     ],
 )
 def test_a_wrong_plan_is_refused_in_one_line_that_names_it(tmp_path, old, new, said):
@@ -112,6 +118,14 @@ def test_a_wrong_plan_is_refused_in_one_line_that_names_it(tmp_path, old, new, s
     with pytest.raises(UserError) as refused:
         read_study(path)
     assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["runs", "claims"])
+def test_a_plan_whose_tables_are_none_is_refused(tmp_path, key):
+    path = written(tmp_path, f"{key} = 3\n" + PLAN.replace(f"[[{key}]]", f"[[other_{key}]]"))
+    with pytest.raises(UserError) as refused:
+        read_study(path)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_plan_that_is_not_there_or_empty_is_refused(tmp_path):
@@ -132,6 +146,7 @@ def finished(tmp_path_factory) -> tuple[studies.Study, Path]:
 
 def test_an_interrupted_study_goes_on_where_it_was_and_uses_one_backbone(finished, monkeypatch):
     study, out = finished
+    studies._loaded.clear()
     loaded = []
     load = studies.Backbone
     monkeypatch.setattr(studies, "Backbone", lambda config: loaded.append(config) or load(config))
@@ -170,6 +185,26 @@ def test_a_run_of_other_settings_in_the_way_is_refused_by_name_and_value(finishe
     other = PlannedRun(first.name, RunConfig.build(first.config.to_dict(), {"lora_targets": (), "lr": 0.5}))
     with pytest.raises(UserError, match=r"dual-base-seed1: was run with lr = 0.01, the plan says 0.5"):
         studies.Study("", (other,), ()).pending(out)
+
+
+def test_a_run_whose_data_or_method_file_has_changed_is_refused(tmp_path):
+    rows = [{"instruction": f"say {n}", "response": f"{n}", "task": "ab"[n % 2]} for n in range(40)]
+    data, method = tmp_path / "rows.jsonl", tmp_path / "mine.py"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    method.write_text(
+        "from fedrouter_sim.methods import Base\nclass Mine(Base):\n    name = 'mine'\n", encoding="utf-8"
+    )
+    plan = PLAN[: PLAN.index("[[runs]]")] + f"[[runs]]\nsplit = 'all'\nmethods = ['{method}:Mine']\nseeds = [1]\n"
+    study = read_study(written(tmp_path, plan), {"data": str(data)})
+    assert len(list(run_study(study, tmp_path / "out", Display()))) == 1
+    assert study.pending(tmp_path / "out") == []
+    method.write_text(method.read_text() + "# changed\n", encoding="utf-8")
+    with pytest.raises(UserError, match="all-mine-seed1: the method has changed since it was run"):
+        study.pending(tmp_path / "out")
+    method.write_text(method.read_text().replace("# changed\n", ""), encoding="utf-8")
+    data.write_text(data.read_text().replace("say 3", "tell 3"), encoding="utf-8")
+    with pytest.raises(UserError, match="all-mine-seed1: the data has changed since it was run"):
+        study.pending(tmp_path / "out")
 
 
 def test_what_a_study_is_interrupted_in_leaves_no_run_folder(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_the_page_has_all_parts(page: str, comparison: Comparison) -> None:
 def test_the_page_says_what_became_of_claims(page: str) -> None:
     assert 'Ours is &lt;better&gt;: <span class="verdict reproduced">✓&nbsp;reproduced' in page
     assert 'Ours is twice as good: <span class="verdict contradicted">✗&nbsp;contradicted' in page
-    assert 'Nobody ran this: <span class="verdict not separable">~&nbsp;not separable' in page
+    assert 'Nobody ran this: <span class="verdict not measured">~&nbsp;not measured' in page
     assert "Paper: +6.1%." in page and "Bar: 2 times." in page
 
 

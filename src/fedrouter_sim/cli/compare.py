@@ -45,8 +45,8 @@ def compare_command(
         shown.append(gains_table(comparison, baseline))
     if comparison.differences:
         shown.append(differences_table(comparison))
-    if max((len(comparison.select(*cell)) for cell in cells), default=0) < 3:
-        note("fewer than 3 seeds of a method say little: the intervals are wide or missing", quiet)
+    if min((count for cell in cells if (count := len(comparison.select(*cell)))), default=0) < 3:
+        note("a method with fewer than 3 seeds says little: its interval is wide or missing", quiet)
     if report is not None:
         from fedrouter_sim.report.comparison_report import write_comparison_report
 

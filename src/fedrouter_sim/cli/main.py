@@ -66,7 +66,7 @@ def main() -> None:
             raise
         _fail(f"{error.filename}: {error.strerror}")
     if code == _INTERRUPTED:  # what typer turns an interrupt into as well
-        print("interrupted; nothing was left behind", file=sys.stderr)
+        print("interrupted; no half-written run was left behind", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
-from fedrouter_sim.config import RunConfig, flag, read_preset, read_settings
+from fedrouter_sim.config import RunConfig, absolute_paths, flag, read_preset, read_settings
 
 
 def setting_parameters() -> list[inspect.Parameter]:
@@ -54,21 +53,7 @@ def resolve_settings(
     from_file = read_settings(config_file) if config_file else {}
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in flags.items() if v not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
-    return _absolute_paths(config), frozenset(given) | frozenset(from_file)
-
-
-def _absolute_paths(config: RunConfig) -> RunConfig:
-    """Make local paths absolute, so that a run folder works from any working directory."""
-    embedded = (*BUNDLED_DATA, BUNDLED_MODEL)
-    paths = {
-        name: str(Path(value).resolve())
-        for name, value in (("data", config.data), ("model", config.model))
-        if value not in embedded and Path(value).exists()
-    }
-    file, separator, name = config.method.rpartition(":")
-    if separator and Path(file).is_file():
-        paths["method"] = f"{Path(file).resolve()}:{name}"
-    return RunConfig.build(vars(config), paths)
+    return absolute_paths(config), frozenset(given) | frozenset(from_file)
 
 
 def _shown(default: Any) -> str:

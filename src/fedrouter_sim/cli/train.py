@@ -64,23 +64,31 @@ def _train_seeds(
 ) -> None:
     """Train one run a seed under a folder, going on where an earlier call stopped, and compare them."""
     from fedrouter_sim.operations.study import PlannedRun, Study, conclude, run_study
+    from fedrouter_sim.report.comparison_report import write_comparison_report
+    from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import comparison_table
 
     if overwrite:
         raise UserError("--overwrite: does not go with --seeds, which goes on with what is there; remove the folder")
     runs = tuple(PlannedRun(f"seed-{seed}", replace(config, seed=seed)) for seed in seeds)
     study = Study(f"{config.method} with several seeds", runs, ())
-    with display_for(quiet) as display:
-        for _ in run_study(study, folder, display):
-            pass
+    try:
+        with display_for(quiet) as display:
+            for _, run in run_study(study, folder, display):
+                display.started("drawing the report")
+                write_run_report(run)
+    except KeyboardInterrupt:
+        note(f"the finished runs are in {folder}; the same command with --out {folder} goes on from there", quiet=False)
+        raise
     comparison, _ = conclude(study, folder)
+    report = write_comparison_report(folder / "report.html", study.title, comparison, [])
     record = {"runs": [str(entry.folder) for entry in comparison.entries]} | {
         f"{data}/{method}": asdict(found)
         for method in comparison.methods()
         for split, data in comparison.cells()
         if (found := comparison.estimate(method, split, data)) is not None
     }
-    print_result(record, [comparison_table(comparison), f"The runs are in {folder}"], as_json)
+    print_result(record, [comparison_table(comparison), f"The runs are in {folder}, their page {report}"], as_json)
 
 
 def _parsed(seeds: str) -> list[int]:

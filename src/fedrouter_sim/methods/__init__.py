@@ -34,6 +34,7 @@ from fedrouter_sim.methods.oracle import Oracle
 __all__ = [
     "METHODS",
     "Asked",
+    "Base",
     "Choice",
     "Deployment",
     "FedAvg",

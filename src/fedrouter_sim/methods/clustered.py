@@ -7,6 +7,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.clustering import Ints
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods.fedavg import FedAvg
 from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, LastRound, Plan, client_pool, pools_of
 
@@ -22,10 +23,17 @@ class Clustered(FedAvg):
     uses = frozenset({"tasks", "warmup_rounds"})
 
     def plan(self, federation: Federation) -> Plan:
-        """Plan as FedAvg does, until the clients are grouped."""
+        """Plan as FedAvg does, until the clients are grouped.
+
+        Raises:
+            UserError: the warm-up leaves no round in which there are groups.
+        """
         plan, config = super().plan(federation), federation.config
         if config.warmup_rounds >= config.rounds:
-            return plan
+            raise UserError(
+                f"--warmup-rounds {config.warmup_rounds}: must be below --rounds {config.rounds}, or the clients are "
+                "never grouped"
+            )
         return replace(plan, until=config.warmup_rounds, then=self._grouped)
 
     def _grouped(self, federation: Federation, last: LastRound) -> Plan:

@@ -20,7 +20,7 @@ from fedrouter_sim.router import Router
 SPECIAL_SETTINGS = frozenset({"local_clusters", "tasks", "normalize", "fedprox_mu", "ditto_lambda", "warmup_rounds"})
 """Settings that only the methods which name them in `uses` have a use for."""
 TRAINING_SETTINGS = frozenset(
-    "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every drift_at drift_to"
+    "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every"
     " lora_rank lora_alpha lora_dropout lora_targets".split()
 )
 
@@ -96,7 +96,11 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Asked:
-    """Test samples that one client has to answer."""
+    """Test samples that one client has to answer.
+
+    A method goes by their instructions and embeddings. Their `task` and `response` are there for measuring; only a
+    method that says that it is an upper bound, as `oracle` does, may read the task.
+    """
 
     client: int
     examples: Sequence[Example]

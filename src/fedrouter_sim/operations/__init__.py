@@ -1,1 +1,1 @@
-"""What the four commands do, without a terminal: train, aggregate, route, evaluate."""
+"""What the commands do, without a terminal: train, aggregate, route, evaluate, and studies of many runs."""

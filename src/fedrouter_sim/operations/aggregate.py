@@ -91,7 +91,7 @@ def aggregate(
     }
     with new_folder(out, overwrite) as folder:
         writer = RunWriter(folder, config, run.peft_config)
-        writer.write_model(adapters, Deployment(tuple(pools), router), run.longest_answer)
+        writer.write_model(adapters, Deployment(tuple(pools), router, run.deployment.kept), run.longest_answer)
         writer.write_truth(truth)
         for update in updates:
             writer.copy_update(update, router)

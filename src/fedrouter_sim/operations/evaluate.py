@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import BARE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
 from fedrouter_sim.examples import Columns, load_test
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import open_backbone
@@ -93,8 +93,8 @@ def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[l
     """Return the routings to evaluate, and notes on those wanted that the method does not have."""
     if not wanted:
         return list(has), []
-    if "global" in has:
-        return list(dict.fromkeys(wanted)), []
-    absent = [routing for routing in wanted if routing != BARE]
-    found = (["fixed"] if absent else []) + [routing for routing in wanted if routing == BARE]
-    return found, [f"method {method} has no router: instead of {', '.join(absent)}, its own answer"] if absent else []
+    known = {*has, BARE, *((ORACLE,) if "global" in has else ())}
+    absent = [routing for routing in wanted if routing not in known]
+    found = [routing if routing in known else has[0] for routing in wanted]
+    instead = f"method {method} has no routing {', '.join(absent)}: instead, its own answer ({has[0]})"
+    return list(dict.fromkeys(found)), [instead] if absent else []

@@ -14,7 +14,6 @@ from fedrouter_sim.methods.method import SPECIAL_SETTINGS, TRAINING_SETTINGS
 from fedrouter_sim.partition import ClientShares, deal_iid, deal_out
 
 ALL, OWN, DRIFT, HELD_OUT = "all", "own", "drift", "held-out"
-TEST_DATA = (ALL, OWN, DRIFT, HELD_OUT)
 """Whose test samples: of all tasks; of the client's training mixture; of the mixture it drifts to; of the task that was
 held back from all clients."""
 
@@ -44,17 +43,20 @@ class Dealt:
         }
 
 
+def load_data(config: RunConfig) -> tuple[Shares, Sequence[Example]]:
+    """Load the data that `config` names; return them without the held-out task, and its test examples."""
+    columns = Columns(config.instruction_column, config.response_column, config.task_column)
+    shares = load_shares(config.data, columns, config.seed)
+    return _without(shares, config.hold_out) if config.hold_out else (shares, ())
+
+
 def deal_data(config: RunConfig) -> Dealt:
     """Load the data that `config` names and deal it out: the same clients, whatever the method.
 
     Raises:
         UserError: the data cannot be dealt out so, or have no task of the name to be held out.
     """
-    columns = Columns(config.instruction_column, config.response_column, config.task_column)
-    shares = load_shares(config.data, columns, config.seed)
-    held: Sequence[Example] = ()
-    if config.hold_out:
-        shares, held = _without(shares, config.hold_out)
+    shares, held = load_data(config)
 
     def deal(split: str) -> tuple[ClientShares, ...]:
         return deal_out(

@@ -2,8 +2,10 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, fields
+from functools import cache
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import torch
 
 from fedrouter_sim.backbone import Backbone
 from fedrouter_sim.comparison import Claim, Comparison, Judged, open_comparison
-from fedrouter_sim.config import RunConfig, typed_setting
+from fedrouter_sim.config import RunConfig, absolute_paths, typed_setting
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods import find_method
+from fedrouter_sim.methods import find_method, method_digest
+from fedrouter_sim.models import model_digest, resolve_model
+from fedrouter_sim.operations.prepare import ALL, DRIFT, HELD_OUT, OWN, load_data
 from fedrouter_sim.operations.train import Display, train
 from fedrouter_sim.run_folder import Run
 
@@ -39,9 +43,10 @@ class Study:
         """Return the runs that are not in `out` yet.
 
         Raises:
-            UserError: a run is there, but with other settings than the plan's.
+            UserError: a run is there, but with other settings, data, backbone or method file than the plan's.
         """
-        return [run for run in self.runs if not _is_done(run, out)]
+        digests = _Digests()
+        return [run for run in self.runs if not _is_done(run, out, digests)]
 
 
 def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -72,12 +77,7 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
         raise UserError(f"{path}: has no [[runs]]; give at least one with methods and a split")
     seeds = list(dict.fromkeys(seed for block in blocks for seed in block.seeds))
     runs = [
-        PlannedRun(
-            f"{block.split}-{find_method(method).name}-seed{seed}",
-            RunConfig.build(
-                shared, block.settings, {"split": block.split, "method": method, "seed": seed}, overrides or {}
-            ),
-        )
+        _planned(block.split, method, seed, {**shared, **block.settings, **(overrides or {})})
         for seed in seeds
         for block in blocks
         if seed in block.seeds
@@ -86,7 +86,11 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{path}: {twice} is planned twice; name each method once a split and seed")
-    return Study(str(plan.get("title", path.stem)), tuple(runs), tuple(_claims(path, plan.get("claims", []))))
+    claims = [
+        _claim(f"{path}, [[claims]] {number}", claim, runs)
+        for number, claim in enumerate(_list(path, plan, "claims"), 1)
+    ]
+    return Study(str(plan.get("title", path.stem)), tuple(runs), tuple(claims))
 
 
 def run_study(
@@ -108,14 +112,18 @@ def run_study(
     pending = study.pending(out)[:limit]
     if workers > 1:
         with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            futures = {pool.submit(_run_one, planned, out, Display()): planned for planned in pending}
-            try:
-                for future in as_completed(futures):
+            waiting = iter(pending)
+            running: dict[Future[None], PlannedRun] = {}
+            # No more are handed over than are run at once, so that after an error or an interrupt no other run begins.
+            while True:
+                for planned in islice(waiting, workers - len(running)):
+                    running[pool.submit(_run_one, planned, out, Display())] = planned
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
                     future.result()
-                    yield futures[future], Run(out / futures[future].name)
-            finally:  # an error or an interrupt: what has not begun does not begin
-                pool.shutdown(wait=False, cancel_futures=True)
-        return
+                    done = running.pop(future)
+                    yield done, Run(out / done.name)
     for planned in pending:
         _run_one(planned, out, display)
         yield planned, Run(out / planned.name)
@@ -158,7 +166,22 @@ def _read(path: Path) -> dict[str, Any]:
 def _settings(path: Path, values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: settings = {values!r} must be a table of settings")
+    for key in ("method", "split", "seed"):
+        if key in values:
+            raise UserError(f"{path}: {key} is no setting of a plan; name it under [[runs]]")
     return {key: typed_setting(str(path), key, value) for key, value in values.items()}
+
+
+def _list(path: Path, plan: Mapping[str, Any], key: str) -> list[Any]:
+    found = plan.get(key, [])
+    if not isinstance(found, list):
+        raise UserError(f"{path}: {key} = {found!r} must be tables, [[{key}]]")
+    return found
+
+
+def _planned(split: str, method: str, seed: int, settings: Mapping[str, Any]) -> PlannedRun:
+    config = absolute_paths(RunConfig.build(settings, {"split": split, "method": method, "seed": seed}))
+    return PlannedRun(f"{split}-{find_method(method).name}-seed{seed}", config)
 
 
 def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
@@ -174,24 +197,56 @@ def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
     return _Block(split, methods, own, _settings(path, block.get("settings", {})))
 
 
-def _claims(path: Path, claims: Any) -> Iterator[Claim]:
-    for number, claim in enumerate(claims, 1):
-        try:
-            yield Claim(**claim)
-        except TypeError as error:
-            raise UserError(f"{path}, [[claims]] {number}: {error}".replace("Claim.__init__()", "a claim")) from None
+def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
+    """Return a claim, if the plan has the runs that it is about."""
+    if not isinstance(claim, dict):
+        raise UserError(f"{where}: {claim!r} must be a table")
+    for field in fields(Claim):
+        kinds = (int, float) if field.name == "least" else (str,)
+        if field.name in claim and type(claim[field.name]) not in kinds:
+            raise UserError(f"{where}: {field.name} = {claim[field.name]!r} must be a {kinds[-1].__name__}")
+    try:
+        made = Claim(**claim)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}".replace("Claim.__init__()", "a claim")) from None
+    planned = {(run.config.split, find_method(run.config.method).name) for run in runs}
+    for method in (made.method, made.baseline):
+        if (made.split, method.partition("/")[0]) not in planned:
+            raise UserError(f"{where}: is about {method} on {made.split}, which is not planned; name it under [[runs]]")
+    if made.test_data not in (ALL, OWN, DRIFT, HELD_OUT):
+        raise UserError(f"{where}: test_data = {made.test_data!r}: choose one of {ALL}, {OWN}, {DRIFT}, {HELD_OUT}")
+    return made
 
 
-def _is_done(run: PlannedRun, out: Path) -> bool:
+class _Digests:
+    """What a run of given settings would be made of; each file is read once."""
+
+    def __init__(self) -> None:
+        self._of_data = cache(lambda key: load_data(RunConfig(**dict(key)))[0].digest())
+        self._of_model = cache(lambda name: model_digest(resolve_model(name)))
+
+    def of(self, config: RunConfig) -> dict[str, str | None]:
+        """Return the digests under the keys of a run's manifest."""
+        names = "data seed hold_out instruction_column response_column task_column".split()
+        data = tuple((name, getattr(config, name)) for name in names)
+        return {
+            "data_sha256": self._of_data(data),
+            "backbone_sha256": self._of_model(config.model),
+            "method_sha256": method_digest(config.method),
+        }
+
+
+def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
     folder = out / run.name
     if not folder.exists():
         return False
-    found = Run(folder).config
-    if found != run.config:
-        old, new = found.to_dict(), run.config.to_dict()
+    found = Run(folder)
+    remedy = "remove it or give another --out"
+    if found.config != run.config:
+        old, new = found.config.to_dict(), run.config.to_dict()
         name = next(name for name in new if old[name] != new[name])
-        raise UserError(
-            f"{folder}: was run with {name} = {old[name]!r}, the plan says {new[name]!r}; remove it or give "
-            "another --out"
-        )
+        raise UserError(f"{folder}: was run with {name} = {old[name]!r}, the plan says {new[name]!r}; {remedy}")
+    for key, digest in digests.of(run.config).items():
+        if found.manifest.get(key) != digest:
+            raise UserError(f"{folder}: the {key.removesuffix('_sha256')} has changed since it was run; {remedy}")
     return True

@@ -121,6 +121,7 @@ class ValidationCurve(Observer):
         self._federation = federation
         self._method = method
         self._deployment = Deployment(())
+        self._longest = longest_answer(federation) if config.eval_every else 1
 
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         """Keep who answers under the plan."""
@@ -132,7 +133,7 @@ class ValidationCurve(Observer):
         if not every or record.round % every:
             return
         evaluator = Evaluator(
-            self._federation.backbone, self._method, self._deployment, adapters.__getitem__, None, longest_answer=1
+            self._federation.backbone, self._method, self._deployment, adapters.__getitem__, None, self._longest
         )
         result = evaluator.evaluate(evaluator.cells("validation")[0], self._shares)
         record.validation = {

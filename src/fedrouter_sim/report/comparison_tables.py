@@ -44,7 +44,7 @@ def score_grid(comparison: Comparison, data: str) -> Grid:
     """Return methods by splits: mean over seeds with its interval; the best of each split marked."""
     splits = _splits(comparison, data)
     columns = {split: {m: comparison.estimate(m, split, data) for m in comparison.methods()} for split in splits}
-    return _grid("ROUGE-1, mean over seeds with 95% interval; best in bold", columns)
+    return _grid("ROUGE-1, mean over seeds with 95% interval; best in bold, of those with all seeds", columns)
 
 
 def task_grids(comparison: Comparison, data: str) -> list[Grid]:
@@ -148,6 +148,17 @@ def comparison_csv(comparison: Comparison) -> str:
     return file.getvalue()
 
 
+def clients_csv(comparison: Comparison) -> str:
+    """Return a line a run, cell and client."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("split", "method", "seed", "test_data", "client", "rouge1"))
+    for score in comparison.scores:
+        for client, rouge1 in sorted(score.per_client.items()):
+            writer.writerow((score.split, score.method, score.seed, score.test_data, client, rouge1))
+    return file.getvalue()
+
+
 def _splits(comparison: Comparison, data: str) -> list[str]:
     return [split for split, found in comparison.cells() if found == data]
 
@@ -156,11 +167,20 @@ def _grid(
     caption: str, columns: dict[str, dict[str, Estimate | None]], folded: bool = False, mark: bool = True
 ) -> Grid:
     """Lay out column -> method -> estimate; methods without any are left out."""
-    best = {name: max((number(e.mean) for e in column.values() if e), default="") for name, column in columns.items()}
+    found = [estimate for column in columns.values() for estimate in column.values() if estimate]
+    all_seeds = max((estimate.seeds for estimate in found), default=0)
+    # Means over fewer seeds are no match for the others.
+    best = {
+        name: max((number(e.mean) for e in column.values() if e and e.seeds == all_seeds), default="")
+        for name, column in columns.items()
+    }
     methods = dict.fromkeys(m for column in columns.values() for m in column)
 
     def entry(name: str, estimate: Estimate | None) -> Entry:
-        return Entry(estimate_text(estimate), mark and estimate is not None and number(estimate.mean) == best[name])
+        text = estimate_text(estimate)
+        if estimate is None or estimate.seeds < all_seeds:
+            return Entry(text if estimate is None else f"{text} ({estimate.seeds} seeds)")
+        return Entry(text, mark and number(estimate.mean) == best[name])
 
     rows = [
         [Entry(method), *(entry(name, column[method]) for name, column in columns.items())]
