@@ -55,7 +55,7 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
         f"{', '.join(cells)}: "
         + "; ".join(_told(comparison, split, data, methods) for data, methods in scored.items()),
         f"ROUGE-1 on split {split}. The large mark is the mean over seeds, the line its 95% interval, the small rings "
-        "below it are single seeds; the star is the best mean of its panel. Where two lines overlap widely, the "
+        "below it are single seeds; the star is the best mean of those with all seeds. Where two lines overlap widely, the "
         "methods cannot be told apart by this figure; the claims set them against each other seed by seed, which is "
         "sharper.",
     )
@@ -72,14 +72,15 @@ def _estimate(comparison: Comparison, method: str, split: str, data: str) -> Est
 
 def _score_panel(axes: Axes, comparison: Comparison, split: str, data: str, methods: Sequence[str]) -> None:
     estimates = [_estimate(comparison, method, split, data) for method in methods]
-    best = max(number(estimate.mean) for estimate in estimates)
+    all_seeds = max(estimate.seeds for estimate in estimates)
+    best = max(number(estimate.mean) for estimate in estimates if estimate.seeds == all_seeds)
     for y, (method, estimate) in enumerate(zip(methods, estimates, strict=True)):
         seeds = [score.mean for score in comparison.select(method, split, data)]
         axes.plot(seeds, [y + 0.27] * len(seeds), linestyle="none", marker="o", markersize=3, markerfacecolor="none",
                   markeredgecolor=GREY, markeredgewidth=0.7)  # fmt: skip
         if estimate.low is not None and estimate.high is not None:
             axes.plot([estimate.low, estimate.high], [y, y], color=COLOURS[0], linewidth=2.2, solid_capstyle="butt")
-        top = number(estimate.mean) == best
+        top = estimate.seeds == all_seeds and number(estimate.mean) == best
         axes.plot(estimate.mean, y, linestyle="none", marker="*" if top else "o", markersize=10 if top else 6,
                   color=COLOURS[1] if top else COLOURS[0], markeredgecolor="none")  # fmt: skip
         # The number stands beside the axis: inside, it would hide what it tells.
