@@ -56,8 +56,8 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
         + "; ".join(_told(comparison, split, data, methods) for data, methods in scored.items()),
         f"ROUGE-1 on split {split}. The large mark is the mean over seeds, the line its 95% interval, the small rings "
         "below it are single seeds; the star is the best mean of those with all seeds. Where two lines overlap widely, "
-        "the methods cannot be told apart by this figure; the claims set them against each other seed by seed, which is "
-        "sharper.",
+        "the methods cannot be told apart by this figure; the claims set them against each other seed by seed, which "
+        "is sharper.",
     )
 
 
