@@ -1,7 +1,9 @@
-"""From --model to a folder, without any network."""
+"""From --model to a folder, without any network, and to what is loaded from it."""
 
+import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundEr
 
 from fedrouter_sim.bundled import bundled
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.models import model_digest, resolve_model
+from fedrouter_sim.models import load_model, model_digest, resolve_model
 
 
 class Hub:
@@ -152,3 +154,38 @@ def test_the_digest_does_not_depend_on_place_or_on_readmes(model: Path, tmp_path
     copy = shutil.copytree(model, tmp_path / "copy")
     (copy / "README.md").write_text("about")
     assert model_digest(copy) == model_digest(model)
+
+
+def truncate_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def change_shapes(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"n_embd": 32', '"n_embd": 64'))
+
+
+def drop_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def test_weights_that_lack_what_the_config_names_are_refused_in_one_line(micro_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(micro_model, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    config["n_layer"] += 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"--model .*: its weights lack 'transformer\.h\.\d") as caught:
+        load_model(folder, str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [truncate_weights, change_shapes, drop_tokenizer])
+def test_unusable_model_is_refused_in_one_line(
+    micro_model: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = Path(shutil.copytree(micro_model, tmp_path / "model"))
+    damage(folder)
+    with pytest.raises(UserError, match=r"--model .* not loadable") as caught:
+        load_model(folder, str(folder))
+    assert "\n" not in str(caught.value)
