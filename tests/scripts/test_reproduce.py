@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import pytest
 import reproduce
 
 from fedrouter_sim.methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -65,3 +70,18 @@ def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err.strip() == (
         "error: --plan nope: cannot be read ([Errno 2] No such file or directory: 'nope'); give a TOML file"
     )
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(tmp_path):
+    words = [sys.executable, "scripts/reproduce.py", "--plan", "smoke", "--workers", "2", "--out", str(tmp_path)]
+    study = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    assert study.stderr is not None
+    first = next(line for line in study.stderr if line.startswith("1/14"))
+    os.killpg(study.pid, signal.SIGINT)  # as a terminal's Ctrl-C: to the workers as well
+    said = first + study.stderr.read()
+    assert study.wait() == 130
+    assert "Traceback" not in said and f"the finished runs are in {tmp_path}" in said
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found and not any(name.startswith(".") for name in found)
+    assert all((tmp_path / name / "summary.json").is_file() for name in found)

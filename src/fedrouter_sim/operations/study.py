@@ -1,5 +1,6 @@
 """A study: methods x splits x seeds from a TOML plan, each a run folder, then compared and its claims judged."""
 
+import signal
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -111,13 +112,13 @@ def run_study(
     """
     pending = study.pending(out)[:limit]
     if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
             waiting = iter(pending)
             running: dict[Future[None], PlannedRun] = {}
             # No more are handed over than are run at once, so that after an error or an interrupt no other run begins.
             while True:
                 for planned in islice(waiting, workers - len(running)):
-                    running[pool.submit(_run_one, planned, out, Display())] = planned
+                    running[pool.submit(_run_in_worker, planned, out)] = planned
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -131,6 +132,20 @@ def run_study(
 
 _loaded: dict[str, Backbone] = {}
 """The backbone that this process has in memory, from run to run."""
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    # An interrupt is for the run at hand. An idle worker that died of it would take the others with it, unclean.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run_in_worker(planned: PlannedRun, out: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _run_one(planned, out, Display())
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run_one(planned: PlannedRun, out: Path, display: Display) -> None:
