@@ -162,6 +162,13 @@ class Comparison:
             if split in (None, entry.split) and any(score.method == method for score in entry.scores)
         ]
 
+    def runs_by_value(self, setting: str) -> dict[str, list[str]]:
+        """Return, for a setting in which runs differ, the names of the runs of each value."""
+        runs: dict[str, list[str]] = {}
+        for run, value in self.differences[setting].items():
+            runs.setdefault(str(value), []).append(Path(run).name)
+        return runs
+
     def select(self, method: str, split: str, test_data: str) -> list[Score]:
         """Return the scores of one method in one cell, by seed."""
         wanted = (method, split, test_data)

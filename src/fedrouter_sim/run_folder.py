@@ -25,6 +25,7 @@ from fedrouter_sim.evaluation import CellResult
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import Deployment, Method, Plan, Pool, find_method, method_digest
 from fedrouter_sim.router import RECIPE_NAME, Router
+from fedrouter_sim.sample_map import SAMPLES_NAME
 from fedrouter_sim.simulation import Observer, RoundRecord
 from fedrouter_sim.storage import write_json, write_text
 from fedrouter_sim.truth import Truth
@@ -110,7 +111,7 @@ class RunWriter(Observer):
     def write_samples(self, samples: dict[str, Any] | None) -> None:
         """Write the map of training samples in two dimensions, where there is one."""
         if samples is not None:
-            write_json(self._folder / "samples.json", samples)
+            write_json(self._folder / SAMPLES_NAME, samples)
 
     def write_truth(self, truth: Truth | None) -> None:
         """Write the label counts, where there are labels."""

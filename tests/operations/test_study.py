@@ -122,10 +122,10 @@ def test_a_wrong_plan_is_refused_in_one_line_that_names_it(tmp_path, old, new, s
 
 @pytest.mark.parametrize("key", ["runs", "claims"])
 def test_a_plan_whose_tables_are_none_is_refused(tmp_path, key):
-    path = written(tmp_path, f"{key} = 3\n" + PLAN.replace(f"[[{key}]]", f"[[other_{key}]]"))
-    with pytest.raises(UserError) as refused:
+    others = {"runs": PLAN.index("[[runs]]"), "claims": PLAN.index("[[claims]]")}
+    path = written(tmp_path, f"{key} = 3\n" + PLAN[: others[key]])
+    with pytest.raises(UserError, match=rf"{key} = 3 must be tables, \[\[{key}\]\]$"):
         read_study(path)
-    assert "\n" not in str(refused.value)
 
 
 def test_a_plan_that_is_not_there_or_empty_is_refused(tmp_path):

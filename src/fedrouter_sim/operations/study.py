@@ -72,7 +72,7 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
         )
     shared = _settings(path, plan.get("settings", {}))
     blocks = [
-        _block(path, number, block, plan.get("seeds", [])) for number, block in enumerate(plan.get("runs", []), 1)
+        _block(path, number, block, plan.get("seeds", [])) for number, block in enumerate(_list(path, plan, "runs"), 1)
     ]
     if not blocks:
         raise UserError(f"{path}: has no [[runs]]; give at least one with methods and a split")

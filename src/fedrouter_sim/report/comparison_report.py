@@ -1,8 +1,7 @@
 """The page of a comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fedrouter_sim.comparison import CONTRADICTED, REPRODUCED, Comparison, Judged
 from fedrouter_sim.report.comparison_figures import comparison_drawings
@@ -64,7 +63,7 @@ def write_comparison_report(
     sections.append(Section("Cost", blocks=[cost_grid(comparison)]))
     if comparison.differences:
         text = "Beyond method, split and seed, the runs differ in these settings; a difference in score may be theirs."
-        sections.append(Section("Settings that differ", [text], [_differences(comparison.differences)]))
+        sections.append(Section("Settings that differ", [text], [_differences(comparison)]))
     if notes:
         sections.append(Section("Notes", list(notes)))
     write_text(path, rendered(title, lead, sections))
@@ -84,16 +83,12 @@ def _statement(judged: Judged) -> Statement:
     )
 
 
-def _differences(differences: Mapping[str, Mapping[str, Any]]) -> Grid:
-    rows = []
-    for setting, values in differences.items():
-        runs: dict[str, list[str]] = {}
-        for run, value in values.items():
-            runs.setdefault(str(value), []).append(Path(run).name)
-        rows += [
-            [Entry(setting), Entry(value), Entry(str(len(names))), Entry(_listed(names))]
-            for value, names in runs.items()
-        ]
+def _differences(comparison: Comparison) -> Grid:
+    rows = [
+        [Entry(setting), Entry(value), Entry(str(len(names))), Entry(_listed(names))]
+        for setting in comparison.differences
+        for value, names in comparison.runs_by_value(setting).items()
+    ]
     return Grid("Which runs have which value", ("Setting", "Value", "Runs", "Such as"), rows)
 
 

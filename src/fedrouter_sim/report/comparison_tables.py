@@ -8,7 +8,7 @@ from statistics import fmean
 
 from fedrouter_sim.comparison import Comparison, Estimate, Judged, Score
 from fedrouter_sim.report.page import Entry, Grid
-from fedrouter_sim.report.tables import number, size
+from fedrouter_sim.report.tables import estimate_text, number, size
 
 TITLES = {
     "own": "Interference: each client's own data",
@@ -16,17 +16,6 @@ TITLES = {
     "drift": "Drift: the tasks a client moved to",
     "held-out": "Held out: a task that no client trains",
 }
-NOTHING = "-"
-
-
-def estimate_text(estimate: Estimate | None, digits: int = 3) -> str:
-    """Return a mean with its interval, '0.747 [0.731, 0.763]'; without one where there is a single seed."""
-    if estimate is None:
-        return NOTHING
-    mean = number(estimate.mean, digits)
-    if estimate.low is None or estimate.high is None:
-        return mean
-    return f"{mean} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
 
 
 def scored_data(comparison: Comparison) -> list[str]:

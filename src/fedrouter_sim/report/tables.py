@@ -1,7 +1,6 @@
 """Tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -117,14 +116,18 @@ def aggregated_table(done: Aggregated) -> Table:
     return table
 
 
-def interval(estimate: Estimate | None, digits: int = 3) -> str:
-    """Return a mean with its interval; without one where there is a single seed."""
-    if estimate is None:
-        return "-"
-    text = number(estimate.mean, digits)
-    if estimate.low is None:
-        return text
-    return f"{text} [dim]\\[{number(estimate.low, digits)}, {number(estimate.high, digits)}][/]"
+def estimate_text(estimate: Estimate | None, digits: int = 3) -> str:
+    """Return a mean with its interval, '0.747 [0.731, 0.763]'; without one where there is a single seed."""
+    mean = number(None if estimate is None else estimate.mean, digits)
+    if estimate is None or estimate.low is None:
+        return mean
+    return f"{mean} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Return the same for the terminal, the interval dimmed."""
+    mean, _, rest = estimate_text(estimate).partition(" ")
+    return f"{mean} [dim]{escape(rest)}[/]" if rest else mean
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -175,10 +178,7 @@ def claims_table(judged: Sequence[Judged]) -> Table:
 def differences_table(comparison: Comparison) -> Table:
     """Show the settings in which the runs differ, by value."""
     table = Table("setting", "value", "runs", title="The runs differ in", title_justify="left")
-    for name, values in comparison.differences.items():
-        runs: dict[str, list[str]] = {}
-        for run, value in values.items():
-            runs.setdefault(str(value), []).append(Path(run).name)
-        for value, of_value in runs.items():
+    for name in comparison.differences:
+        for value, of_value in comparison.runs_by_value(name).items():
             table.add_row(flag(name), escape(value), escape(", ".join(of_value)))
     return table
