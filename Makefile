@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format reproduce data tiny-gpt2 clean
+.PHONY: help demo test check format reproduce data tiny-gpt2 smollm2 bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,12 @@ data: $(STAMP)  ## make the embedded data sets under data/ again
 
 tiny-gpt2: $(STAMP)  ## pretrain the embedded backbone data/tiny-gpt2 again
 	$(BIN)/python scripts/make_tiny_gpt2.py
+
+smollm2: $(STAMP)  ## fetch SmolLM2-135M-Instruct (93 MB) once, for --model smollm2-135m
+	$(BIN)/python scripts/get_smollm2.py
+
+bench: $(STAMP)  ## measure the speed against plain loops (ARGS='--model smollm2-135m --data FOLDER', '--quick', ...)
+	$(BIN)/python scripts/bench.py $(ARGS)
 
 clean:  ## remove build products and caches; never runs/, data/ or .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

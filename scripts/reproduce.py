@@ -115,6 +115,7 @@ def write_results(study: Study, out: Path, command: str) -> tuple[Comparison, li
         f"fedrouter-sim {__version__}, {libraries}.",
     ]
     write_comparison_report(out / "report.html", study.title, comparison, judged, notes)
+    notes.append(f"Backbone: {'; '.join(comparison.backbones())}.")  # the page says it at its top
     write_text(
         out / "table.md",
         f"# {study.title}\n\n" + comparison_markdown(comparison, judged) + "\n" + "\n\n".join(notes) + "\n",

@@ -8,6 +8,9 @@ BUNDLED_DATA = ("multitask", "unseen")
 BUNDLED_MODEL = "tiny-gpt2"
 """Name of the embedded backbone."""
 
+FETCHED_MODEL = "smollm2-135m"
+"""Name of the backbone that is not embedded but fetched once, by `make smollm2`."""
+
 _PACKAGE = Path(__file__).parent
 
 

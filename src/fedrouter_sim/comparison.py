@@ -65,6 +65,7 @@ class Entry:
     cost: Cost
     scores: tuple[Score, ...]
     wall_seconds: float = 0.0  # of the whole run, evaluation included
+    backbone: str = ""  # what it is, in a line
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,10 @@ class Comparison:
     def scores(self) -> list[Score]:
         """All scores of all runs."""
         return [score for entry in self.entries for score in entry.scores]
+
+    def backbones(self) -> list[str]:
+        """Return what the runs' backbones are, in order of appearance."""
+        return list(dict.fromkeys(entry.backbone for entry in self.entries if entry.backbone))
 
     def cells(self) -> list[tuple[str, str]]:
         """Return the (split, test data) pairs that were scored, in order of appearance."""
@@ -278,7 +283,7 @@ def read_entry(folder: Path) -> Entry:
         (summary.get("seconds") or {}).get("train", 0.0),
     )
     wall = float(run.manifest.get("wall_seconds", 0))
-    return Entry(folder, method, run.config.split, run.config.seed, settings, cost, kept, wall)
+    return Entry(folder, method, run.config.split, run.config.seed, settings, cost, kept, wall, run.backbone)
 
 
 def _score(path: Path, method: str, split: str, seed: int) -> Score | None:

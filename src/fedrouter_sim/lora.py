@@ -10,6 +10,16 @@ from transformers.pytorch_utils import Conv1D
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 
+# Members of well-known families that PEFT has no usual targets for: those of their relatives.
+_LIKE_RELATIVES = {"qwen2_moe": "qwen2", "qwen3_moe": "qwen3", "gemma4_text": "gemma3_text"}
+
+
+def usual_targets(model_type: str) -> list[str]:
+    """Return the names of the modules that LoRA usually adapts in a kind of model; none if it is not known."""
+    known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    found = known.get(_LIKE_RELATIVES.get(model_type, model_type))
+    return list(found) if isinstance(found, list) else []  # some kinds have a pattern, which is for whole names
+
 
 def lora_config(config: RunConfig, model: Any) -> LoraConfig:
     """Return PEFT's configuration of the adapters for a model.
@@ -18,10 +28,8 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         UserError: the model has no usual targets, or a named target is no linear module of it.
     """
     linear = (nn.Linear, Conv1D)
-    targets = list(config.lora_targets) or TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(
-        model.config.model_type
-    )
-    if targets is None:
+    targets = list(config.lora_targets) or usual_targets(model.config.model_type)
+    if not targets:
         raise UserError(
             f"--model {config.model}: PEFT has no usual LoRA targets for {model.config.model_type!r}; name them with "
             "--lora-targets"

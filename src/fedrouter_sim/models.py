@@ -1,41 +1,57 @@
-"""From the value of --model to a folder on this machine, its digest, and the model and tokenizer in it."""
+"""From the value of --model to a folder on this machine, its digest, and a line on what is in it.
 
-import contextlib
+Nothing here needs torch or transformers, so that a name that leads nowhere is refused at once.
+"""
+
 import hashlib
-import warnings
-from collections.abc import Iterator
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
-
-from fedrouter_sim.bundled import BUNDLED_MODEL, bundled
+from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
+from fedrouter_sim.converting import (
+    DESCRIPTION_NAME,
+    SMOLLM2_SHA256,
+    SMOLLM2_WHEEL,
+    converted,
+    converted_folder,
+    is_gguf,
+)
 from fedrouter_sim.errors import UserError
 
 # Weights, configuration and tokenizer; never code and never pickles.
-_PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
-_HUB_TIMEOUT = 5.0  # seconds until a Hub that does not answer counts as out of reach
+_PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+_HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of reach
 
 
 def resolve_model(name: str) -> Path:
-    """Return the folder of a backbone: the embedded one, a local folder, or a Hub id (cached, else downloaded).
+    """Return the folder of a backbone: the embedded or the fetched one, a local folder, a GGUF file's, or a Hub id's.
+
+    A GGUF file is converted at its first use, a Hub id downloaded; both say so on standard error.
 
     Raises:
-        UserError: no such folder, and the Hub has no such model or is out of reach.
+        UserError: there is no such folder or file, it is of no use, or the Hub has no such model or is out of reach.
     """
     if name == BUNDLED_MODEL:
         return bundled(BUNDLED_MODEL)
+    if name == FETCHED_MODEL:
+        folder = converted_folder(SMOLLM2_SHA256)
+        if folder is None:
+            raise UserError(
+                f"--model {name}: is not here yet; `make smollm2` in a checkout fetches it once (93 MB); the GGUF file "
+                f"of the wheel {SMOLLM2_WHEEL}, given as --model, does as well"
+            )
+        return folder
     path = Path(name)
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(f"--model {name}: the folder has no config.json; give a transformers model folder")
-        if not any(path.glob("*.safetensors")):
-            raise UserError(f"--model {name}: the folder has no .safetensors weights; pickled weights are not loaded")
-        return path
-    return _from_hub(name)
+        return _usable(path, name)
+    if path.is_file() and is_gguf(path):
+        return converted(path, name, _say)
+    if path.is_file() or path.suffix == ".gguf":
+        fault = "is a file but no GGUF file" if path.is_file() else "there is no such file"
+        raise UserError(f"--model {name}: {fault}; give a GGUF file, a transformers model folder or a Hub id")
+    return _usable(_from_hub(name), name)
 
 
 def model_digest(folder: Path) -> str:
@@ -49,19 +65,76 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def describe_model(name: str, folder: Path) -> str:
+    """Return a line on what a backbone is, for manifests and reports.
+
+    Args:
+        name: the value of --model.
+        folder: what `resolve_model` made of it.
+
+    Raises:
+        UserError: the folder's description is damaged.
+    """
+    if name == BUNDLED_MODEL:
+        return f"{BUNDLED_MODEL}, the embedded GPT-2 of 1.6 million parameters"
+    path = folder / DESCRIPTION_NAME
+    if path.is_file():
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["description"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error!r}); remove {folder} and convert the model again") from None
+    config = _read_config(folder, name)
+    kind = next(iter(config.get("architectures") or ()), config.get("model_type", "a model"))
+    return f"{folder.name if Path(name).is_dir() else name} ({kind})"
+
+
+def _usable(folder: Path, name: str) -> Path:
+    """Return a model folder if it can be loaded as far as its listing and its configuration say."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"--model {name}: the folder has no config.json; give a transformers model folder")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"--model {name}: the folder has no .safetensors weights; pickled weights are not loaded")
+    config = _read_config(folder, name)
+    if config.get("text_config") or config.get("vision_config"):
+        raise UserError(
+            f"--model {name}: {config.get('model_type')!r} takes more than text; give the text model alone, in a "
+            "folder of its own"
+        )
+    return folder
+
+
+def _read_config(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--model {name}: {path} is not readable as JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"--model {name}: {path} is not a JSON object; give a transformers model folder")
+    return config
+
+
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     unknown = f"--model {name!r} is no folder here and not in the Hub's cache"
+    known = f"give '{BUNDLED_MODEL}', '{FETCHED_MODEL}', a folder, a GGUF file or an id like org/name"
     try:
         cached = Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
-        if any(cached.glob("*.safetensors")):  # else a download was broken off
+        if _is_whole(cached):
             return cached
     except HFValidationError:
-        raise UserError(f"{unknown}, and no Hub id; give '{BUNDLED_MODEL}', a folder or an id like org/name") from None
+        raise UserError(f"{unknown}, and no Hub id; {known}") from None
     except LocalEntryNotFoundError:
         pass
+    if constants.HF_HUB_OFFLINE:
+        raise UserError(f"{unknown}, and HF_HUB_OFFLINE keeps from asking the Hub; unset it, or {known}")
     try:
         # Asked first and once: a download would retry for half a minute on a machine without network.
         HfApi().model_info(name, timeout=_HUB_TIMEOUT)
@@ -69,45 +142,28 @@ def _from_hub(name: str) -> Path:
         raise UserError(f"{unknown}, and the Hub has no such model (or it is private: log in)") from None
     except Exception as error:  # connection faults come in many types, all of them mean the same here
         raise UserError(
-            f"{unknown}, and the Hub is out of reach ({type(error).__name__}); download it first or give a folder"
+            f"{unknown}, and the Hub is out of reach ({type(error).__name__}); download it first, or {known}"
         ) from None
-    return Path(snapshot_download(name, allow_patterns=_PATTERNS))
-
-
-def load_model(folder: Path, name: str) -> tuple[Any, Any]:
-    """Load the tokenizer and the causal language model of a folder, in float32, from safetensors alone.
-
-    Raises:
-        UserError: a file is missing or damaged, or the weights lack what the configuration names.
-    """
-    local = {"local_files_only": True, "trust_remote_code": False}
-    with quiet():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"--model {name}: not loadable ({str(error).splitlines()[0]})") from None
-    model, found = loaded
-    if missing := sorted(found["missing_keys"]):
-        raise UserError(
-            f"--model {name}: its weights lack {missing[0]!r} and {len(missing) - 1} others, which would stay random; "
-            "give a folder whose config.json and weights belong together"
-        )
-    return tokenizer, model
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' own progress bars and notices out of our output."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    _say(f"downloading {name} from the Hub")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to mend
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()
+        return Path(snapshot_download(name, allow_patterns=_PATTERNS))
+    except GatedRepoError:
+        raise UserError(f"{unknown}, and its download is gated: accept its terms on the Hub and log in") from None
+    except Exception as error:
+        raise UserError(
+            f"{unknown}, and its download broke off ({type(error).__name__}); the same command takes it up again"
+        ) from None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Say whether a cached download has all its weights; one that was broken off lacks some."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values() if index.is_file() else ()
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+    return any(folder.glob("*.safetensors")) and all((folder / shard).is_file() for shard in shards)
+
+
+def _say(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)

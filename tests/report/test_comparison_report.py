@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -165,3 +166,11 @@ def test_ratio_text_without_interval_or_runs(comparison: Comparison) -> None:
     claim = Claim("Ours is better", "fedrouter", "fedavg", "dual", "own")
     assert ratio_text(one.judge(claim)) == "Ours: 1.500 times (1 seed, so no interval)."
     assert ratio_text(Judged(claim, None, "not separable")).startswith("No seed has both")
+
+
+def test_the_page_names_the_backbones(comparison: Comparison, page: str, tmp_path: Path) -> None:
+    assert "Backbone:" not in page  # these runs do not say
+    known = ["A & B", "C", "A & B"]
+    entries = [replace(entry, backbone=name) for entry, name in zip(comparison.entries, known, strict=False)]
+    path = write_comparison_report(tmp_path / "page.html", "Title", Comparison(tuple(entries)), [])
+    assert "Backbone: A &amp; B; C." in path.read_text(encoding="utf-8")

@@ -166,3 +166,11 @@ def test_the_command_prints_the_paths(make_run: RunMaker, tmp_path: Path, capsys
     assert record == {"report": str(run / "report.html"), "figures": [str(run / "figures" / "learning.svg")]}
     report_command(run)
     assert str(run / "report.html") in capsys.readouterr().out.replace("\n", "")
+
+
+def test_the_page_says_what_the_backbone_is(make_run: RunMaker, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    assert "Backbone: tiny-gpt2." in write_run_report(Run(folder)).read_text(encoding="utf-8")  # of an older run
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "backbone": "A <b>model</b>, in Q4_1"}))
+    page = write_run_report(Run(folder)).read_text(encoding="utf-8")
+    assert "Backbone: A &lt;b&gt;model&lt;/b&gt;, in Q4_1." in page

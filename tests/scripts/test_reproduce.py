@@ -39,6 +39,7 @@ def test_the_smoke_plan_has_every_method_and_leaves_page_tables_and_figures(smok
     assert "<svg" in (smoke / "report.html").read_text(encoding="utf-8")
     table = (smoke / "table.md").read_text(encoding="utf-8")
     assert "fedrouter" in table and "reproduce.py --plan smoke" in table
+    assert "Backbone: tiny-gpt2, the embedded GPT-2" in table
     clients = list(csv.DictReader((smoke / "clients.csv").open(encoding="utf-8")))
     assert len(clients) == 4 * len(rows) and {row["client"] for row in clients} == {"0", "1", "2", "3"}
     assert len(list((smoke / "figures").glob("*.svg"))) == 4

@@ -46,6 +46,8 @@ def write_comparison_report(
             else "One seed gives no interval: small differences say nothing."
         )
     ]
+    if backbones := comparison.backbones():
+        lead.append(f"Backbone: {'; '.join(backbones)}.")
     sections = [
         Section(
             title_of(data),

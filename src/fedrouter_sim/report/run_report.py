@@ -42,6 +42,7 @@ def write_run_report(run: Run) -> Path:
         text = "Of every task the best and the worst answer, by ROUGE-1; of equal ones the first."
         sections.append(Section("Routed examples", [text], [Examples(examples)]))
     lead = [f"Split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}; run {run.folder.name}."]
+    lead.append(f"Backbone: {run.backbone}.")
     if not read_cells(run):
         lead.append("The run was not evaluated yet: `fedrouter-sim eval` makes scores, this report then shows them.")
     for drawing in drawings:

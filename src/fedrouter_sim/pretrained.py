@@ -1,0 +1,88 @@
+"""From a model folder to the tokenizer and the causal language model in memory."""
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from fedrouter_sim.errors import UserError
+
+_CPU = torch.device("cpu")
+
+
+def load_model(
+    folder: Path,
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device = _CPU,
+    quantize: str = "none",
+) -> tuple[Any, Any]:
+    """Load the tokenizer and the causal language model of a folder, from safetensors alone.
+
+    Args:
+        folder: a transformers model folder.
+        name: what the user called it, for messages.
+        dtype: of the weights; with `quantize`, of what is computed with them.
+        device: where the model goes.
+        quantize: 'none', or '4bit' (NF4, of Dettmers et al. 2023, arXiv 2305.14314; CUDA only).
+
+    Raises:
+        UserError: a file is missing or damaged, or the weights lack what the configuration names.
+    """
+    local = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **local}
+    if quantize == "4bit":
+        from transformers import BitsAndBytesConfig
+
+        options |= {
+            "quantization_config": BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+            ),
+            "device_map": {"": device},
+        }
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"--model {name}: not loadable ({str(error).splitlines()[0]})") from None
+    model, found = loaded
+    refuse_missing(found["missing_keys"], name, "give a folder whose config.json and weights belong together")
+    return tokenizer, model if quantize != "none" else model.to(device)
+
+
+def refuse_missing(missing: Iterable[str], name: str, remedy: str) -> None:
+    """Refuse a model whose file lacks weights: transformers would leave them at random values.
+
+    Raises:
+        UserError: `missing` names any.
+    """
+    if keys := sorted(missing):
+        raise UserError(
+            f"--model {name}: its weights lack {keys[0]!r} and {len(keys) - 1} others, which would stay random; "
+            f"{remedy}"
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' own progress bars and notices out of our output."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to mend
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()
