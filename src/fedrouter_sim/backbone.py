@@ -4,6 +4,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +14,22 @@ from numpy.typing import NDArray
 from peft import get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 
 from fedrouter_sim.adapters import Adapter, check_compatible
 from fedrouter_sim.batching import length_sorted
 from fedrouter_sim.caching import RequestCache
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
 from fedrouter_sim.encoding import EncodedExample, Encoder
+from fedrouter_sim.forward import common_prefix, if_padded, pad, run_prefix, run_rows
 from fedrouter_sim.lora import json_config, lora_config
 from fedrouter_sim.mixing import Mixture, MixtureSlot
-from fedrouter_sim.models import load_model, model_digest, quiet, resolve_model
+from fedrouter_sim.models import describe_model, model_digest, resolve_model
+from fedrouter_sim.pretrained import load_model, quiet
 from fedrouter_sim.randomness import derive_seed, torch_generator
 
-_OWN_SETTINGS = "model template max_tokens lora_rank lora_alpha lora_dropout lora_targets".split()
+_OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
 _CACHE_BYTES = 2**28
 _BATCH = 32  # texts in a batch wherever nothing is trained
 
@@ -71,11 +75,16 @@ class Backbone:
         """Load the backbone that `config` names.
 
         Raises:
-            UserError: the model or its LoRA targets are not usable.
+            UserError: the model, its LoRA targets, the device or the data type are not usable.
         """
         folder = resolve_model(config.model)
         self.digest = model_digest(folder)
-        tokenizer, model = load_model(folder, config.model)
+        self.description = describe_model(config.model, folder)
+        self._device = resolve_device(config.device)
+        check_quantize(config, self._device)
+        dtype = resolve_dtype(config.dtype, self._device)
+        self.dtype = dtype_name(dtype)
+        tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
         tokenizer.model_max_length = sys.maxsize
         # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
@@ -86,13 +95,18 @@ class Backbone:
         self._cache = RequestCache(_CACHE_BYTES)
         self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
-        with quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), self._own_randomness():
             self._peft = get_peft_model(model, lora)
         self._peft.eval()
         self._model: Any = model
         self._body: nn.Module = model.base_model
+        self._shares_prefixes = not getattr(model, "_is_stateful", False)  # else there is no attention cache to share
+        # A sliding window counts positions, padding included: padding after a shared prefix would push it out of sight.
+        self._slides = any(DynamicCache(config=model.config).is_sliding)
         self._slot = self._find_slot()
         self.dimension: int = model.config.hidden_size
+        self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
+        self.device = self._device.type
         self._config = config
         self.peft_config = json_config(lora, config.model)
 
@@ -103,7 +117,7 @@ class Backbone:
     def initial_adapter(self, seed: int) -> Adapter:
         """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
         generator = torch_generator(seed, "initial adapter")
-        adapter = {key: torch.zeros_like(slot) for key, slot in sorted(self._slot.items())}
+        adapter = {key: torch.zeros(slot.shape) for key, slot in sorted(self._slot.items())}
         for key, value in adapter.items():
             if "lora_A" in key:
                 nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
@@ -122,11 +136,11 @@ class Backbone:
         embeddings = np.empty((len(texts), self.dimension), dtype=np.float32)
         with torch.inference_mode(), self._peft.disable_adapter():
             for batch in length_sorted([len(text.ids) for text in encoded], _BATCH):
-                ids, mask = _pad([encoded[i].ids for i in batch], self.encoder.eos)
-                hidden = self._body(input_ids=ids, attention_mask=_if_padded(mask), use_cache=False).last_hidden_state
-                weights = mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
-                mean = (hidden * weights).sum(1) / weights.sum(1)  # (B, d)
-                embeddings[batch] = mean.float().numpy()
+                ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
+                hidden = self._body(input_ids=ids, attention_mask=if_padded(mask), use_cache=False).last_hidden_state
+                weights = mask.unsqueeze(-1).float()  # (B, L, 1)
+                mean = (hidden.float() * weights).sum(1) / weights.sum(1)  # (B, d)
+                embeddings[batch] = mean.cpu().numpy()
         embeddings.flags.writeable = False
         return embeddings
 
@@ -143,7 +157,8 @@ class Backbone:
         """Train a copy of `start`, one AdamW step a batch, and return it.
 
         The loss of a batch is the mean cross-entropy over its response tokens, EOS included. The backbone stays in
-        inference mode: of all dropout, only LoRA's own is on, drawn from `dropout_seed`.
+        inference mode: of all dropout, only LoRA's own is on, drawn from `dropout_seed`. What all prompts of a batch
+        begin with, such as the template's first words, is computed once a batch, and drops out alike in all its rows.
 
         Args:
             start: the adapter to start from; not changed.
@@ -158,7 +173,7 @@ class Backbone:
         parameters = list(self._slot.values())
         adamw = torch.optim.AdamW(parameters, lr=optimizer.lr, weight_decay=optimizer.weight_decay, fused=True)
         losses: list[float] = []
-        with torch.random.fork_rng(devices=[]), self._lora_dropout():
+        with self._own_randomness(), self._lora_dropout():
             torch.manual_seed(dropout_seed)
             for batch in batches:
                 token_losses, _ = self._response_losses([examples[i] for i in batch])
@@ -169,7 +184,7 @@ class Backbone:
                 adamw.step()
                 losses.append(loss.item())
                 on_step(losses[-1])
-        trained = {key: slot.detach().clone() for key, slot in self._slot.items()}
+        trained = {key: slot.detach().to("cpu", copy=True) for key, slot in self._slot.items()}
         tokens = sum(len(examples[i]) for batch in batches for i in batch)
         return TrainedAdapter(trained, sum(losses) / len(losses), tokens)
 
@@ -203,13 +218,26 @@ class Backbone:
         with self._using(adapter) as weigh, torch.inference_mode():
             for batch in length_sorted([len(prompt.ids) for prompt in prompts], _BATCH):
                 weigh(batch)
-                ids, mask = _pad([prompts[i].ids for i in batch], self.encoder.eos, left=True)
-                output = self._model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
-                texts = self.encoder.tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
+                output = self._continued([prompts[i].ids for i in batch], settings)
+                texts = self.encoder.tokenizer.batch_decode(output, skip_special_tokens=True)
                 for i, text in zip(batch, texts, strict=True):
                     answers[i] = text.strip()
         cut = {instruction for instruction, prompt in zip(instructions, prompts, strict=True) if prompt.cut}
         return Generated(answers, cut)
+
+    def _continued(self, prompts: Sequence[tuple[int, ...]], settings: GenerationConfig) -> Tensor:
+        """Return the tokens (B, new) that follow each prompt. Padding stands between what all prompts begin with, which
+        is run once, and the rest of each."""
+        shared = 0 if self._slides else self._shared(prompts)
+        ids, mask = pad([prompt[shared:] for prompt in prompts], self.encoder.eos, self._device, left=True)
+        options: dict[str, Any] = {}
+        if shared:
+            options["past_key_values"] = run_prefix(self._body, prompts[0][:shared], len(prompts), self._device)
+            first = torch.tensor([list(prompts[0][:shared])], device=self._device).expand(len(prompts), -1)
+            ids = torch.cat([first, ids], dim=1)
+            mask = torch.cat([torch.ones_like(first), mask], dim=1)
+        output = self._model.generate(input_ids=ids, attention_mask=mask, generation_config=settings, **options)
+        return output[:, ids.shape[1] :]  # type: ignore[no-any-return]  # transformers' generate is not typed
 
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
@@ -218,7 +246,7 @@ class Backbone:
             for batch in length_sorted([len(example) for example in examples], _BATCH):
                 weigh(batch)
                 losses, rows = self._response_losses([examples[i] for i in batch])
-                sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows, losses.double())
+                sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), losses.double().cpu())
                 scores[batch, 0] = sums.numpy()
                 scores[batch, 1] = [len(examples[i].response) for i in batch]
         return scores
@@ -228,20 +256,28 @@ class Backbone:
 
         Logits are computed only at the positions that predict a response token in some row.
         """
-        ids, mask = _pad([(*example.prompt.ids, *example.response) for example in examples], self.encoder.eos)
+        rows = [(*example.prompt.ids, *example.response) for example in examples]
+        shared = self._shared([example.prompt.ids for example in examples])
+        ids, mask = pad([row[shared:] for row in rows], self.encoder.eos, self._device)  # (B, L)
         labelled = torch.zeros_like(ids, dtype=torch.bool)  # (B, L): position l predicts a response token at l + 1
         for row, example in enumerate(examples):
-            labelled[row, len(example.prompt.ids) - 1 : len(example) - 1] = True
+            labelled[row, len(example.prompt.ids) - 1 - shared : len(example) - 1 - shared] = True
         columns = labelled.any(0).nonzero().squeeze(1)
-        logits = self._peft(
-            input_ids=ids, attention_mask=_if_padded(mask), logits_to_keep=columns, use_cache=False
+        logits = run_rows(
+            self._peft, self._body, rows[0][:shared], ids, mask, logits_to_keep=columns
         ).logits  # (B, columns, vocabulary)
         wanted = labelled[:, columns]
         losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
         return losses, wanted.nonzero()[:, 0]
 
+    def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
+        """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""
+        return common_prefix(prompts, min(map(len, prompts)) - 1) if self._shares_prefixes else 0
+
     def _distance_term(self, pull: Proximal) -> Tensor:
-        squared = torch.stack([(slot - pull.anchor[key]).square().sum() for key, slot in self._slot.items()])
+        squared = torch.stack(
+            [(slot - pull.anchor[key].to(self._device)).square().sum() for key, slot in self._slot.items()]
+        )
         return pull.strength / 2 * squared.sum()
 
     def _load(self, adapter: Adapter) -> None:
@@ -262,11 +298,19 @@ class Backbone:
             if count not in self._mixtures:
                 self._mixtures[count] = MixtureSlot(self._peft, self._lora, count)
             slot = self._mixtures[count]
-            with slot.using(adapter.adapters):
-                yield lambda batch: slot.weigh(adapter.weights[list(batch)])
+            shares, self._shares_prefixes = self._shares_prefixes, False  # each row has weights of its own
+            try:
+                with slot.using(adapter.adapters):
+                    yield lambda batch: slot.weigh(adapter.weights[list(batch)])
+            finally:
+                self._shares_prefixes = shares
         else:
             self._load(adapter)
             yield lambda batch: None
+
+    def _own_randomness(self) -> AbstractContextManager[None]:
+        """Leave torch's global generators as they were."""
+        return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])
 
     @contextlib.contextmanager
     def _lora_dropout(self) -> Iterator[None]:
@@ -294,20 +338,3 @@ class Backbone:
 def dropout_seed(seed: int, round_: int, client: int, group: int) -> int:
     """Return the seed of the dropout masks of one group's local training."""
     return derive_seed(seed, "dropout", round_, client, group)
-
-
-def _pad(sequences: Sequence[tuple[int, ...]], fill: int, left: bool = False) -> tuple[Tensor, Tensor]:
-    """Return token ids and mask (B, L), padded on the right, or on the left for generation."""
-    longest = max(map(len, sequences))
-    ids = torch.full((len(sequences), longest), fill)
-    mask = torch.zeros_like(ids)
-    for row, sequence in enumerate(sequences):
-        place = slice(longest - len(sequence), longest) if left else slice(0, len(sequence))
-        ids[row, place] = torch.tensor(sequence)
-        mask[row, place] = 1
-    return ids, mask
-
-
-def _if_padded(mask: Tensor) -> Tensor | None:
-    """Return the mask where something is padded; without one, attention takes its faster path."""
-    return None if bool(mask.all()) else mask

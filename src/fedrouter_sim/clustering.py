@@ -16,12 +16,16 @@ RESTARTS = 10
 ITERATIONS = 50
 
 
+_WORTH_THREADS = 10**8  # multiplications of one pass over all points and centroids
+
+
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run FAISS in one thread: at these sizes its threads wait for each other most of the time, for seconds on a
-    busy machine, and the number of cores can have no say in a result."""
+def _few_threads(points: Floats, centroids: int) -> Iterator[None]:
+    """Run FAISS in one thread where little is to be done: its threads would wait for each other most of the time, for
+    seconds on a busy machine. Its results are the same bits with any number of threads."""
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
+    if points.size * centroids < _WORTH_THREADS:
+        faiss.omp_set_num_threads(1)
     try:
         yield
     finally:
@@ -37,7 +41,6 @@ class Clustering:
     sizes: Ints  # (k,), points in each cluster
 
 
-@_one_thread()
 def kmeans(points: Floats, k: int, seed: int) -> Clustering:
     """Cluster points by FAISS k-means: k-means++ initialisation, several restarts, no subsampling.
 
@@ -69,7 +72,8 @@ def kmeans(points: Floats, k: int, seed: int) -> Clustering:
             min_points_per_centroid=1,  # else FAISS prints a warning past Python, into the progress display
             max_points_per_centroid=len(points),  # else FAISS trains on a sample
         )
-        trainer.train(points)
+        with _few_threads(points, k):
+            trainer.train(points)
         centroids = np.asarray(trainer.centroids)
     return _numbered(points, nearest(points, centroids).index)
 
@@ -83,7 +87,6 @@ class Nearest:
     margin: NDArray[np.float64]  # (n,), distance to the second nearest minus distance; infinite with one centroid
 
 
-@_one_thread()
 def nearest(points: Floats, centroids: Floats) -> Nearest:
     """Find each point's nearest centroid in L2, by a flat FAISS index.
 
@@ -93,7 +96,8 @@ def nearest(points: Floats, centroids: Floats) -> Nearest:
     """
     index = faiss.IndexFlatL2(centroids.shape[1])
     index.add(np.ascontiguousarray(centroids, dtype=np.float32))
-    squared, found = index.search(np.ascontiguousarray(points, dtype=np.float32), min(2, len(centroids)))
+    with _few_threads(points, len(centroids)):
+        squared, found = index.search(np.ascontiguousarray(points, dtype=np.float32), min(2, len(centroids)))
     # FAISS returns squared distances, and rounding may take one below zero.
     distances = np.sqrt(np.maximum(squared.astype(np.float64), 0))
     margin = distances[:, 1] - distances[:, 0] if len(centroids) > 1 else np.full(len(points), np.inf)

@@ -67,7 +67,10 @@ class MixtureSlot:
 
     def weigh(self, weights: NDArray[Any]) -> None:
         """Set the weights (B, K) of the next batch."""
-        self._weights = torch.as_tensor(weights, dtype=torch.float32).repeat_interleave(self._rank, dim=1)
+        device = next(iter(self._factors.values())).device
+        self._weights = torch.as_tensor(weights, dtype=torch.float32, device=device).repeat_interleave(
+            self._rank, dim=1
+        )
 
     def _scale(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         if self._weights is None:

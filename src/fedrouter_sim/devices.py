@@ -1,0 +1,63 @@
+"""Where the backbone computes, and in which precision: what 'auto' means on this machine."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+
+_CPUINFO = Path("/proc/cpuinfo")
+# Flags of processors that multiply bfloat16 matrices: x86 with AVX-512 BF16 or AMX, Arm with BF16. Elsewhere torch
+# emulates it, some thirty times slower than float32.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of --device: 'auto' is CUDA where there is a usable card.
+
+    Raises:
+        UserError: 'cuda' is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device on this machine; take --device cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the data type of the frozen base under --dtype: 'auto' is bfloat16 where `device` computes in it."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _processor_has_bfloat16()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def check_quantize(config: RunConfig, device: torch.device) -> None:
+    """Refuse --quantize where it cannot work.
+
+    Raises:
+        UserError: it is asked for without a CUDA device, or without the package that does it.
+    """
+    if config.quantize == "none":
+        return
+    if device.type != "cuda":
+        raise UserError(f"--quantize {config.quantize}: needs a CUDA device; on the processor drop it")
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"--quantize {config.quantize}: needs the package bitsandbytes; pip install 'fedrouter-sim[4bit]'"
+        )
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return 'float32', 'bfloat16': the name that --dtype has for it."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _processor_has_bfloat16() -> bool:
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return False
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
