@@ -1,5 +1,6 @@
 """What a person sees while it runs: a live bar on a terminal, a line a round elsewhere, nothing with --quiet."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,9 @@ from rich.progress import (
 from fedrouter_sim.adapters import Adapter
 from fedrouter_sim.client import Client
 from fedrouter_sim.methods import Plan
+from fedrouter_sim.operations.cost import Cost
 from fedrouter_sim.operations.train import Display
+from fedrouter_sim.report.tables import cost_line
 from fedrouter_sim.simulation import RoundRecord
 
 
@@ -61,6 +64,13 @@ class ProgressDisplay(Display):
     def advanced(self, units: int) -> None:
         if self._task is not None:
             self._progress.advance(self._task, units)
+
+    def before_training(self, cost: Callable[[], Cost]) -> None:
+        self.started("measuring a step")
+        self._console.print(cost_line(cost()), highlight=False, markup=False, soft_wrap=True)
+
+    def noted(self, text: str) -> None:
+        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         self._last_round = self._round + rounds

@@ -121,7 +121,13 @@ class Outcome:
         return Deployment(self.plan.pools, self.plan.router, self.plan.kept)
 
 
-def simulate(federation: Federation, method: Method, observer: Observer, drifted: tuple[Client, ...] = ()) -> Outcome:
+def simulate(
+    federation: Federation,
+    method: Method,
+    observer: Observer,
+    drifted: tuple[Client, ...] = (),
+    plan: Plan | None = None,
+) -> Outcome:
     """Run all rounds of a method over the clients, one after the other.
 
     Args:
@@ -129,10 +135,11 @@ def simulate(federation: Federation, method: Method, observer: Observer, drifted
         method: says which groups train and which pools average them.
         observer: is told what happens.
         drifted: the clients as they are from round `drift_at` on.
+        plan: the method's first, if it is made already.
     """
     config = federation.config
     started = perf_counter()
-    plan = method.plan(federation)
+    plan = plan or method.plan(federation)
     server = Server(federation.backbone.initial_adapter(config.seed))
     setup_seconds = perf_counter() - started
     stages: list[Stage] = []

@@ -11,6 +11,7 @@ from fedrouter_sim.comparison import Comparison, Estimate, Judged
 from fedrouter_sim.config import flag
 from fedrouter_sim.evaluation import CellResult
 from fedrouter_sim.operations.aggregate import Aggregated
+from fedrouter_sim.operations.cost import Cost
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -50,6 +51,42 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     for phase, seconds in summary["seconds"].items():
         table.add_row(f"Seconds: {phase}", number(seconds, 1))
     table.add_row("Peak memory", size(summary["peak_memory_bytes"]))
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a person."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def cost_line(cost: Cost) -> str:
+    """Say in one line what training will cost."""
+    model = f"{cost.parameters:,} frozen parameters ({cost.dtype}, {cost.device})"
+    adapters = f"{cost.adapters} adapters of {cost.adapter_parameters:,} parameters ({size(cost.adapter_bytes)})"
+    if cost.train_seconds is None or cost.seconds_per_step is None:
+        return f"{model}; nothing to train; {cost.answers:,} answers at most"
+    time = f"about {duration(cost.train_seconds)} (a step took {cost.seconds_per_step:.2g} s, {cost.threads} threads)"
+    more = ", and the method plans more later" if cost.more_follows else ""
+    return (
+        f"{model}; {adapters}; training {cost.steps:,} steps, {cost.tokens:,} tokens, {time}{more}; "
+        f"then {cost.answers:,} answers at most"
+    )
+
+
+def cost_table(cost: Cost) -> Table:
+    """Show what training will cost."""
+    table = Table("", "", title="What training will cost", show_header=False, title_justify="left")
+    table.add_row("Frozen parameters of the backbone", f"{cost.parameters:,} ({cost.dtype}, {cost.device})")
+    table.add_row("Trainable parameters of an adapter", f"{cost.adapter_parameters:,} ({size(cost.adapter_bytes)})")
+    table.add_row("Adapters", str(cost.adapters))
+    table.add_row("Optimizer steps", f"{cost.steps:,}" + (", and the method plans more later" * cost.more_follows))
+    table.add_row("Tokens trained on", f"{cost.tokens:,}")
+    table.add_row("Seconds of a measured step", number(cost.seconds_per_step))
+    training = "-" if cost.train_seconds is None else duration(cost.train_seconds)
+    table.add_row(f"Training, on {cost.threads} threads", training)
+    table.add_row("Answers after it, at most", f"{cost.answers:,} of at most {cost.longest_answer} tokens")
     return table
 
 
