@@ -10,11 +10,14 @@ from fedrouter_sim.adapters import (
     CONFIG_NAME,
     WEIGHTS_NAME,
     Adapter,
+    LoraScale,
     WeightedMean,
     adapter_bytes,
+    adapter_digest,
     check_compatible,
     check_finite,
     load_adapter,
+    load_lora_scale,
     load_peft_config,
     save_adapter,
 )
@@ -143,6 +146,51 @@ def test_compatible_and_finite_adapters_pass() -> None:
 
 def test_bytes_are_four_per_weight() -> None:
     assert adapter_bytes(random_adapter(0)) == 4 * (3 * 8 + 6 * 3)
+
+
+def test_the_digest_is_of_keys_shapes_and_values_alone() -> None:
+    adapter = random_adapter(0)
+    digest = adapter_digest(adapter)
+    assert digest == adapter_digest(dict(reversed(adapter.items())))
+    assert digest == adapter_digest({key: value.double() for key, value in adapter.items()})
+    assert digest == adapter_digest({A: adapter[A].T.contiguous().T, B: adapter[B]})
+    changed = adapter[B].clone()
+    changed[0, 0] += 1e-6
+    others = [
+        {A: adapter[A], B: changed},
+        {A: adapter[A].reshape(8, 3), B: adapter[B]},
+        {A: adapter[A], B + "x": adapter[B]},
+        {A: adapter[A]},
+    ]
+    assert len({digest, *map(adapter_digest, others)}) == 5
+
+
+@pytest.mark.parametrize(("extra", "factor"), [({}, 2.0), ({"use_rslora": True}, 4.0)])
+def test_the_scale_of_an_adapter(tmp_path: Path, extra: dict[str, bool], factor: float) -> None:
+    save_adapter(tmp_path, random_adapter(0), {"peft_type": "LORA", "r": 4, "lora_alpha": 8, **extra})
+    assert load_lora_scale(tmp_path) == LoraScale(4, factor)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
+        ({"use_dora": True}, "use_dora is set"),
+        ({"rank_pattern": {"c_attn": 2}}, "rank_pattern is set"),
+        ({"modules_to_save": ["wte"]}, "modules_to_save is set"),
+        ({"r": 0}, "r is 0"),
+        ({"lora_alpha": "much"}, "could not convert"),
+    ],
+)
+def test_the_scale_of_what_is_no_plain_lora_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    plain = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
+    save_adapter(tmp_path, random_adapter(0), plain | change)
+    with pytest.raises(UserError, match=rf"adapter_config\.json: no plain LoRA adapter .*{words}") as caught:
+        load_lora_scale(tmp_path)
+    assert "\n" not in str(caught.value)
+    save_adapter(tmp_path, random_adapter(0), {key: plain[key] for key in ("peft_type", "r")})
+    with pytest.raises(UserError, match="has no 'lora_alpha'"):
+        load_lora_scale(tmp_path)
 
 
 def test_an_adapter_comes_back_from_its_folder_to_the_bit(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_local_clusters_and_longest_answers_by_client_id() -> None:
     np.testing.assert_array_equal(centroids, [[0, 0, 1], [0, 9, 0]])
     assert list(sizes) == [1, 3]
     assert make().answer_tokens() == [6, 9, 7]
+    [message] = [message for message in make().clients if message.client == 12]
+    assert list(make().answer_tokens_of(12, (2, 0))) == [message.answer_tokens[2], message.answer_tokens[0]]
 
 
 @pytest.mark.parametrize("normalizer", [Normalizer("none"), Normalizer("l2"), AFFINE])

@@ -127,11 +127,18 @@ def test_planned_router_is_remembered(writer: RunWriter, tmp_path: Path) -> None
         asked.append((client, clusters))
         return np.zeros((1, 2), dtype=np.float32), np.array([3])
 
-    router: Any = SimpleNamespace(local_clusters=local_clusters)
+    router: Any = SimpleNamespace(
+        local_clusters=local_clusters,
+        answer_tokens_of=lambda client, clusters: np.array([7]),
+        normalizer=SimpleNamespace(kind="l2"),
+    )
     writer.planned(Plan(router=router), 2, 8)
     writer.received(dataclasses.replace(update(3, 0), clusters=(1,)))
     assert asked == [(3, (1,))]
-    assert (tmp_path / "updates" / "client_003" / "group_0" / "centroids.safetensors").is_file()
+    folder = tmp_path / "updates" / "client_003" / "group_0"
+    assert (folder / "centroids.safetensors").is_file()
+    record = json.loads((folder / "update.json").read_text(encoding="utf-8"))
+    assert (record["normalize"], record["answer_tokens"]) == ("l2", [7])
 
 
 def test_what_a_method_keeps_comes_back(writer: RunWriter, tmp_path: Path) -> None:
@@ -157,6 +164,15 @@ def test_pools_come_back_with_all_that_they_are(writer: RunWriter, tmp_path: Pat
 
 def test_peak_memory_is_in_bytes() -> None:
     assert 10_000_000 < peak_memory_bytes() < 100_000_000_000
+
+
+def test_peak_memory_is_not_the_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = tmp_path / "status"
+    status.write_text("VmPeak:\t 999999 kB\nVmHWM:\t   20480 kB\n")
+    monkeypatch.setattr("fedrouter_sim.run_folder._STATUS", status)
+    assert peak_memory_bytes() == 20480 * 1024
+    status.unlink()  # elsewhere than on Linux
+    assert peak_memory_bytes() > 10_000_000
 
 
 def test_no_run_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Adapters: LoRA states as plain tensors. Their weighted mean, their checks, and PEFT folders in and out."""
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,21 @@ def adapter_bytes(adapter: Adapter) -> int:
     return sum(value.numel() * value.element_size() for value in adapter.values())
 
 
+def adapter_digest(adapter: Adapter) -> str:
+    """Return the SHA-256 hex digest of an adapter: of each key in sorted order, its shape and its float32 values."""
+    digest = hashlib.sha256()
+    for key in sorted(adapter):
+        value = adapter[key].detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{key}\0{tuple(value.shape)}\0".encode())
+        digest.update(value.numpy().astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def scaled(adapter: Adapter, factor: float) -> Adapter:
+    """Return the adapter whose products B A are `factor` times as large: the B's are scaled."""
+    return {key: value * factor if "lora_B" in key else value for key, value in adapter.items()}
+
+
 def save_adapter(folder: Path, adapter: Adapter, peft_config: Mapping[str, Any]) -> None:
     """Write a PEFT folder that `PeftModel.from_pretrained(base, folder)` opens; same adapter, same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,3 +136,34 @@ def load_peft_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
     return config
+
+
+@dataclass(frozen=True)
+class LoraScale:
+    """How an adapter's products count: the update of a module is `factor` B A, with A of `rank` rows."""
+
+    rank: int
+    factor: float  # alpha / r, or alpha / sqrt(r) with rank-stabilised LoRA
+
+
+def load_lora_scale(folder: Path) -> LoraScale:
+    """Read rank and scale of a PEFT folder.
+
+    Raises:
+        UserError: its configuration is no plain LoRA's: another method, or ranks or scales of single modules.
+    """
+    path = folder / CONFIG_NAME
+    config = load_peft_config(folder)
+    try:
+        if config["peft_type"] != "LORA":
+            raise ValueError(f"peft_type is {config['peft_type']!r}, not 'LORA'")
+        for key in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save"):
+            if config.get(key):
+                raise ValueError(f"{key} is set")
+        rank, alpha = int(config["r"]), float(config["lora_alpha"])
+        if rank < 1 or not 0 < alpha < float("inf"):
+            raise ValueError(f"r is {rank} and lora_alpha {alpha:g}")
+    except (KeyError, TypeError, ValueError) as error:
+        fault = f"has no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{path}: no plain LoRA adapter ({fault}); only A and B of one rank can be averaged") from None
+    return LoraScale(rank, alpha / (rank**0.5 if config.get("use_rslora") else rank))

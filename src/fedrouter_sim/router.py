@@ -66,6 +66,10 @@ class Router:
         message = self.clients[self._place[client]]
         return message.centroids[list(clusters)], message.sizes[list(clusters)]
 
+    def answer_tokens_of(self, client: int, clusters: Sequence[int]) -> Ints:
+        """Return the longest training response in tokens, (k,), of some local clusters of a client."""
+        return self.clients[self._place[client]].answer_tokens[list(clusters)]
+
     def answer_tokens(self) -> list[int]:
         """Return each task's longest training response in tokens."""
         longest = [1] * len(self.centroids)

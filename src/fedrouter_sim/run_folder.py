@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from fedrouter_sim import __version__
-from fedrouter_sim.adapters import Adapter, load_adapter, load_peft_config, save_adapter
+from fedrouter_sim.adapters import CONFIG_NAME, WEIGHTS_NAME, Adapter, load_adapter, load_peft_config, save_adapter
 from fedrouter_sim.config import RunConfig, read_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import CellResult
@@ -32,11 +32,19 @@ from fedrouter_sim.truth import Truth
 
 FORMAT = 1
 KEPT_NAME = "kept.safetensors"
+UPDATE_NAME = "update.json"
+CENTROIDS_NAME = "centroids.safetensors"
 _LIBRARIES = ("torch", "transformers", "peft", "faiss-cpu", "numpy", "safetensors", "datasets", "rouge-score")
+_STATUS = Path("/proc/self/status")
 
 
 def peak_memory_bytes() -> int:
     """Return the largest resident size of this process so far."""
+    # Linux counts in ru_maxrss what the parent held when it started this process.
+    if _STATUS.is_file():
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
+        if own := [line for line in lines if line.startswith("VmHWM:")]:
+            return int(own[0].split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -55,13 +63,25 @@ class StoredUpdate:
     round: int
     examples: int
     clusters: tuple[int, ...]
+    initial_sha256: str | None = None  # digest of the adapter that the training began with; None: unknown
 
 
 class RunWriter(Observer):
     """Fills a run folder while the simulation runs. The folder is a temporary one until all is written."""
 
-    def __init__(self, folder: Path, config: RunConfig, peft_config: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, config: RunConfig, peft_config: dict[str, Any], initial_sha256: str | None = None
+    ) -> None:
+        """Begin the folder with its settings.
+
+        Args:
+            folder: is there and empty.
+            config: the settings.
+            peft_config: the configuration of the run's adapters.
+            initial_sha256: digest of the adapter that every pool starts from, to be written beside each update.
+        """
         self._folder = folder
+        self._initial_sha256 = initial_sha256
         self._peft_config = peft_config
         self._router: Router | None = None
         write_text(folder / "config.toml", config.to_toml())
@@ -75,19 +95,32 @@ class RunWriter(Observer):
         folder = self._folder / _update_folder(update.client, update.group)
         save_adapter(folder, update.adapter, self._peft_config)
         record = {key: value for key, value in vars(update).items() if key not in ("adapter", "pool")}
-        write_json(folder / "update.json", record)
-        self._write_centroids(folder, update.client, update.clusters, self._router)
+        if self._initial_sha256 is not None:
+            record["initial_sha256"] = self._initial_sha256
+        self._write_record(folder, record, update.client, update.clusters, self._router)
 
     def copy_update(self, update: "StoredUpdate", router: Router) -> None:
-        """Copy the update of another run, with its centroids as they stand in `router`."""
+        """Copy an update that lies elsewhere, with its centroids as they stand in `router`."""
         folder = self._folder / _update_folder(update.client, update.group)
-        shutil.copytree(update.folder, folder)
-        self._write_centroids(folder, update.client, update.clusters, router)
+        folder.mkdir(parents=True)
+        for name in (CONFIG_NAME, WEIGHTS_NAME):
+            shutil.copyfile(update.folder / name, folder / name)
+        record = json.loads((update.folder / UPDATE_NAME).read_text(encoding="utf-8"))
+        own = {key: getattr(update, key) for key in ("client", "group", "round", "examples", "clusters")}
+        self._write_record(folder, record | own, update.client, update.clusters, router)
 
-    def _write_centroids(self, folder: Path, client: int, clusters: Sequence[int], router: Router | None) -> None:
+    def _write_record(
+        self, folder: Path, record: dict[str, Any], client: int, clusters: Sequence[int], router: Router | None
+    ) -> None:
+        """Write update.json and, where there is a router, the group's local clusters in its space."""
         if router is not None:
+            record |= {
+                "normalize": router.normalizer.kind,
+                "answer_tokens": router.answer_tokens_of(client, clusters).tolist(),
+            }
             centroids, sizes = router.local_clusters(client, clusters)
-            (folder / "centroids.safetensors").write_bytes(save({"centroids": centroids, "sizes": sizes}))
+            (folder / CENTROIDS_NAME).write_bytes(save({"centroids": centroids, "sizes": sizes}))
+        write_json(folder / UPDATE_NAME, record)
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """Append the round to rounds.jsonl and its seconds to timings.jsonl (times never repeat, the rest does)."""
@@ -153,12 +186,13 @@ def write_result(folder: Path, result: CellResult, **context: Any) -> Path:
 class Run:
     """A finished run folder, opened for reading."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str) -> None:
         """Open a run.
 
         Raises:
             UserError: the folder is none that `train` or `aggregate` wrote, or is of another format.
         """
+        folder = Path(folder)
         self.folder = folder
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
@@ -166,6 +200,11 @@ class Run:
         if self.manifest.get("format") != FORMAT:
             raise UserError(f"{folder}: run format {self.manifest.get('format')} is not {FORMAT}; train it anew")
         self.config = RunConfig.build(read_settings(folder / "config.toml"))
+
+    @property
+    def backbone(self) -> str:
+        """What the backbone is, in a line; of a run from before that was written down, the name it was given by."""
+        return str(self.manifest.get("backbone") or self.config.model)
 
     @property
     def clustering_seed(self) -> int:
@@ -242,7 +281,9 @@ class Run:
             value = self._json(str(path.relative_to(self.folder)))
             try:
                 own = {key: int(value[key]) for key in ("client", "group", "round", "examples")}
-                records.append(StoredUpdate(folder=path.parent, clusters=tuple(map(int, value["clusters"])), **own))
+                initial = None if value.get("initial_sha256") is None else str(value["initial_sha256"])
+                clusters = tuple(map(int, value["clusters"]))
+                records.append(StoredUpdate(folder=path.parent, clusters=clusters, initial_sha256=initial, **own))
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{path}: damaged ({error!r}); train the run anew") from None
         yield from sorted(records, key=lambda update: (update.client, update.group))
@@ -258,3 +299,12 @@ class Run:
         if not isinstance(value, dict):
             raise UserError(f"{path}: not a JSON object; train the run anew")
         return value
+
+
+def open_run(run: Run | Path | str) -> Run:
+    """Return a run as it is, or open the one in a folder.
+
+    Raises:
+        UserError: as `Run`.
+    """
+    return run if isinstance(run, Run) else Run(run)

@@ -212,12 +212,12 @@ def test_a_run_answers_from_its_folder_as_it_did_from_memory(
 
 
 @pytest.mark.parametrize("name", BLIND)
-@pytest.mark.parametrize("to", ["x", None])
+@pytest.mark.parametrize("labels", [{"task": "x", "client": "y"}, {"task": None}])
 def test_labels_change_no_byte(
-    federate: Callable[..., Any], run_method: Simulator, same: Same, name: str, to: str | None
+    federate: Callable[..., Any], run_method: Simulator, same: Same, name: str, labels: dict[str, str | None]
 ) -> None:
     changes = {"rounds": 2, "warmup_rounds": 1, "local_steps": 2, "tasks": 2}
-    relabelled = federate(relabel=lambda example: dataclasses.replace(example, task=to), method=name, **changes)
+    relabelled = federate(relabel=lambda example: dataclasses.replace(example, **labels), method=name, **changes)
     other = simulate(relabelled, METHODS[name], Observer())
     true = run_method(name, **changes).outcome
     assert other.adapters.keys() == true.adapters.keys()

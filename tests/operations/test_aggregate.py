@@ -15,7 +15,7 @@ from fedrouter_sim.clustering import Normalizer
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.operations.aggregate import Aggregated, _task_of, aggregate
+from fedrouter_sim.operations.aggregate import Aggregated, aggregate, task_of
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import Display, train
 from fedrouter_sim.router import Router
@@ -95,13 +95,13 @@ def test_adapters_of_fewer_tasks_are_weighted_means(
 
 
 def test_an_update_of_several_clusters_falls_to_the_task_of_their_weighted_mean(tmp_path: Path) -> None:
-    def task_of(sizes: list[int]) -> int:
+    def task_by(sizes: list[int]) -> int:
         local = CentroidMessage(4, np.array([[0], [10]], dtype=np.float32), np.array(sizes), np.array([1, 1]))
         tasks = np.array([[0], [10]], dtype=np.float32)
         router = Router(tasks, Normalizer("none"), (local,), ((0, 1),), max_tokens=8, backbone_digest="")
-        return _task_of(StoredUpdate(tmp_path, client=4, group=0, round=1, examples=10, clusters=(0, 1)), router)
+        return task_of(StoredUpdate(tmp_path, client=4, group=0, round=1, examples=10, clusters=(0, 1)), router)
 
-    assert (task_of([9, 1]), task_of([1, 9])) == (0, 1)
+    assert (task_by([9, 1]), task_by([1, 9])) == (0, 1)
 
 
 @pytest.mark.parametrize("tasks", [3, 4, 5])

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from fedrouter_sim.backbone import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Columns, load_test
+from fedrouter_sim.examples import Columns
+from fedrouter_sim.loading import load_test
 from fedrouter_sim.operations.evaluate import evaluate
-from fedrouter_sim.operations.route import route
+from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Display, train
 from fedrouter_sim.run_folder import Run
 
@@ -32,7 +34,7 @@ def test_distances_and_margins(finished_run: Path, backbone: Backbone, texts: li
     points = run.router.normalizer(backbone.embed(texts))
     distances = np.linalg.norm(points[:, None] - run.router.centroids[None], axis=2)
     nearest = np.sort(distances, axis=1)
-    routed = list(route(run, texts, generate=False))
+    routed = list(RoutedModel(run).route(texts))
     assert [one.text for one in routed] == texts
     assert [one.task for one in routed] == [f"task_{task}" for task in distances.argmin(1)]
     np.testing.assert_allclose([one.distance for one in routed], nearest[:, 0], rtol=1e-3)
@@ -51,7 +53,7 @@ def test_input_is_consumed_a_batch_at_a_time(finished_run: Path) -> None:
             taken += 1
             yield f"{number} + {number} = ?"
 
-    routed = route(Run(finished_run), endless(), generate=False, batch=5)
+    routed = RoutedModel(finished_run, batch=5).route(endless())
     assert taken == 0
     assert next(routed).text == "0 + 0 = ?"
     assert taken == 5
@@ -60,35 +62,58 @@ def test_input_is_consumed_a_batch_at_a_time(finished_run: Path) -> None:
 
 
 def test_batches_change_no_answer(finished_run: Path, texts: list[str]) -> None:
-    whole = list(route(Run(finished_run), texts, generate=True))
-    parts = list(route(Run(finished_run), iter(texts), generate=True, batch=3))
+    whole = list(RoutedModel(finished_run).answer(texts))
+    parts = list(RoutedModel(finished_run, batch=3).answer(iter(texts)))
     assert [(one.text, one.task, one.answer) for one in whole] == [(one.text, one.task, one.answer) for one in parts]
     np.testing.assert_allclose([one.distance for one in whole], [one.distance for one in parts], rtol=1e-4)
 
 
 def test_answers_are_those_of_the_evaluation(run_copy: Path, texts: list[str]) -> None:
     [result] = evaluate(Run(run_copy), Display(), ("all",), ("global",)).results
-    routed = {one.text: one for one in route(Run(run_copy), texts, generate=True)}
+    routed = {one.text: one for one in RoutedModel(run_copy).answer(texts)}
     assert result.answers
     for answer in result.answers:
         assert (routed[answer.instruction].task, routed[answer.instruction].answer) == (answer.pool, answer.answer)
 
 
 def test_no_text_gives_nothing_and_an_empty_one_is_routed(finished_run: Path) -> None:
-    assert list(route(Run(finished_run), [], generate=False)) == []
-    assert [one.text for one in route(Run(finished_run), [""], generate=True)] == [""]
+    assert list(RoutedModel(finished_run).route([])) == []
+    assert [one.text for one in RoutedModel(str(finished_run)).answer([""])] == [""]
+
+
+def test_an_opened_model_loads_its_backbone_once_and_may_be_shared_by_threads(
+    finished_run: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[RunConfig] = []
+
+    def count_loads(config: RunConfig) -> Backbone:
+        loaded.append(config)
+        return Backbone(config)
+
+    monkeypatch.setattr("fedrouter_sim.operations.route.Backbone", count_loads)
+    expected = {one.text: one for one in RoutedModel(finished_run).answer(texts)}
+    model = RoutedModel(finished_run, batch=2)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda text: next(model.answer([text])), texts))
+    assert len(loaded) == 2
+    assert [(one.task, one.answer) for one in parts] == [(expected[t].task, expected[t].answer) for t in texts]
+
+
+def test_a_single_text_is_refused_before_its_letters_are_routed(finished_run: Path) -> None:
+    with pytest.raises(TypeError, match="list of texts"):
+        RoutedModel(finished_run).answer("1 + 1 = ?")
 
 
 def test_one_task_has_no_margin(micro_config: ConfigMaker, tmp_path: Path) -> None:
     folder = train(micro_config(tasks=1, rounds=1, local_steps=1), tmp_path / "one", False, Display()).folder
-    [routed] = route(Run(folder), ["1 + 1 = ?"], generate=False)
+    [routed] = RoutedModel(folder).route(["1 + 1 = ?"])
     assert (routed.task, routed.margin) == ("task_0", None)
 
 
 def test_a_method_without_router_is_refused(micro_config: ConfigMaker, tmp_path: Path) -> None:
     folder = train(micro_config(method="base"), tmp_path / "base", False, Display()).folder
     with pytest.raises(UserError, match="method base has no router"):
-        next(route(Run(folder), ["text"], generate=False))
+        RoutedModel(folder)
 
 
 def test_a_changed_backbone_is_refused(
@@ -97,11 +122,11 @@ def test_a_changed_backbone_is_refused(
     model = Path(shutil.copytree(micro_model, tmp_path / "model"))
     config = micro_config(model=str(model), rounds=1, local_steps=1)
     run = Run(train(config, tmp_path / "run", False, Display()).folder)
-    assert len(list(route(run, texts[:2], generate=False))) == 2
+    assert len(list(RoutedModel(run).route(texts[:2]))) == 2
     weights = bytearray((model / "model.safetensors").read_bytes())
     weights[-3] ^= 1
     (model / "model.safetensors").write_bytes(bytes(weights))
     with pytest.raises(UserError, match=r"--model .*: has changed since"):
-        next(route(run, texts, generate=False))
+        next(RoutedModel(run).route(texts))
     with pytest.raises(UserError, match=r"--model .*: has changed since"):
         evaluate(run, Display())

@@ -18,7 +18,7 @@ from fedrouter_sim.methods import METHODS
 from fedrouter_sim.operations import train as train_module
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
-from fedrouter_sim.operations.route import route
+from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Display, Trained, train
 from fedrouter_sim.run_folder import Run
 
@@ -120,7 +120,7 @@ def test_config_alone_reruns_it(finished_run: Path, tmp_path: Path, trained_byte
 def test_peft_opens_every_adapter_and_answers_as_route_does(finished_run: Path, micro_model: Path) -> None:
     run = Run(finished_run)
     dealt = deal_data(run.config)
-    routed = list(route(run, [example.instruction for example in dealt.shares.test], generate=True))
+    routed = list(RoutedModel(run).answer(example.instruction for example in dealt.shares.test))
     tokenizer = AutoTokenizer.from_pretrained(micro_model)
     assert {one.task for one in routed} == {pool.name for pool in run.pools}
     for pool in run.pools:
@@ -144,6 +144,7 @@ def test_manifest(finished_run: Path, micro_config: ConfigMaker) -> None:
     assert (manifest["format"], manifest["command"], manifest["seed"]) == (1, "train", 1)
     assert {"torch", "peft", "faiss-cpu"} <= set(manifest["libraries"])
     assert manifest["wall_seconds"] > 0
+    assert manifest["backbone"] == f"{Path(micro_config().model).name} (GPT2LMHeadModel)"
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, UserError])

@@ -8,6 +8,7 @@ from fedrouter_sim import __version__
 from fedrouter_sim.cli.aggregate import aggregate_command
 from fedrouter_sim.cli.compare import compare_command
 from fedrouter_sim.cli.evaluate import eval_command
+from fedrouter_sim.cli.export import export_command
 from fedrouter_sim.cli.report import report_command
 from fedrouter_sim.cli.route import route_command
 from fedrouter_sim.cli.train import train_command
@@ -27,6 +28,7 @@ app.command("route")(route_command)
 app.command("eval")(eval_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
+app.command("export")(export_command)
 
 # Typer's errors about usage all descend from this class, whichever click it stands on.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -34,13 +34,12 @@ def route_command(
     if not text and file is None and sys.stdin.isatty():
         raise UserError("there is no text to route; give texts as arguments, --file PATH, or pipe lines in")
 
-    from fedrouter_sim.operations.route import route
-    from fedrouter_sim.run_folder import Run
+    from fedrouter_sim import RoutedModel
 
-    opened = Run(run)
+    model = RoutedModel(run)
     with _open(file) if not text else nullcontext() as source:
         texts = iter(text) if text else _texts(source or sys.stdin, str(file or "standard input"), column)
-        for routed in route(opened, texts, generate):
+        for routed in model.answer(texts) if generate else model.route(texts):
             if as_json:
                 print(json.dumps(asdict(routed), ensure_ascii=False), flush=True)
             else:

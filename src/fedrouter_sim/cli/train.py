@@ -11,6 +11,7 @@ from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig, flag
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.models import resolve_model
 
 
 @takes_settings
@@ -20,10 +21,16 @@ def train_command(
     config_file: Annotated[
         Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Shipped settings under the file's: 'paper'.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Shipped settings under the file's: 'paper', 'cpu-small'.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Several seeds in one go, as 111,222,333: a run each under --out, then compared.")
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also stream metrics to OUT/tensorboard, to be watched.")
+    ] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what the run will cost; a step is measured, nothing is written.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
     **settings: Any,
@@ -33,24 +40,33 @@ def train_command(
     Example: fedrouter-sim train --clients 10 --out runs/first
     """
     config, given = resolve_settings(preset, config_file, settings)
+    resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
 
+    from fedrouter_sim import Run, train
     from fedrouter_sim.methods import find_method
     from fedrouter_sim.operations.prepare import unused_settings
-    from fedrouter_sim.operations.train import train
     from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import summary_table
-    from fedrouter_sim.run_folder import Run
 
     method = find_method(config.method)
     for name in unused_settings(config, method, given):
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
+    if dry:
+        from fedrouter_sim.operations.cost import dry_run
+        from fedrouter_sim.report.tables import cost_table
+
+        cost = dry_run(config)
+        print_result(asdict(cost), [cost_table(cost)], as_json)
+        return
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{stamp}-{method.name}"
     if seeds is not None:
+        if tensorboard:
+            raise UserError("--tensorboard: streams one run; it does not go with --seeds")
         _train_seeds(config, _parsed(seeds), folder, overwrite, as_json, quiet)
         return
     with display_for(quiet) as display:
-        done = train(config, folder, overwrite, display)
+        done = train(config, folder, overwrite, display, tensorboard=tensorboard)
         display.started("drawing the report")
         report = write_run_report(Run(done.folder))
     for text in done.notes:

@@ -48,6 +48,7 @@ __all__ = [
     "find_method",
     "group_by",
     "method_digest",
+    "method_reference",
     "pools_of",
     "whole_group",
 ]
@@ -91,6 +92,25 @@ def find_method(name: str) -> Method:
         raise
     except Exception as error:  # whatever the user's code raises is the user's to read, in one line
         raise UserError(f"--method {name}: {path} does not run ({type(error).__name__}: {error})") from error
+
+
+def method_reference(method: type[Method]) -> str:
+    """Return what the setting `method` calls a class: its name if it is shipped, else FILE.py:CLASS.
+
+    Raises:
+        UserError: it stands at the top of no Python file, or has no name of its own.
+    """
+    if type(METHODS.get(getattr(method, "name", ""))) is method:
+        return method.name
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    if file is None or not Path(file).is_file() or "." in method.__qualname__:
+        raise UserError(
+            f"method {method.__qualname__}: stands at the top of no Python file, so its run could never be opened "
+            "again; move the class into a file"
+        )
+    if getattr(method, "name", "") in ("", *METHODS):
+        raise UserError(f"method {method.__name__}: has no name of its own; set `name = ...` in the class")
+    return f"{Path(file).resolve()}:{method.__name__}"
 
 
 def method_digest(name: str) -> str | None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from fedrouter_sim.adapters import Adapter, WeightedMean, load_adapter
+from fedrouter_sim.adapters import Adapter, load_lora_scale
 from fedrouter_sim.clustering import Floats, Normalizer, nearest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import Deployment, Pool
+from fedrouter_sim.operations.averaging import Averaged, average_by_task
 from fedrouter_sim.operations.train import refuse_existing
 from fedrouter_sim.router import Router, task_name
-from fedrouter_sim.run_folder import Run, RunWriter, StoredUpdate, peak_memory_bytes
+from fedrouter_sim.run_folder import Run, RunWriter, StoredUpdate, open_run, peak_memory_bytes
 from fedrouter_sim.server import cluster_globally, split_by_client
 from fedrouter_sim.storage import new_folder
 from fedrouter_sim.truth import Agreement
@@ -26,12 +27,21 @@ class Aggregated:
     folder: Path
     round: int  # whose updates were averaged
     updates_per_task: list[int]
-    inherited: dict[str, str]  # task without updates -> old task whose adapter it starts from
+    inherited: dict[str, str]  # task without updates -> (old) task whose adapter it starts from
     summary: dict[str, Any]
+    average: str  # 'factors' or 'product'
+    truncation_errors: dict[str, float]  # task -> relative error of the truncated SVD; empty for 'factors'
+    notes: list[str]
 
 
 def aggregate(
-    run: Run, out: Path, overwrite: bool, tasks: int | None, seed: int | None, normalize: str | None
+    run: Run | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    tasks: int | None = None,
+    seed: int | None = None,
+    normalize: str | None = None,
+    average: str | None = None,
 ) -> Aggregated:
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
@@ -39,16 +49,20 @@ def aggregate(
     from the adapter of the nearest old task. The run's own choices give its own adapters and router back.
 
     Args:
-        run: a run of a method with a router.
+        run: a run of a method with a router, or its folder.
         out: where the new run folder goes.
         overwrite: replace an existing `out`.
         tasks: task clusters; None for the run's.
         seed: seed of the clustering; None for the run's.
         normalize: the space to cluster in; None for the run's.
+        average: 'factors' (mean of A, mean of B) or 'product' (mean of B A, truncated to the rank); None: 'factors'
+            where all updates began with the same initial adapter, as those of one run did.
 
     Raises:
         UserError: the run has no router or no updates, or the choices do not fit what it stored.
     """
+    out = Path(out)
+    run = open_run(run)
     refuse_existing(out, overwrite)
     old = _router_of(run)
     if 0 < run.config.drift_at <= run.config.rounds:
@@ -64,19 +78,15 @@ def aggregate(
     if not updates:
         raise UserError(f"{run.folder / 'updates'}: holds no updates to aggregate; train the run anew")
     last = max(update.round for update in updates)
-    means: dict[int, WeightedMean] = {}
-    counts = [0] * len(router.centroids)
-    for update in updates:
-        if update.round == last:
-            task = _task_of(update, router)
-            means.setdefault(task, WeightedMean()).add(load_adapter(update.folder), update.examples)
-            counts[task] += 1
+    chosen = [update for update in updates if update.round == last]
+    scale = load_lora_scale(run.folder / "adapters" / run.pools[0].name)
+    averaged = average_by_task(chosen, lambda u: task_of(u, router), len(router.centroids), average, scale)
     adapters: dict[str, Adapter] = {}
     inherited: dict[str, str] = {}
     parents = nearest(router.centroids, _in_space_of(router, old)).index
     for task in range(len(router.centroids)):
-        if task in means:
-            adapters[task_name(task)] = means[task].result()
+        if task in averaged.adapters:
+            adapters[task_name(task)] = averaged.adapters[task]
         else:
             inherited[task_name(task)] = task_name(int(parents[task]))
             adapters[task_name(task)] = run.adapter(inherited[task_name(task)])
@@ -95,7 +105,8 @@ def aggregate(
         writer.write_truth(truth)
         for update in updates:
             writer.copy_update(update, router)
-        kept = {key: run.manifest.get(key) for key in ("seed", "data_sha256", "backbone_sha256", "method_sha256")}
+        passed_on = ("seed", "data_sha256", "backbone", "backbone_sha256", "method_sha256")
+        kept = {key: run.manifest.get(key) for key in passed_on}
         origin = {
             "command": "aggregate",
             "of": str(run.folder.resolve()),
@@ -103,7 +114,20 @@ def aggregate(
             "clustering_seed": clustering_seed,
         }
         writer.write_summary(summary, origin | kept)
-    return Aggregated(out, last, counts, inherited, summary)
+    return aggregated(out, last, averaged, inherited, summary)
+
+
+def aggregated(
+    out: Path, round_: int, averaged: Averaged, inherited: dict[str, str], summary: dict[str, Any], *notes: str
+) -> Aggregated:
+    """Report an aggregation."""
+    errors = {task_name(task): error for task, error in averaged.errors.items()}
+    how = {"factors": "factor by factor", "product": "by their products B A, with truncated SVD"}[averaged.average]
+    lost = ", ".join(f"{task} {error:.2%}" for task, error in errors.items())
+    first = f"averaged {how}: {averaged.reason}" + (f"; lost by truncation: {lost}" if lost else "")
+    return Aggregated(
+        out, round_, averaged.updates_per_task, inherited, summary, averaged.average, errors, [first, *notes]
+    )
 
 
 def _router_of(run: Run) -> Router:
@@ -153,7 +177,8 @@ def _in_space_of(router: Router, old: Router) -> Floats:
     return _converted(old.centroids, old.normalizer, router.normalizer)
 
 
-def _task_of(update: StoredUpdate, router: Router) -> int:
+def task_of(update: StoredUpdate, router: Router) -> int:
+    """Return the task nearest to the size-weighted mean of an update's local centroids."""
     centroids, sizes = router.local_clusters(update.client, update.clusters)
     middle = np.average(centroids.astype(np.float64), axis=0, weights=sizes)
     return int(nearest(middle[None].astype(np.float32), router.centroids).index[0])

@@ -1,23 +1,32 @@
 """`train`: deal out, plan, run the rounds, evaluate, and leave a run folder."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters import Adapter, adapter_digest
 from fedrouter_sim.backbone import Backbone
-from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config import RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import BARE, Cell, CellResult, Evaluator, TestShares
-from fedrouter_sim.methods import Deployment, Federation, Method, Plan, find_method, method_digest
+from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.examples import Shares
+from fedrouter_sim.methods import Deployment, Federation, Method, Plan, find_method, method_digest, method_reference
+from fedrouter_sim.operations.cost import Cost, estimate_cost
 from fedrouter_sim.operations.prepare import ALL, Dealt, build_federation, deal_data, drifted_clients
 from fedrouter_sim.partition import deal_iid
 from fedrouter_sim.run_folder import RunWriter, peak_memory_bytes
 from fedrouter_sim.sample_map import sample_map
 from fedrouter_sim.simulation import Observer, Observers, Outcome, RoundRecord, simulate
 from fedrouter_sim.storage import new_folder
+from fedrouter_sim.tensorboard import FOLDER_NAME as TENSORBOARD_NAME
+from fedrouter_sim.tensorboard import TensorBoard, require_tensorboard
 from fedrouter_sim.truth import Agreement, Truth
+
+GIVEN_IN_PYTHON, TRAINED_ELSEWHERE = "given in Python", "trained elsewhere"
+"""What the setting `data` says of a run whose rows are not on disk: nothing can be dealt out from it again."""
 
 
 class Display(Observer):
@@ -28,6 +37,15 @@ class Display(Observer):
 
     def advanced(self, units: int) -> None:
         """So many units of the phase are done."""
+
+    def before_training(self, cost: Callable[[], Cost]) -> None:
+        """Training is about to begin; `cost` counts and measures what it will take, for who wants to know."""
+
+    def noted(self, text: str) -> None:
+        """Something that the user may want to know while it runs."""
+
+
+SILENT = Display()
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,17 @@ class Trained:
     notes: list[str]
 
 
-def train(config: RunConfig, out: Path, overwrite: bool, display: Display, backbone: Backbone | None = None) -> Trained:
+def train(
+    config: RunConfig,
+    out: Path | str,
+    overwrite: bool = False,
+    display: Display = SILENT,
+    backbone: Backbone | None = None,
+    *,
+    shares: Shares | None = None,
+    method: type[Method] | None = None,
+    tensorboard: bool = False,
+) -> Trained:
     """Train and evaluate one run, and leave its folder at `out`.
 
     Args:
@@ -50,15 +78,29 @@ def train(config: RunConfig, out: Path, overwrite: bool, display: Display, backb
         overwrite: replace an existing run there.
         display: shows progress.
         backbone: one that is loaded already and serves these settings; None to load it.
+        shares: the examples, instead of those that `config.data` names.
+        method: a method's class, instead of the one that `config.method` names; it stands at the top of a file of
+            yours, from which the run is opened again.
+        tensorboard: also stream the metrics to OUT/tensorboard, which is at its place when the run is done; until then
+            it grows in a hidden folder beside `out`.
 
     Raises:
         UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind.
     """
     started = perf_counter()
+    out = Path(out)
     refuse_existing(out, overwrite)
-    method = find_method(config.method)
+    if tensorboard:
+        require_tensorboard()
+    if method is not None:
+        config = replace(config, method=method_reference(method))
+    if shares is not None:
+        config = replace(config, data=GIVEN_IN_PYTHON)
+        shares = checked_shares(shares)
+    config = absolute_paths(config)
+    used = find_method(config.method) if method is None else method()
     display.started("loading data and backbone")
-    dealt = deal_data(config)
+    dealt = deal_data(config, shares)
     if config.eval_every and not dealt.shares.validation:
         raise UserError(
             f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "
@@ -68,30 +110,38 @@ def train(config: RunConfig, out: Path, overwrite: bool, display: Display, backb
         backbone = Backbone(config)
     federation = build_federation(config, dealt, backbone)
     seconds = {"load": perf_counter() - started}
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite) as folder, _board(folder, display) if tensorboard else nullcontext() as board:
         display.started("tokenising, embedding, clustering")
-        writer = RunWriter(folder, config, backbone.peft_config)
-        curve = ValidationCurve(federation, method, dealt)
+        initial = adapter_digest(backbone.initial_adapter(config.seed))
+        writer = RunWriter(folder, config, backbone.peft_config, initial)
+        curve = ValidationCurve(federation, used, dealt)
         drifted = drifted_clients(config, dealt, backbone)
-        outcome = simulate(federation, method, Observers(curve, display, writer), drifted)
+        watching = Observers(curve, display, writer, *([board] if board else []))
+        planning_started = perf_counter()
+        plan = used.plan(federation)
+        planned = perf_counter() - planning_started
+        display.before_training(lambda: estimate_cost(federation, plan, dealt.samples() * len(used.routings)))
+        outcome = simulate(federation, used, watching, drifted, plan)
         truth = Truth.of(outcome.stages)
         longest = longest_answer(federation)
         evaluator = Evaluator(
-            backbone, method, outcome.deployment, outcome.adapters.__getitem__, truth, longest, display.advanced
+            backbone, used, outcome.deployment, outcome.adapters.__getitem__, truth, longest, display.advanced
         )
         evaluation_started = perf_counter()
-        results = _evaluate(evaluator, dealt, display)
+        results = _evaluate(evaluator, dealt, display, by_label=outcome.plan.router is not None and truth is not None)
         for result in results:
-            writer.write_result(result, seed=config.seed, data=config.data, method=method.name)
+            writer.write_result(result, seed=config.seed, data=config.data, method=used.name)
+            if board:
+                board.scored(result)
         seconds |= {
-            "setup": outcome.setup_seconds,
+            "setup": planned + outcome.setup_seconds,
             "train": sum(record.seconds["train"] for record in outcome.records),
             "aggregate": sum(record.seconds["aggregate"] for record in outcome.records),
             "evaluate": perf_counter() - evaluation_started,
             "total": perf_counter() - started,
         }
         cut = {"train": sum(e.prompt.cut for c in federation.clients for e in c.encoded), "test": len(evaluator.cut)}
-        summary = summarise(config, method, outcome, truth, results, cut) | {
+        summary = summarise(config, used, outcome, truth, results, cut) | {
             "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
         }
@@ -102,13 +152,16 @@ def train(config: RunConfig, out: Path, overwrite: bool, display: Display, backb
             "command": "train",
             "seed": config.seed,
             "data_sha256": dealt.shares.digest(),
+            "backbone": backbone.description,
             "backbone_sha256": backbone.digest,
+            "backbone_dtype": backbone.dtype,
+            "device": backbone.device,
             "method_sha256": method_digest(config.method),
             "wall_seconds": summary["seconds"]["total"],
             "peak_memory_bytes": summary["peak_memory_bytes"],
         }
-        writer.write_summary(summary, manifest)
-    return Trained(out, config, summary, results, notes_on(config, outcome, cut))
+        writer.write_summary(summary, manifest | dealt.record())
+    return Trained(out, config, summary, results, [*dealt.notes, *notes_on(config, outcome, cut)])
 
 
 class ValidationCurve(Observer):
@@ -162,10 +215,34 @@ def longest_answer(federation: Federation) -> int:
     return max(len(example.response) for client in federation.clients for example in client.encoded)
 
 
-def _evaluate(evaluator: Evaluator, dealt: Dealt, display: Display) -> list[CellResult]:
-    """Evaluate every cell of the method, and the bare backbone on all tasks."""
+def _board(folder: Path, display: Display) -> TensorBoard:
+    display.noted(f"TensorBoard can follow the run: tensorboard --logdir {folder.parent}")
+    return TensorBoard(folder / TENSORBOARD_NAME)
+
+
+def checked_shares(shares: Shares) -> Shares:
+    """Return shares, which may be lists, as tuples; refuse examples without text, as a file's rows without text are.
+
+    Raises:
+        UserError: naming the share and the position.
+    """
+    for name in ("train", "validation", "test"):
+        if name != "validation" and not getattr(shares, name):
+            raise UserError(f"shares.{name}: holds no example; give at least one a client")
+        for position, example in enumerate(getattr(shares, name)):
+            for field in ("instruction", "response"):
+                value = getattr(example, field)
+                if not isinstance(value, str) or not value.strip():
+                    raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text")
+    return replace(shares, train=tuple(shares.train), validation=tuple(shares.validation), test=tuple(shares.test))
+
+
+def _evaluate(evaluator: Evaluator, dealt: Dealt, display: Display, by_label: bool) -> list[CellResult]:
+    """Evaluate every cell of the method, and on all tasks the bare backbone and, `by_label`, the oracle routing."""
     shares = dealt.test_shares()
     cells = [cell for data in shares for cell in evaluator.cells(data)]
+    if by_label and all(example.task is not None for own in shares[ALL].values() for example in own):
+        cells.append(Cell(ALL, ORACLE))
     cells.append(Cell(ALL, BARE))
     display.started("answering test samples", sum(len(s) for cell in cells for s in shares[cell.test_data].values()))
     return [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]

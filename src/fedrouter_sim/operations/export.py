@@ -1,0 +1,174 @@
+"""`export`: a run's adapters as folders for other tools, as PEFT adapters or merged into plain models."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from fedrouter_sim.adapters import CONFIG_NAME, WEIGHTS_NAME
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples import CHAT_TEMPLATE, TEMPLATES
+from fedrouter_sim.methods import Pool
+from fedrouter_sim.models import model_digest, resolve_model
+from fedrouter_sim.operations.train import SILENT, TRAINED_ELSEWHERE, Display
+from fedrouter_sim.pretrained import load_model, quiet
+from fedrouter_sim.run_folder import Run, open_run
+from fedrouter_sim.storage import new_folder, write_json, write_text
+
+FORMAT = 1
+RECORD_NAME = "export.json"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` reports."""
+
+    folder: Path
+    folders: dict[str, Path]  # pool -> its folder
+
+
+def export(
+    run: Run | Path | str,
+    out: Path | str,
+    merged: bool = False,
+    pools: Sequence[str] = (),
+    dtype: str = "float32",
+    overwrite: bool = False,
+    display: Display = SILENT,
+) -> Exported:
+    """Write a folder a pool (for fedrouter: a task) under `out`, each with a README.md that says what it is.
+
+    Args:
+        run: a run, or its folder.
+        out: where the folders go.
+        merged: merge each adapter into the backbone, in float32, and write a plain `transformers` model with its
+            tokenizer; else write the adapters as PEFT folders.
+        pools: names of the pools wanted; none: all.
+        dtype: of the weights of merged models: 'float32', 'bfloat16' or 'float16'.
+        overwrite: replace an earlier export at `out`.
+        display: shows progress.
+
+    Raises:
+        UserError: the run has no adapter, or none of such a name; its backbone has changed; or `out` exists.
+    """
+    run = open_run(run)
+    out = Path(out)
+    _refuse_existing(out, overwrite)
+    if dtype not in DTYPES:
+        raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
+    chosen = _chosen(run, pools)
+    backbone = _backbone_of(run) if merged else None
+    display.started("merging" if merged else "copying", len(chosen))
+    with new_folder(out, overwrite) as folder:
+        for pool in chosen:
+            adapter, place = run.folder / "adapters" / pool.name, folder / pool.name
+            place.mkdir(parents=True)
+            if backbone is None:
+                run.adapter(pool.name)  # a damaged one is not passed on
+                for name in (CONFIG_NAME, WEIGHTS_NAME):
+                    shutil.copyfile(adapter / name, place / name)
+            else:
+                _write_merged(backbone, run.config.model, adapter, place, DTYPES[dtype])
+            write_text(place / "README.md", _card(run, pool, merged))
+            display.advanced(1)
+        write_json(folder / RECORD_NAME, _record(run, chosen, dtype if merged else None))
+    return Exported(out, {pool.name: out / pool.name for pool in chosen})
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise UserError(f"--out {out}: is there already; choose another name or give --overwrite")
+    if out.exists() and not (out / RECORD_NAME).is_file():
+        raise UserError(f"--out {out}: is no earlier export, so --overwrite leaves it alone; choose another name")
+
+
+def _chosen(run: Run, names: Sequence[str]) -> list[Pool]:
+    known = {pool.name: pool for pool in run.pools}
+    if not known:
+        raise UserError(f"{run.folder}: method {run.config.method} trains no adapter, so there is nothing to export")
+    for name in names:
+        if name not in known:
+            raise UserError(f"--task {name}: {run.folder} has no such adapter; it has {', '.join(known)}")
+    return [pool for name, pool in known.items() if not names or name in names]
+
+
+def _backbone_of(run: Run) -> Path:
+    folder = resolve_model(run.config.model)
+    if model_digest(folder) != run.manifest["backbone_sha256"]:
+        raise UserError(
+            f"--model {run.config.model}: has changed since {run.folder} was trained on it; put it back or train anew"
+        )
+    return folder
+
+
+def _write_merged(backbone: Path, name: str, adapter: Path, place: Path, dtype: torch.dtype) -> None:
+    """Write the backbone with one adapter merged into its weights. The model is loaded anew: merging changes it."""
+    tokenizer, model = load_model(backbone, name)
+    with quiet():
+        plain: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        plain.to(dtype).save_pretrained(place)
+        tokenizer.save_pretrained(place)
+    for path in place.glob("*.safetensors"):  # which safetensors lets only their owner read
+        path.chmod((place / "config.json").stat().st_mode)
+
+
+def _record(run: Run, pools: Sequence[Pool], dtype: str | None) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "run": run.folder.resolve().name,
+        "method": run.summary["method"],
+        "seed": run.config.seed,
+        "model": run.config.model,
+        "backbone_sha256": run.manifest["backbone_sha256"],
+        "template": run.config.template,
+        "merged": dtype is not None,
+        "dtype": dtype,
+        "pools": {pool.name: {"answer_tokens": pool.answer_tokens} for pool in pools},
+    }
+
+
+def _card(run: Run, pool: Pool, merged: bool) -> str:
+    """Return README.md: what the folder is, what it was trained on, and how it wants to be asked."""
+    config = run.config
+    what = "the base model with a LoRA adapter merged into its weights" if merged else "a LoRA adapter (PEFT)"
+    counts = run.truth.pools.get(pool.name, {}) if run.truth else {}
+    trained = ", ".join(f"{label} {count}" for label, count in counts.items())
+    prompt = ["It was trained with the chat template of its tokenizer, the instruction as the user's one turn.", ""]
+    if config.template != CHAT_TEMPLATE:
+        template = TEMPLATES.get(config.template, config.template)
+        prompt = ["It was trained with this prompt, and the answer follows at once:", ""]
+        prompt += [f"    {line}".rstrip() for line in template.split("\n")]
+    origin = (
+        f"from {config.clients} clients that trained elsewhere"
+        if config.data == TRAINED_ELSEWHERE
+        else f"from a simulated federation: method {run.summary['method']}, split {config.split}, {config.clients} "
+        f"clients, {config.rounds} rounds, seed {config.seed}"
+    )
+    front = ["library_name: " + ("transformers" if merged else "peft"), "tags: [lora, federated-learning, fedrouter]"]
+    if not Path(config.model).exists() and "/" in config.model:  # a card may name models of the Hub only
+        front.append(f"base_model: {json.dumps(config.model)}")
+    lines = [
+        "---",
+        *front,
+        "---",
+        "",
+        f"# {pool.name} of {run.folder.resolve().name}",
+        "",
+        f"This is {what}, {origin}, made by fedrouter-sim.",
+        "",
+        f"- Base model: `{config.model}` (SHA-256 of weights, configuration and tokenizer: "
+        f"`{run.manifest['backbone_sha256']}`)",
+        f"- LoRA: rank {config.lora_rank}, alpha {config.lora_alpha:g}",
+        f"- Training examples by label, for those who measure: {trained or 'unknown'}",
+        f"- Answers: at most {pool.answer_tokens} tokens, the longest training response; greedy; they end with EOS",
+        "",
+        *prompt,
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,53 @@
+"""`fedrouter-sim aggregate`: of a run, and of folders of clients that trained elsewhere."""
+
+import json
+
+
+def test_average_by_products_is_noted_with_what_it_lost(cli, finished_run, tmp_path):
+    done = cli("aggregate", finished_run, "--average", "product", "--out", tmp_path / "products", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["average"] == "product" and set(record["truncation_errors"]) == {f"task_{t}" for t in range(4)}
+    assert done.stderr.startswith("note: averaged by their products B A, with truncated SVD: as --average says; lost")
+    quiet = cli("aggregate", finished_run, "--out", tmp_path / "factors", "--quiet")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_updates_of_clients_that_trained_elsewhere(cli, micro_config, micro_model, micro_data, tmp_path):
+    (tmp_path / "raw.toml").write_text(
+        micro_config(normalize="none", rounds=1, local_steps=2, test_examples_per_client=1).to_toml()
+    )
+    done = cli("train", "--config", tmp_path / "raw.toml", "--out", tmp_path / "run", "--quiet")
+    assert done.returncode == 0, done.stderr
+    clients = sorted((tmp_path / "run" / "updates").iterdir())
+    settings = ("--model", micro_model, "--tasks", "4", "--seed", "1", "--template", "plain", "--max-tokens", "128")
+    done = cli("aggregate", *clients, *settings, "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "averaged factor by factor" in done.stderr
+    assert sum(json.loads(done.stdout)["updates_per_task"]) >= 4
+    texts = ["11 + 12 = ?", "reverse: a b c d e"]
+    one, other = (cli("route", tmp_path / name, *texts, "--generate", "--json").stdout for name in ("run", "out"))
+    assert one == other and len(one.splitlines()) == 2
+    scored = cli("eval", tmp_path / "out", "--quiet")
+    assert scored.returncode == 2 and "give test data with --data" in scored.stderr
+    data = ("--data", micro_data, "--test-examples-per-client", "2")
+    scored = cli("eval", tmp_path / "out", *data, "--routing", "global", "--quiet", "--json")
+    assert json.loads(scored.stdout)["given-global"]["mean"]["samples"] == 8
+
+
+def test_what_does_not_go_together_is_one_line(cli, finished_run, tmp_path):
+    out = ("--out", tmp_path / "out")
+    for arguments, words in (
+        ((finished_run, finished_run), "only one run can be aggregated again"),
+        ((finished_run, "--template", "plain"), "--template plain: goes with --model only"),
+        ((finished_run, "--max-tokens", "64"), "--max-tokens 64: goes with --model only"),
+        ((finished_run, "--model", "tiny-gpt2"), "with --tasks"),
+        ((finished_run, "--average", "mean"), "--average mean: choose one of factors, product"),
+        ((finished_run, "--normalize", "cosine"), "--normalize cosine: choose one of none, l2, standardize"),
+        ((finished_run, "--model", "tiny-gpt2", "--tasks", "4"), "its centroids are standardised"),
+        ((tmp_path, "--model", "tiny-gpt2", "--tasks", "4"), "holds no update"),
+    ):
+        done = cli("aggregate", *arguments, *out)
+        lines = done.stderr.splitlines()
+        assert done.returncode == 2 and len(lines) == 1 and words in lines[0], done.stderr
+    assert not list(tmp_path.iterdir())

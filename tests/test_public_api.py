@@ -1,0 +1,38 @@
+"""The public names: each resolves, and importing the package loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fedrouter_sim
+
+INIT = Path(fedrouter_sim.__file__)
+
+
+def test_every_public_name_resolves_and_is_listed() -> None:
+    for name in fedrouter_sim.__all__:
+        assert getattr(fedrouter_sim, name).__class__ is not None
+    assert set(fedrouter_sim.__all__) <= set(dir(fedrouter_sim))
+    assert set(fedrouter_sim._MODULE_OF) == set(fedrouter_sim.__all__) - {"__version__"}
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = fedrouter_sim.nothing
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+    [block] = [node for node in ast.parse(INIT.read_text(encoding="utf-8")).body
+               if isinstance(node, ast.If) and isinstance(node.test, ast.Name)]  # fmt: skip
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == fedrouter_sim._MODULE_OF
+
+
+def test_importing_the_package_and_the_commands_loads_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "peft", "faiss", "datasets", "sklearn", "scipy", "matplotlib", "tensorboard")
+    script = (
+        "import sys, fedrouter_sim, fedrouter_sim.cli; from fedrouter_sim import RunConfig, UserError;"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
