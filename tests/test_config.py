@@ -114,12 +114,12 @@ def test_a_drift_is_at_most_one_round_beyond_the_last() -> None:
         RunConfig(rounds=3, drift_at=5, drift_to="all")
 
 
-@pytest.mark.parametrize("template", ["alpaca", "plain", "Q: {instruction}\nA:", "{x} {instruction}"])
+@pytest.mark.parametrize("template", ["alpaca", "plain", "chat", "Q: {instruction}\nA:", "{x} {instruction}"])
 def test_a_template_is_a_name_or_holds_the_instruction_once(template: str) -> None:
     assert RunConfig(template=template).template == template
 
 
-@pytest.mark.parametrize("template", ["", "Alpaca", "Q:", "{instruction} {instruction}"])
+@pytest.mark.parametrize("template", ["", "Alpaca", "Chat", "Q:", "{instruction} {instruction}"])
 def test_any_other_template_is_refused(template: str) -> None:
     with pytest.raises(UserError, match="--template"):
         RunConfig(template=template)
@@ -230,5 +230,5 @@ def test_the_papers_preset_has_the_papers_numbers() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_list() -> None:
-    with pytest.raises(UserError, match="--preset 'papper' is unknown; there are: paper"):
+    with pytest.raises(UserError, match="--preset 'papper' is unknown; there are: cpu-small, paper"):
         read_preset("papper")

@@ -4,6 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from fedrouter_sim import encoding
 from fedrouter_sim.encoding import EncodedExample, Encoder, Prompt
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import TEMPLATES, Example, render_prompt
@@ -163,3 +164,92 @@ def test_the_tokenizer_is_not_resized() -> None:
     before = len(byte_tokenizer())
     encode(coder, "new words", "to learn")
     assert len(coder.tokenizer) == before
+
+
+@pytest.mark.parametrize("together", [1, 2, 1_000])
+def test_the_ids_do_not_depend_on_how_many_texts_are_tokenised_together(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Example(f"who {i}?" * (i + 1), "he " * i + "x") for i in range(5)]
+    whole = encoder(60).examples(rows), encoder(60).texts([row.instruction for row in rows])
+    monkeypatch.setattr(encoding, "_TOGETHER", together)
+    assert (encoder(60).examples(rows), encoder(60).texts([row.instruction for row in rows])) == whole
+
+
+def test_equal_ids_are_one_object_in_memory() -> None:
+    coder = encoder()
+    one, two = coder.texts(["中" * 3, "中" * 5])
+    assert {id(number) for number in two.ids} == {id(number) for number in one.ids}
+    assert type(one.ids) is tuple and type(one.ids[0]) is int
+
+
+CHAT = (
+    "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}>{{ message['content'] | trim }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+CHAT_TOKENS = 1 + len("<user>\n<assistant>")
+
+
+def chat_encoder(limit: int = 100, template: str | dict[str, str] | None = CHAT) -> Encoder:
+    """An encoder whose tokenizer puts BOS before a text, which the chat template does, too."""
+    tokenizer = byte_tokenizer(begins=True)
+    tokenizer.chat_template = template
+    return Encoder(tokenizer, "chat", limit)
+
+
+def test_a_chat_prompt_is_one_user_message_up_to_the_answer_with_no_special_token_twice() -> None:
+    coder = chat_encoder()
+    found = encode(coder, "who is there?", "me")
+    assert decoded(coder, found.prompt.ids) == f"{BOS}<user>who is there?\n<assistant>"
+    assert found.prompt.ids.count(coder.tokenizer.bos_token_id) == 1
+    assert decoded(coder, found.response) == "me" + EOS
+    assert decoded(coder, coder.texts(["bare"])[0].ids) == f"{BOS}bare"  # embedded text is in no template
+
+
+@pytest.mark.parametrize("instruction", ["a {{ b }} {% c %}", "{instruction}", "中文 😀", "he\nhe"])
+def test_a_chat_prompt_holds_the_instruction_verbatim(instruction: str) -> None:
+    coder = chat_encoder()
+    assert decoded(coder, encode(coder, instruction, "x").prompt.ids) == f"{BOS}<user>{instruction}\n<assistant>"
+
+
+@pytest.mark.parametrize("room", range(11))
+def test_a_chat_prompt_that_is_too_long_loses_the_end_of_its_instruction(room: int) -> None:
+    coder = chat_encoder(CHAT_TOKENS + room + 4)
+    found = encode(coder, "0123456789", "abc")
+    assert decoded(coder, found.prompt.ids) == f"{BOS}<user>{'0123456789'[:room]}\n<assistant>"
+    assert len(found) == coder.limit and found.prompt.cut == (room < 10)
+
+
+def test_a_chat_template_without_room_is_refused() -> None:
+    with pytest.raises(UserError, match=f"--max-tokens 20: the prompt template takes {CHAT_TOKENS} tokens"):
+        encode(chat_encoder(20), "who?", "abc")
+
+
+def test_of_several_chat_templates_the_default_one_is_taken() -> None:
+    coder = chat_encoder(template={"default": CHAT, "tools": "{{ messages[0]['content'] }}!"})
+    assert decoded(coder, encode(coder, "x", "y").prompt.ids) == f"{BOS}<user>x\n<assistant>"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (None, "has no chat template"),
+        ("", "has no chat template"),
+        ("{% for %}", "fails"),
+        ("{{ raise_exception('system\nfirst') }}", r"fails \(system\)"),
+        ("{{ messages[1]['content'] }}", "fails"),
+        ("<assistant>", "leaves the user's message out"),
+        ({"tools": CHAT}, "fails"),
+    ],
+)
+def test_a_tokenizer_without_usable_chat_template_is_refused_with_what_else_would_do(
+    template: str | dict[str, str] | None, said: str
+) -> None:
+    with pytest.raises(UserError, match=f"--template chat: .*{said}.*; take --template alpaca, plain") as caught:
+        chat_encoder(template=template)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_chat_prompt_does_not_change_by_the_day() -> None:
+    coder = chat_encoder(template="\n{% if strftime_now is defined %}{{ strftime_now('%d %B') }}{% endif %}" + CHAT)
+    assert decoded(coder, encode(coder, "x", "y").prompt.ids) == f"\n26 Jul 2024{BOS}<user>x\n<assistant>"

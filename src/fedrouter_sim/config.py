@@ -15,7 +15,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
 from fedrouter_sim.errors import UserError
 
 
@@ -47,7 +47,10 @@ _CLUSTERING = "Clustering and routing"
 _METHODS = "Single methods"
 _EVALUATION = "Evaluation"
 
-SPLITS = ("single", "dual", "all", "dirichlet")
+SPLITS = ("single", "dual", "all", "dirichlet", "natural")
+
+PAPER_DATA = "paper"
+"""Name of the four data sets of the FedRouter paper, from the Hub."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,24 @@ class RunConfig:
     seed: int = setting(_COMPARISON, 42, "Seed of every random draw of the run.", least=0)
 
     data: str = setting(
-        _DATA, "multitask", "Examples: 'multitask' (embedded), or a folder with train and test files, or one file."
+        _DATA,
+        "multitask",
+        "Examples: 'multitask' (embedded), a folder with train and test files, one file, 'paper' (the paper's four "
+        "data sets), or a data set of the Hub as org/name or org/name:config.",
+    )
+    hub_folder: str = setting(
+        _DATA, "", "Folder with copies of Hub data sets, as FOLDER/org/name, that is read in place of the Hub."
     )
     instruction_column: str = setting(_DATA, "instruction", "Column that holds the instruction.")
     response_column: str = setting(_DATA, "response", "Column that holds the response.")
     task_column: str = setting(_DATA, "task", "Column that holds the task label (for dealing out and measuring only).")
+    client_column: str = setting(_DATA, "client", "Column that says whose row it is (for --split natural only).")
     clients: int = setting(_DATA, 10, "Number of clients.", least=1)
     split: str = setting(
         _DATA,
         "dual",
-        "How tasks are dealt to clients: one each, two each, all (IID), or Dirichlet mixtures.",
+        "How rows are dealt to clients: one task each, two each, all (IID), Dirichlet mixtures, or natural: as the "
+        "data's client column says.",
         choices=SPLITS,
     )
     alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0)
@@ -84,12 +95,37 @@ class RunConfig:
     examples_per_client: int = setting(_DATA, 600, "Most training examples a client holds.", least=1)
     test_examples_per_client: int = setting(_DATA, 50, "Most test examples a client answers in each cell.", least=1)
 
-    model: str = setting(_BACKBONE, "tiny-gpt2", "Backbone: 'tiny-gpt2' (embedded), a local folder, or a Hub id.")
+    model: str = setting(
+        _BACKBONE,
+        "tiny-gpt2",
+        "Backbone: 'tiny-gpt2' (embedded), 'smollm2-135m' (after `make smollm2`), a local folder, a GGUF file, or a "
+        "Hub id.",
+    )
     template: str = setting(
-        _BACKBONE, "alpaca", "Prompt template: 'alpaca', 'plain', or a text that holds {instruction}."
+        _BACKBONE,
+        "alpaca",
+        "Prompt template: 'alpaca', 'plain', 'chat' (the tokenizer's own), or a text that holds {instruction}.",
     )
     max_tokens: int = setting(
         _BACKBONE, 512, "Most tokens of prompt and response together; longer instructions are cut.", least=8
+    )
+    dtype: str = setting(
+        _BACKBONE,
+        "auto",
+        "Data type of the frozen base; auto: bfloat16 where the device computes in it. Adapters are always float32.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    device: str = setting(
+        _BACKBONE,
+        "auto",
+        "Where the backbone computes; auto: CUDA where there is a card.",
+        choices=("auto", "cpu", "cuda"),
+    )
+    quantize: str = setting(
+        _BACKBONE,
+        "none",
+        "Load the frozen base in 4 bits (NF4; CUDA only, needs the extra '4bit').",
+        choices=("none", "4bit"),
     )
     lora_rank: int = setting(_BACKBONE, 8, "Rank r of the LoRA factors.", least=1)
     lora_alpha: float = setting(_BACKBONE, 16.0, "LoRA scale: the update is (alpha / r) B A.", above=0)
@@ -166,9 +202,10 @@ class RunConfig:
             raise UserError(
                 f"--drift-at {self.drift_at}: is after the last round; give at most --rounds + 1 = {self.rounds + 1}"
             )
-        if self.template not in ("alpaca", "plain") and self.template.count("{instruction}") != 1:
+        if self.template not in ("alpaca", "plain", "chat") and self.template.count("{instruction}") != 1:
             raise UserError(
-                f"--template {self.template!r} is neither 'alpaca' nor 'plain' and does not hold {{instruction}} once"
+                f"--template {self.template!r} is not 'alpaca', 'plain' or 'chat', and it does not hold "
+                "{instruction} once"
             )
 
     @classmethod
@@ -187,11 +224,11 @@ class RunConfig:
 
 def absolute_paths(config: RunConfig) -> RunConfig:
     """Make local paths absolute, so that a run folder works from any working directory."""
-    embedded = (*BUNDLED_DATA, BUNDLED_MODEL)
+    named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
     paths = {
         name: str(Path(value).resolve())
-        for name, value in (("data", config.data), ("model", config.model))
-        if value not in embedded and Path(value).exists()
+        for name, value in (("data", config.data), ("hub_folder", config.hub_folder), ("model", config.model))
+        if value not in named and Path(value).exists()
     }
     file, separator, name = config.method.rpartition(":")
     if separator and Path(file).is_file():

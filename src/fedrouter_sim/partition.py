@@ -1,9 +1,11 @@
 """Dealing examples to clients: who holds how much of which task, for training and test alike.
 
 A split is a rule for the matrix of fractions F (clients, tasks): client i gets the fraction F[i, t] of task t's rows.
-Every client's rows are disjoint from every other's.
+The split `natural` leaves it to the data, whose rows say whose they are. Every client's rows are disjoint from every
+other's.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,11 +37,18 @@ def deal_out(
     test_examples_per_client: int,
     seed: int,
 ) -> tuple[ClientShares, ...]:
-    """Deal training and test examples to `clients` clients under a split of the paper, or Dirichlet mixtures.
+    """Deal training and test examples to `clients` clients: by a split of the paper, Dirichlet mixtures, or naturally.
 
     Raises:
-        UserError: the data has no task labels where the split needs them, or too few rows for every client to get one.
+        UserError: the data lacks the task labels or client ids that the split goes by, or has too few of its rows or
+            ids for every client to get one.
     """
+    all_parts = deal_iid(test, clients, test_examples_per_client, seed)
+    if split == "natural":
+        ids = natural_clients(train, clients)
+        train_parts = _deal_naturally(train, ids, examples_per_client, seed, "train")
+        own_parts = _deal_naturally(test, ids, test_examples_per_client, seed, "test")
+        return _client_shares(train_parts, own_parts, all_parts)
     labelled = bool(tasks_of(train)) and bool(tasks_of(test))
     if not labelled and split != "all":
         raise UserError(f"--split {split} deals out by task and the data has no task column; use --split all")
@@ -61,14 +70,51 @@ def deal_out(
     )
     train_parts = _deal(train, train_rows, tasks, counts, split, seed, "train")
     own_parts = _deal(test, test_rows, tasks, test_counts, split, seed, "test")
-    all_parts = deal_iid(test, clients, test_examples_per_client, seed)
-    return tuple(ClientShares(*parts) for parts in zip(train_parts, own_parts, all_parts, strict=True))
+    return _client_shares(train_parts, own_parts, all_parts)
 
 
 def deal_iid(examples: Sequence[Example], clients: int, most: int, seed: int) -> list[tuple[Example, ...]]:
     """Deal examples into `clients` IID shards of at most `most` examples, as even as it goes."""
     order = numpy_generator(seed, "deal all tasks").permutation(len(examples))
-    return [tuple(examples[i] for i in np.sort(order[client::clients][:most])) for client in range(clients)]
+    return [_in_order(examples, order[client::clients][:most]) for client in range(clients)]
+
+
+def natural_clients(train: Sequence[Example], clients: int | None = None) -> list[str]:
+    """Return the ids of the first `clients` clients (None: of all) that the training rows name, in a fixed order.
+
+    Ids are ordered as numbers where all are whole numbers, else as text.
+
+    Raises:
+        UserError: a row names no client, or there are fewer ids than clients.
+    """
+    unnamed = sum(example.client is None for example in train)
+    if unnamed == len(train):
+        raise UserError(
+            "--split natural: the training data does not say whose row it is in every row; name the column that does "
+            "with --client-column, or take another --split"
+        )
+    if unnamed:
+        raise UserError(f"--split natural: {unnamed} of {len(train)} training rows name no client; fill or drop them")
+    ids = {example.client for example in train if example.client is not None}
+    if clients is not None and len(ids) < clients:
+        raise UserError(f"--clients {clients}: the training data has rows of {len(ids)} clients; lower --clients")
+    numbers = all(_WHOLE_NUMBER.fullmatch(client) for client in ids)
+    return sorted(ids, key=lambda client: (int(client) if numbers else 0, client))[:clients]
+
+
+def natural_notes(train: Sequence[Example], test: Sequence[Example], ids: Sequence[str]) -> list[str]:
+    """Return what a user should know of a natural partition among the clients `ids`: who is left out or lacks rows."""
+    every = {example.client for example in train}
+    tested = {example.client for example in test if example.client is not None}
+    untested = sum(client not in tested for client in ids)
+    notes = []
+    if len(every) > len(ids):
+        notes.append(f"--clients {len(ids)}: the first of the {len(every)} clients that the training data names")
+    if tested - every:
+        notes.append(f"{len(tested - every)} clients of the test data have no training rows and do not take part")
+    if untested:
+        notes.append(f"{untested} of {len(ids)} clients have no test rows of their own")
+    return notes
 
 
 def largest_remainder(weights: NDArray[np.float64], total: int) -> NDArray[np.int64]:
@@ -78,6 +124,32 @@ def largest_remainder(weights: NDArray[np.float64], total: int) -> NDArray[np.in
     rest = total - int(counts.sum())
     counts[np.argsort(-(exact - counts), kind="stable")[:rest]] += 1
     return counts
+
+
+_WHOLE_NUMBER = re.compile("-?[0-9]{1,18}")
+
+
+def _client_shares(*parts: Sequence[tuple[Example, ...]]) -> tuple[ClientShares, ...]:
+    return tuple(ClientShares(*own) for own in zip(*parts, strict=True))
+
+
+def _in_order(examples: Sequence[Example], rows: NDArray[np.int64]) -> tuple[Example, ...]:
+    """Return the examples in these rows in the order of the data."""
+    return tuple(examples[row] for row in np.sort(rows).tolist())
+
+
+def _deal_naturally(
+    examples: Sequence[Example], ids: Sequence[str], most: int, seed: int, share: str
+) -> list[tuple[Example, ...]]:
+    """Give each client the rows that are its own, at most `most` of them, drawn by seed."""
+    rows: dict[str | None, list[int]] = {}
+    for row, example in enumerate(examples):
+        rows.setdefault(example.client, []).append(row)
+    hands = []
+    for client in ids:
+        drawn = numpy_generator(seed, "deal natural", share, client).permutation(rows.get(client, []))[:most]
+        hands.append(_in_order(examples, drawn.astype(np.int64)))
+    return hands
 
 
 def _rows_by_task(examples: Sequence[Example], labelled: bool) -> dict[str, list[int]]:
@@ -150,7 +222,7 @@ def _deal(
 ) -> list[tuple[Example, ...]]:
     """Hand out `counts` (clients, tasks) rows of each task in shuffled order; return each client's, in file order."""
     clients = len(counts)
-    hands: list[list[int]] = [[] for _ in range(clients)]
+    hands: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)] for _ in range(clients)]
     owners = _owners(clients, len(tasks))
     for t, task in enumerate(tasks):
         if not rows.get(task):
@@ -160,5 +232,5 @@ def _deal(
         order = sorted(range(clients), key=lambda client: (owners[client] != t, client))
         ends = np.cumsum([counts[client, t] for client in order])
         for client, part in zip(order, np.split(shuffled, ends)[:-1], strict=True):
-            hands[client].extend(part)
-    return [tuple(examples[row] for row in sorted(hand)) for hand in hands]
+            hands[client].append(part)
+    return [_in_order(examples, np.concatenate(hand)) for hand in hands]

@@ -120,6 +120,19 @@ def test_local_paths_become_absolute_and_names_stay(tmp_path: Path, monkeypatch:
     assert config.model == "org/name"
 
 
+def test_a_hub_folder_becomes_absolute_and_what_is_in_the_hub_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("copies", "paper"):
+        (tmp_path / name).mkdir()
+    for data in ("paper", "org/name", "org/name:config"):
+        config, _ = resolve_settings(None, None, {"data": data, "hub_folder": "copies"})
+        assert (config.data, config.hub_folder) == (data, str(tmp_path / "copies"))
+    config, _ = resolve_settings(None, None, {})
+    assert config.hub_folder == ""
+
+
 def test_the_file_of_an_own_method_becomes_absolute_and_other_names_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

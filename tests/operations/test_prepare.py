@@ -1,5 +1,6 @@
 """From settings to clients: the same for every method."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
-from fedrouter_sim.operations.prepare import deal_data, drifted_clients, unused_settings
+from fedrouter_sim.operations.prepare import deal_data, drifted_clients, load_data, unused_settings
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -113,3 +116,69 @@ def test_a_held_out_task_needs_labels_test_rows_and_another_task(
 def test_alpha_is_used_by_dirichlet(micro_config: ConfigMaker) -> None:
     for changes in ({"split": "dirichlet"}, {"drift_at": 2, "drift_to": "dirichlet"}):
         assert unused_settings(micro_config(**changes), METHODS["fedrouter"], frozenset({"alpha"})) == []
+
+
+def test_the_column_of_clients_is_used_by_natural(micro_config: ConfigMaker) -> None:
+    for changes, unused in (
+        ({}, ["client_column"]),
+        ({"split": "natural"}, []),
+        ({"drift_at": 2, "drift_to": "natural"}, []),
+    ):
+        config = micro_config(**changes)
+        assert unused_settings(config, METHODS["fedrouter"], frozenset({"client_column"})) == unused
+
+
+def test_data_given_in_memory_are_dealt_out_like_those_on_disk(micro_config: ConfigMaker) -> None:
+    for changes in ({}, {"hold_out": "sum"}, {"drift_at": 2, "drift_to": "all"}):
+        config = micro_config(**changes)
+        shares, _ = load_data(micro_config())
+        assert deal_data(micro_config(**changes, data="nowhere"), shares) == deal_data(config)
+
+
+@pytest.fixture
+def owned_data(micro_data: Path, tmp_path: Path) -> str:
+    """The micro data with a column `user` of the clients 1, 2 and 10; 2 has no test rows, and 3 has nothing else."""
+    names = {"train": "1 2 10", "validation": "1", "test": "1 10 3"}
+    users = {share: itertools.cycle(of_share.split()) for share, of_share in names.items()}
+    return rewritten(micro_data, tmp_path / "owned", lambda row, share: row | {"user": next(users[share])})
+
+
+def test_a_natural_partition_follows_the_data_and_is_recorded(micro_config: ConfigMaker, owned_data: str) -> None:
+    dealt = deal_data(micro_config(data=owned_data, split="natural", client_column="user", clients=3))
+    assert dealt.client_ids == ("1", "2", "10")
+    for user, own in zip(dealt.client_ids, dealt.clients, strict=True):
+        assert {example.client for example in own.train} == {user}
+        assert {example.client for example in own.test_own} == ({user} if user != "2" else set())
+    assert dealt.notes == (
+        "1 clients of the test data have no training rows and do not take part",
+        "1 of 3 clients have no test rows of their own",
+    )
+    assert dealt.record() == {"data_clients": ["1", "2", "10"], "data_notes": list(dealt.notes)}
+    assert list(dealt.test_shares()["own"]) == [0, 1, 2] and dealt.test_shares()["own"][1] == ()
+
+
+def test_too_few_natural_clients_or_no_column_are_refused(micro_config: ConfigMaker, owned_data: str) -> None:
+    with pytest.raises(UserError, match="--clients 4: the training data has rows of 3 clients"):
+        deal_data(micro_config(data=owned_data, split="natural", client_column="user", clients=4))
+    with pytest.raises(UserError, match=r"--split natural: .* --client-column"):
+        deal_data(micro_config(data=owned_data, split="natural", clients=3))
+    with pytest.raises(UserError, match=r"no column 'owner'; .* --client-column"):
+        deal_data(micro_config(data=owned_data, split="natural", client_column="owner", clients=3))
+
+
+def test_other_splits_record_nothing_of_clients(micro_config: ConfigMaker) -> None:
+    dealt = deal_data(micro_config())
+    assert (dealt.client_ids, dealt.notes, dealt.record()) == ((), (), {})
+
+
+def test_a_run_says_whose_rows_its_clients_hold(
+    micro_config: ConfigMaker, owned_data: str, backbone: Any, tmp_path: Path
+) -> None:
+    config = micro_config(data=owned_data, split="natural", client_column="user", clients=2, rounds=1, local_steps=2)
+    done = train(config, tmp_path / "run", backbone=backbone)
+    manifest = Run(done.folder).manifest
+    assert manifest["data_clients"] == ["1", "2"]
+    assert manifest["data_notes"] == [note for note in done.notes if note in manifest["data_notes"]]
+    assert manifest["data_notes"][0] == "--clients 2: the first of the 3 clients that the training data names"
+    (own,) = (result for result in done.results if result.cell.name == "own-global")
+    assert set(own.per_client) == {0}  # the other has no test rows

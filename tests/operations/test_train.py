@@ -58,7 +58,7 @@ def test_the_folder_holds_exactly_what_is_documented(finished_run: Path) -> None
     for update in Run(finished_run).updates():
         folder = f"updates/client_{update.client:03d}/group_{update.group}"
         expected |= {f"{folder}/{name}" for name in (*adapter, "update.json", "centroids.safetensors")}
-    cells = ("own-global", "own-local", "all-global", "all-local", "all-none")
+    cells = ("own-global", "own-local", "all-global", "all-local", "all-oracle", "all-none")
     expected |= {f"eval/{cell}{suffix}" for cell in cells for suffix in (".json", ".jsonl")}
     found = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*") if path.is_file()}
     assert found == expected
@@ -218,7 +218,7 @@ def test_a_drift_leaves_the_rounds_before_it_and_the_router(
     # What the final pools were trained on: all 80 rows before the drift and 80 after it.
     assert sum(sum(counts.values()) for counts in truth.pools.values()) == 160
     again = {result.cell.name: result.mean for result in evaluate(Run(drifted.folder), Display()).results}
-    assert again == {name: result.mean for name, result in cells.items() if not name.endswith("-none")}
+    assert again == {name: result.mean for name, result in cells.items() if not name.endswith(("-none", "-oracle"))}
 
 
 @pytest.mark.parametrize("method", ["fedrouter", "feddpa"])

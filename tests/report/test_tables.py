@@ -142,7 +142,7 @@ def test_confusion_table() -> None:
 
 
 def test_aggregated_table() -> None:
-    done = Aggregated(Path("out"), 7, [3, 0], {"task_1": "task_2"}, {})
+    done = Aggregated(Path("out"), 7, [3, 0], {"task_1": "task_2"}, {}, "factors", {}, [])
     text = text_of(aggregated_table(done))
     assert "Updates of round 7" in text
     assert "3" in row(text, "task_0")

@@ -27,7 +27,10 @@ def eval_command(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Other test data, dealt to the clients: a file, a folder with a test file, or 'multitask'."),
+        typer.Option(
+            help="Other test data, dealt to the clients: a file, a folder with a test file, 'multitask', 'paper', or a "
+            "data set of the Hub as org/name."
+        ),
     ] = None,
     instruction_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     response_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
@@ -50,10 +53,9 @@ def eval_command(
     if test_examples_per_client is not None and test_examples_per_client < 1:
         raise UserError(f"--test-examples-per-client {test_examples_per_client}: must be at least 1")
 
+    from fedrouter_sim import Run, evaluate
     from fedrouter_sim.examples import Columns
-    from fedrouter_sim.operations.evaluate import evaluate
     from fedrouter_sim.report.tables import confusion_table, scores_table
-    from fedrouter_sim.run_folder import Run
 
     opened = Run(run)
     config = opened.config

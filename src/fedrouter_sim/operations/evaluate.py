@@ -6,12 +6,13 @@ from pathlib import Path
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
-from fedrouter_sim.examples import Columns, load_test
+from fedrouter_sim.examples import Columns, Shares
+from fedrouter_sim.loading import load_test
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import open_backbone
-from fedrouter_sim.operations.train import Display
+from fedrouter_sim.operations.train import GIVEN_IN_PYTHON, SILENT, TRAINED_ELSEWHERE, Display
 from fedrouter_sim.partition import deal_iid
-from fedrouter_sim.run_folder import Run, write_result
+from fedrouter_sim.run_folder import Run, open_run, write_result
 
 GIVEN = "given"  # test data that the user gave
 
@@ -26,43 +27,48 @@ class Evaluated:
 
 
 def evaluate(
-    run: Run,
-    display: Display,
+    run: Run | Path | str,
+    display: Display = SILENT,
     test_data: Sequence[str] = (),
     routing: Sequence[str] = (),
     data: str | None = None,
     columns: Columns | None = None,
     most: int | None = None,
+    *,
+    shares: Shares | None = None,
 ) -> Evaluated:
     """Evaluate cells of a run and write each to RUN/eval/.
 
     Args:
-        run: the run.
+        run: a run, or its folder.
         display: shows progress.
         test_data: 'all', 'own', 'drift', 'held-out'; none: those that the run has.
         routing: 'global', 'local', 'oracle', 'none'; none: what the method has.
-        data: other test data, dealt IID to the run's clients: a file, a folder with a test file, or 'multitask'.
+        data: other test data, dealt IID to the run's clients: a file, a folder with a test file, 'multitask', 'paper',
+            or a data set of the Hub.
         columns: names of the columns of `data`; None for the run's.
         most: most test examples a client answers; None for the run's, or with `data` for all.
+        shares: the run's own data, where they were given in Python.
 
     Raises:
         UserError: the data has changed since the run, or a choice contradicts another.
     """
+    run = open_run(run)
     config = run.config
     display.started("loading data and backbone")
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
     columns = columns or Columns(config.instruction_column, config.response_column, config.task_column)
-    shares = _given_shares(run, data, columns, most) if data is not None else _own_shares(run, test_data, most)
+    asked = _given_shares(run, data, columns, most) if data is not None else _own_shares(run, test_data, most, shares)
     backbone = open_backbone(run)
     method = run.method
     routings, notes = _routings(method.routings, routing, method.name)
     evaluator = Evaluator(
         backbone, method, run.deployment, run.adapter, run.truth, run.longest_answer, display.advanced
     )
-    cells = [Cell(name, chosen) for name in shares for chosen in routings]
-    display.started("answering test samples", sum(len(own) for c in cells for own in shares[c.test_data].values()))
-    results = [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
+    cells = [Cell(name, chosen) for name in asked for chosen in routings]
+    display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))
+    results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
     files = [write_result(run.folder, result, **context) for result in results]
     if evaluator.cut:
@@ -70,8 +76,10 @@ def evaluate(
     return Evaluated(results, files, notes)
 
 
-def _own_shares(run: Run, names: Sequence[str], most: int | None) -> dict[str, TestShares]:
-    dealt = deal_data(run.config)
+def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:
+    if given is None and run.config.data in (GIVEN_IN_PYTHON, TRAINED_ELSEWHERE):
+        raise UserError(f"{run.folder}: its data are not on disk ({run.config.data}); give test data with --data")
+    dealt = deal_data(run.config, given)
     if dealt.shares.digest() != run.manifest["data_sha256"]:
         raise UserError(
             f"--data {run.config.data}: has changed since {run.folder} was trained; give test data with --data"
@@ -84,9 +92,11 @@ def _own_shares(run: Run, names: Sequence[str], most: int | None) -> dict[str, T
 
 
 def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> dict[str, TestShares]:
-    examples = load_test(data, columns)
-    shards = deal_iid(examples, run.config.clients, most or len(examples), run.config.seed)
-    return {GIVEN: dict(enumerate(shards))}
+    examples = load_test(data, columns, run.config.hub_folder)
+    # Clients that trained elsewhere keep their own numbers.
+    clients = [message.client for message in run.router.clients] if run.router else range(run.config.clients)
+    shards = deal_iid(examples, len(clients), most or len(examples), run.config.seed)
+    return {GIVEN: dict(zip(clients, shards, strict=True))}
 
 
 def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[list[str], list[str]]:

@@ -8,10 +8,11 @@ from fedrouter_sim.client import Client
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import TestShares
-from fedrouter_sim.examples import Columns, Example, Shares, load_shares, tasks_of
+from fedrouter_sim.examples import Columns, Example, Shares, tasks_of
+from fedrouter_sim.loading import load_shares
 from fedrouter_sim.methods import Federation, Method
 from fedrouter_sim.methods.method import SPECIAL_SETTINGS, TRAINING_SETTINGS
-from fedrouter_sim.partition import ClientShares, deal_iid, deal_out
+from fedrouter_sim.partition import ClientShares, deal_iid, deal_out, natural_clients, natural_notes
 
 ALL, OWN, DRIFT, HELD_OUT = "all", "own", "drift", "held-out"
 """Whose test samples: of all tasks; of the client's training mixture; of the mixture it drifts to; of the task that was
@@ -26,6 +27,17 @@ class Dealt:
     clients: tuple[ClientShares, ...]
     drifted: tuple[ClientShares, ...] = ()  # the clients' data after the drift
     held_out: tuple[tuple[Example, ...], ...] = ()  # test samples of the held-out task, a shard a client
+    client_ids: tuple[str, ...] = ()  # what the data calls the clients, where it says itself whose row it is
+    notes: tuple[str, ...] = ()  # what of the data was left out, for the user
+
+    def record(self) -> dict[str, list[str]]:
+        """Return what a run's manifest says of its data: the clients' ids and the notes, where there are any."""
+        values = {"data_clients": list(self.client_ids), "data_notes": list(self.notes)}
+        return {key: value for key, value in values.items() if value}
+
+    def samples(self) -> int:
+        """Return how many test samples there are, over all test data and clients."""
+        return sum(len(own) for share in self.test_shares().values() for own in share.values())
 
     def test_shares(self, most: int | None = None) -> dict[str, TestShares]:
         """Return the test data that there are, at most `most` samples a client."""
@@ -43,20 +55,25 @@ class Dealt:
         }
 
 
-def load_data(config: RunConfig) -> tuple[Shares, Sequence[Example]]:
-    """Load the data that `config` names; return them without the held-out task, and its test examples."""
-    columns = Columns(config.instruction_column, config.response_column, config.task_column)
-    shares = load_shares(config.data, columns, config.seed)
+def load_data(config: RunConfig, shares: Shares | None = None) -> tuple[Shares, Sequence[Example]]:
+    """Load the data that `config` names, or take `shares`; return them without the held-out task, and its test rows."""
+    if shares is None:
+        shares = load_shares(config.data, columns_of(config), config.seed, config.hub_folder)
     return _without(shares, config.hold_out) if config.hold_out else (shares, ())
 
 
-def deal_data(config: RunConfig) -> Dealt:
-    """Load the data that `config` names and deal it out: the same clients, whatever the method.
+def columns_of(config: RunConfig) -> Columns:
+    """Return the names of the columns of a run's data."""
+    return Columns(config.instruction_column, config.response_column, config.task_column, config.client_column)
+
+
+def deal_data(config: RunConfig, shares: Shares | None = None) -> Dealt:
+    """Deal out the data that `config` names, or `shares`: the same clients, whatever the method.
 
     Raises:
         UserError: the data cannot be dealt out so, or have no task of the name to be held out.
     """
-    shares, held = load_data(config)
+    shares, held = load_data(config, shares)
 
     def deal(split: str) -> tuple[ClientShares, ...]:
         return deal_out(
@@ -70,11 +87,16 @@ def deal_data(config: RunConfig) -> Dealt:
             seed=config.seed,
         )
 
+    clients = deal(config.split)
+    natural = "natural" in (config.split, config.drift_to)
+    ids = natural_clients(shares.train, config.clients) if natural else []
     return Dealt(
         shares,
-        deal(config.split),
+        clients,
         deal(config.drift_to) if config.drift_at else (),
         tuple(deal_iid(held, config.clients, config.test_examples_per_client, config.seed)) if held else (),
+        tuple(ids),
+        (*shares.notes, *(natural_notes(shares.train, shares.test, ids) if natural else ())),
     )
 
 
@@ -111,4 +133,6 @@ def unused_settings(config: RunConfig, method: Method, given: frozenset[str]) ->
         unused |= TRAINING_SETTINGS
     if "dirichlet" not in (config.split, config.drift_to):
         unused |= {"alpha"}
+    if "natural" not in (config.split, config.drift_to):
+        unused |= {"client_column"}
     return sorted(given & unused)

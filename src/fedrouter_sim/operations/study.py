@@ -242,7 +242,7 @@ class _Digests:
 
     def of(self, config: RunConfig) -> dict[str, str | None]:
         """Return the digests under the keys of a run's manifest."""
-        names = "data seed hold_out instruction_column response_column task_column".split()
+        names = "data hub_folder seed hold_out instruction_column response_column task_column client_column".split()
         data = tuple((name, getattr(config, name)) for name in names)
         return {
             "data_sha256": self._of_data(data),
