@@ -15,7 +15,7 @@ demo: $(STAMP)  ## the main job on the embedded data: 10 clients, result in runs
 	$(BIN)/fedrouter-sim train --clients 10 --out runs/demo --overwrite
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(STAMP)  ## lint, format check and types: what CI runs before the tests
 	$(BIN)/ruff check .

@@ -4,11 +4,16 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fedrouter_sim
 from fedrouter_sim.cli.main import main
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.converting import SMOLLM2_SHA256
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,11 +39,16 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "my-model").symlink_to(ROOT / "data" / "tiny-gpt2")
     (place / "data").symlink_to(ROOT / "data")
     (place / "docs").symlink_to(ROOT / "docs")
+    # CI does not fetch SmolLM2: the embedded backbone stands in its place.
+    models = place / "cache" / "models"
+    models.mkdir(parents=True)
+    (models / SMOLLM2_SHA256).symlink_to(ROOT / "data" / "tiny-gpt2")
     return place
 
 
 def test_every_command_runs(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
+    monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(workplace / "cache"))
     assert len(commands()) >= 6
     for words in commands():
         smaller = SMALL if words[1] == "train" else []
@@ -54,7 +64,17 @@ def test_the_peft_block_runs(workplace, monkeypatch):
     block = next(block for block in blocks("python") if "PeftModel" in block)
     names: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), names)
-    assert type(names["model"]).__name__ == "PeftModelForCausalLM"
+    assert type(names["model"]).__name__ == "PeftModelForCausalLM" and names["model"].active_adapter == "task_1"
+
+
+def test_the_serving_block_answers(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    sizes = {"rounds": 1, "local_steps": 2, "batch_size": 2, "examples_per_client": 24, "test_examples_per_client": 2}
+    monkeypatch.setattr(fedrouter_sim, "RunConfig", partial(RunConfig, **sizes), raising=False)
+    block = next(block for block in blocks("python") if "RoutedModel" in block)
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert isinstance(names["answer"]("Jana Sommer -> job -> guide"), str)
 
 
 def test_the_method_block_is_the_example_file_and_short():
