@@ -1,5 +1,6 @@
 """The README's commands run, at a smaller size, in the order in which it gives them."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -8,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
+from test_paper_data import write_copies
 
 import fedrouter_sim
 from fedrouter_sim.cli.main import main
@@ -39,6 +42,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "my-model").symlink_to(ROOT / "data" / "tiny-gpt2")
     (place / "data").symlink_to(ROOT / "data")
     (place / "docs").symlink_to(ROOT / "docs")
+    (place / "my-users").mkdir()
+    for share in ("train", "test"):
+        lines = (ROOT / "data" / "multitask" / f"{share}.jsonl").read_text(encoding="utf-8").splitlines()[:200]
+        rows = [json.loads(line) | {"user": number % 5} for number, line in enumerate(lines)]
+        (place / "my-users" / f"{share}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_copies(place / "hub", rows=30)
     # CI does not fetch SmolLM2: the embedded backbone stands in its place.
     models = place / "cache" / "models"
     models.mkdir(parents=True)
@@ -49,6 +58,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_runs(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(workplace / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", workplace / "datasets-cache")
     assert len(commands()) >= 6
     for words in commands():
         smaller = SMALL if words[1] == "train" else []
