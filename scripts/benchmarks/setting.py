@@ -49,7 +49,7 @@ TINY = Sizes(
     clusters=8, clients=(10, 100, 1000), participants=10, client_rows=12, client_steps=4, client_rounds=5,
     rows=1_000_000,
 )  # fmt: skip
-REAL = replace(TINY, steps=2, check_steps=1, embedded=16, warm_steps=5)
+REAL = replace(TINY, batch_size=4, steps=4, check_steps=1, embedded=16, warm_steps=5)
 QUICK = Sizes(
     repeats=2, process_repeats=1, batch_size=4, steps=2, check_steps=2, train_rows=60, embedded=32,
     answers=10, answer_rows=20, warm_rounds=1, warm_steps=2, points=2_000, features=32,
