@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -57,6 +57,16 @@ class Simulated:
 
 
 Simulator = Callable[..., Simulated]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def float32_by_default() -> Iterator[None]:
+    """Let --dtype auto be float32 on any machine: results are compared with those of float32 models."""
+    from fedrouter_sim import devices
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "_CPUINFO", Path("/no/cpuinfo"))
+        yield
 
 
 def micro_rows(task: str, count: int, rng: Random) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from fedrouter_sim.cli.main import main
 SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
 SMALL = (
     "--clients 4 --rounds 2 --local-steps 4 --batch-size 4"
-    " --examples-per-client 48 --test-examples-per-client 6"
+    " --examples-per-client 48 --test-examples-per-client 6 --dtype float32"
 ).split()  # fmt: skip
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
