@@ -94,8 +94,9 @@ def usual_recipe(setting: Setting) -> Contest:
         {OURS: ours, USUAL: usual, **{name: product(dtype) for name, dtype in products.items()}},
         judge,
         (
-            f"Usual recipe: the same rows in random batches of {BATCH} padded to their longest, logits at every "
-            "position, float32, and the backbone loaded from disk for the client's embedding pass.",
+            f"Usual recipe: the same rows in random batches of {BATCH} (the program's are of {config.batch_size}) "
+            "padded to their longest, logits at every position, float32, and the backbone loaded from disk for the "
+            "client's embedding pass.",
             f"A run is one embedding pass over the client's {run_rows} rows and {run_steps} steps of "
             f"{config.batch_size} rows. A repeat measures {sizes.embedded} texts and {sizes.steps} steps, and a run is "
             "reckoned from them; the one loading counts in full.",
