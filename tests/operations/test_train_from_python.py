@@ -112,6 +112,8 @@ def test_the_same_examples_give_the_same_run_from_a_file_and_from_python(
         ({"train": [Example("1 + 1 = ?", " ")]}, r"shares\.train\[0\]: its response is ' '"),
         ({"validation": [Example("", "2")]}, r"shares\.validation\[0\]: its instruction is ''"),
         ({"test": [Example("1 + 1 = ?", "2"), Example("2 + 2 = ?", 4)]}, r"shares\.test\[1\]: its response is 4"),
+        ({"train": [Example("1 + 1 = ?", "2", client=7)]}, r"shares\.train\[0\]: its client is 7; give a text or None"),
+        ({"test": [Example("1 + 1 = ?", "2", task=7)]}, r"shares\.test\[0\]: its task is 7; give a text or None"),
         ({"test": []}, r"shares\.test: holds no example"),
         ({"train": []}, r"shares\.train: holds no example"),
     ],

@@ -234,6 +234,10 @@ def checked_shares(shares: Shares) -> Shares:
                 value = getattr(example, field)
                 if not isinstance(value, str) or not value.strip():
                     raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text")
+            for field in ("task", "client"):
+                value = getattr(example, field)
+                if value is not None and not isinstance(value, str):
+                    raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text or None")
     return replace(shares, train=tuple(shares.train), validation=tuple(shares.validation), test=tuple(shares.test))
 
 
