@@ -65,15 +65,28 @@ def test_which_examples_are_drawn_does_not_depend_on_their_lengths() -> None:
     assert drawn[0] == drawn[1]
 
 
-@pytest.mark.parametrize(("n", "batch_size"), [(0, 4), (1, 4), (8, 4), (9, 4), (33, 16)])
-def test_length_sorted_yields_every_index_once_longest_first(n: int, batch_size: int) -> None:
+@pytest.mark.parametrize(("n", "most_rows"), [(0, 4), (1, 4), (8, 4), (9, 4), (33, 16)])
+@pytest.mark.parametrize("most_padding", [0, 20, 10**9])
+def test_length_sorted_yields_every_index_once_longest_first(n: int, most_rows: int, most_padding: int) -> None:
     lengths = lengths_of(n)
-    batches = list(length_sorted(lengths, batch_size))
+    batches = list(length_sorted(lengths, most_rows, most_padding))
     flat = [i for batch in batches for i in batch]
     assert sorted(flat) == list(range(n))
     assert [lengths[i] for i in flat] == sorted(lengths, reverse=True)
-    assert all(len(batch) == batch_size for batch in batches[:-1])
 
 
 def test_length_sorted_keeps_the_order_of_equal_lengths() -> None:
-    assert list(length_sorted([5, 9, 5, 9], 4)) == [[1, 3, 0, 2]]
+    assert list(length_sorted([5, 9, 5, 9], 4, 100)) == [[1, 3, 0, 2]]
+
+
+@pytest.mark.parametrize("most_padding", [0, 7, 64])
+def test_a_batch_ends_only_where_one_more_row_would_be_too_many_or_too_much_padding(most_padding: int) -> None:
+    lengths = lengths_of(200)
+
+    def padding(batch: list[int]) -> int:
+        return sum(max(lengths[i] for i in batch) - lengths[i] for i in batch)
+
+    batches = list(length_sorted(lengths, 16, most_padding))
+    assert all(len(batch) <= 16 and padding(batch) <= most_padding for batch in batches)
+    for batch, after in pairwise(batches):
+        assert len(batch) == 16 or padding([*batch, after[0]]) > most_padding

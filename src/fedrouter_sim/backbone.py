@@ -31,7 +31,9 @@ from fedrouter_sim.randomness import derive_seed, torch_generator
 
 _OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
 _CACHE_BYTES = 2**28
-_BATCH = 32  # texts in a batch wherever nothing is trained
+_ROWS = 32  # of a batch wherever nothing is trained
+_PADDING = {"cpu": 64, "cuda": 4096}  # by device: padded tokens that take about as long as one more pass does
+_SHORT_PASS = 4  # so many passes of one token a row, as generation takes them, take as long as such a pass
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Backbone:
         encoded = self.encoder.texts(texts)
         embeddings = np.empty((len(texts), self.dimension), dtype=np.float32)
         with torch.inference_mode(), self._peft.disable_adapter():
-            for batch in length_sorted([len(text.ids) for text in encoded], _BATCH):
+            for batch in self._batches([len(text.ids) for text in encoded]):
                 ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
                 hidden = self._body(input_ids=ids, attention_mask=if_padded(mask), use_cache=False).last_hidden_state
                 weights = mask.unsqueeze(-1).float()  # (B, L, 1)
@@ -216,7 +218,7 @@ class Backbone:
         )
         answers = [""] * len(prompts)
         with self._using(adapter) as weigh, torch.inference_mode():
-            for batch in length_sorted([len(prompt.ids) for prompt in prompts], _BATCH):
+            for batch in self._batches([len(prompt.ids) for prompt in prompts], 1 + max_new_tokens // _SHORT_PASS):
                 weigh(batch)
                 output = self._continued([prompts[i].ids for i in batch], settings)
                 texts = self.encoder.tokenizer.batch_decode(output, skip_special_tokens=True)
@@ -243,7 +245,7 @@ class Backbone:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
         scores = np.empty((len(examples), 2))
         with self._using(adapter) as weigh, torch.inference_mode():
-            for batch in length_sorted([len(example) for example in examples], _BATCH):
+            for batch in self._batches([len(example) for example in examples]):
                 weigh(batch)
                 losses, rows = self._response_losses([examples[i] for i in batch])
                 sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), losses.double().cpu())
@@ -269,6 +271,10 @@ class Backbone:
         wanted = labelled[:, columns]
         losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
         return losses, wanted.nonzero()[:, 0]
+
+    def _batches(self, lengths: Sequence[int], passes: int = 1) -> Iterator[list[int]]:
+        """Yield the batches of rows of these lengths wherever nothing is trained; each batch takes so many passes."""
+        return length_sorted(lengths, _ROWS, passes * _PADDING[self.device])
 
     def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
         """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""

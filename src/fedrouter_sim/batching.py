@@ -27,8 +27,22 @@ def draw_batches(
     return [[int(i) for i in batch] for batch in batches]
 
 
-def length_sorted(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Yield all indices in batches of like length, longest first, so that memory peaks at once."""
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield [int(i) for i in order[start : start + batch_size]]
+def length_sorted(lengths: Sequence[int], most_rows: int, most_padding: int) -> Iterator[list[int]]:
+    """Yield all indices in batches of like length, longest first, so that memory peaks at once.
+
+    Args:
+        lengths: tokens of each row, (n,).
+        most_rows: rows of a batch.
+        most_padding: tokens of padding in a batch. So many tokens should take about as long as one more batch does.
+    """
+    batch: list[int] = []
+    padding = 0
+    for i in np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable").tolist():
+        added = lengths[batch[0]] - lengths[i] if batch else 0
+        if len(batch) == most_rows or padding + added > most_padding:
+            yield batch
+            batch, padding, added = [], 0, 0
+        batch.append(i)
+        padding += added
+    if batch:
+        yield batch
