@@ -15,7 +15,7 @@ OURS, PLAIN, LEAN = "ours", "bare loop", "lean bare loop"
 
 def overhead(setting: Setting) -> Contest:
     """A round of `Client.train` against bare PyTorch + PEFT loops."""
-    trainee, steps = Trainee(setting), setting.sizes.steps
+    trainee, steps = Trainee(setting), setting.sizes.overhead_steps
     model = trainee.bare_model(setting.dtype)
     agreement = trainee.losses_agree(model)
     batches = [trainee.collated(batch) for batch in trainee.batches(steps, 1)]

@@ -23,7 +23,8 @@ class Sizes:
     repeats: int
     process_repeats: int  # of what starts a process of its own for each measurement
     batch_size: int  # rows of an optimizer step
-    steps: int  # optimizer steps of a measured round
+    steps: int  # optimizer steps of a round against the usual recipe
+    overhead_steps: int  # the same against the bare loops, which take the program's own batches
     check_steps: int  # steps over which losses are compared
     embedded: int  # texts of an embedding pass
     train_rows: int  # of the client that trains
@@ -42,16 +43,18 @@ class Sizes:
     rows: int  # of the large data set
 
 
-# A repeat on the tiny backbone takes seconds; on a real one, minutes, so it does fewer steps.
+# A repeat on the tiny backbone takes seconds; on a real one, minutes, so it does less.
 TINY = Sizes(
-    repeats=5, process_repeats=5, batch_size=16, steps=10, check_steps=5, train_rows=600, embedded=400,
-    answers=200, answer_rows=60, warm_rounds=2, warm_steps=10, points=100_000, features=576,
+    repeats=5, process_repeats=5, batch_size=16, steps=10, overhead_steps=10, check_steps=5, train_rows=600,
+    embedded=400, answers=200, answer_rows=60, warm_rounds=2, warm_steps=10, points=100_000, features=576,
     clusters=8, clients=(10, 100, 1000), participants=10, client_rows=12, client_steps=4, client_rounds=5,
     rows=1_000_000,
 )  # fmt: skip
-REAL = replace(TINY, batch_size=4, steps=4, check_steps=1, embedded=16, warm_steps=5)
+REAL = replace(
+    TINY, batch_size=4, overhead_steps=3, check_steps=1, embedded=48, answer_rows=20, warm_rounds=1, warm_steps=5
+)
 QUICK = Sizes(
-    repeats=2, process_repeats=1, batch_size=4, steps=2, check_steps=2, train_rows=60, embedded=32,
+    repeats=2, process_repeats=1, batch_size=4, steps=2, overhead_steps=2, check_steps=2, train_rows=60, embedded=32,
     answers=10, answer_rows=20, warm_rounds=1, warm_steps=2, points=2_000, features=32,
     clusters=4, clients=(10, 20), participants=2, client_rows=8, client_steps=2, client_rounds=2, rows=5_000,
 )  # fmt: skip
