@@ -46,8 +46,8 @@ def deal_out(
     all_parts = deal_iid(test, clients, test_examples_per_client, seed)
     if split == "natural":
         ids = natural_clients(train, clients)
-        train_parts = _deal_naturally(train, ids, examples_per_client, seed, "train")
-        own_parts = _deal_naturally(test, ids, test_examples_per_client, seed, "test")
+        train_parts = deal_naturally(train, ids, examples_per_client, seed, "train")
+        own_parts = deal_naturally(test, ids, test_examples_per_client, seed, "test")
         return _client_shares(train_parts, own_parts, all_parts)
     labelled = bool(tasks_of(train)) and bool(tasks_of(test))
     if not labelled and split != "all":
@@ -77,6 +77,20 @@ def deal_iid(examples: Sequence[Example], clients: int, most: int, seed: int) ->
     """Deal examples into `clients` IID shards of at most `most` examples, as even as it goes."""
     order = numpy_generator(seed, "deal all tasks").permutation(len(examples))
     return [_in_order(examples, order[client::clients][:most]) for client in range(clients)]
+
+
+def deal_naturally(
+    examples: Sequence[Example], ids: Sequence[str], most: int, seed: int, share: str
+) -> list[tuple[Example, ...]]:
+    """Give each of the clients `ids` the examples that name it, at most `most` of them, drawn by seed."""
+    rows: dict[str | None, list[int]] = {}
+    for row, example in enumerate(examples):
+        rows.setdefault(example.client, []).append(row)
+    hands = []
+    for client in ids:
+        drawn = numpy_generator(seed, "deal natural", share, client).permutation(rows.get(client, []))[:most]
+        hands.append(_in_order(examples, drawn.astype(np.int64)))
+    return hands
 
 
 def natural_clients(train: Sequence[Example], clients: int | None = None) -> list[str]:
@@ -136,20 +150,6 @@ def _client_shares(*parts: Sequence[tuple[Example, ...]]) -> tuple[ClientShares,
 def _in_order(examples: Sequence[Example], rows: NDArray[np.int64]) -> tuple[Example, ...]:
     """Return the examples in these rows in the order of the data."""
     return tuple(examples[row] for row in np.sort(rows).tolist())
-
-
-def _deal_naturally(
-    examples: Sequence[Example], ids: Sequence[str], most: int, seed: int, share: str
-) -> list[tuple[Example, ...]]:
-    """Give each client the rows that are its own, at most `most` of them, drawn by seed."""
-    rows: dict[str | None, list[int]] = {}
-    for row, example in enumerate(examples):
-        rows.setdefault(example.client, []).append(row)
-    hands = []
-    for client in ids:
-        drawn = numpy_generator(seed, "deal natural", share, client).permutation(rows.get(client, []))[:most]
-        hands.append(_in_order(examples, drawn.astype(np.int64)))
-    return hands
 
 
 def _rows_by_task(examples: Sequence[Example], labelled: bool) -> dict[str, list[int]]:

@@ -32,6 +32,17 @@ def test_wrong_seeds_are_one_line(cli, tmp_path, seeds):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_dry_run_of_several_seeds_says_that_it_is_one_runs_cost(cli, tmp_path):
+    quick = [flag for flag in TESTED if flag != "--quiet"]
+    done = cli(
+        "train", *quick, "--method", "fedavg", "--seeds", "1,2", "--dry-run", "--out", tmp_path / "none", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--seeds 1,2: 2 runs, each at the cost of this one" in done.stderr
+    assert json.loads(done.stdout)["steps"] == 3 * 2
+    assert not (tmp_path / "none").exists()
+
+
 def test_overwrite_does_not_go_with_seeds(cli, runs):
     done = cli("train", *TESTED, "--seeds", "1", "--overwrite", "--out", runs / "fedavg")
     assert done.returncode == 2 and "--overwrite" in done.stderr

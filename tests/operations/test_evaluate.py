@@ -10,6 +10,7 @@ import pytest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples import Columns
+from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.train import Display, train
@@ -87,6 +88,44 @@ def test_fewer_given_rows_than_clients(run_copy: Path, tmp_path: Path) -> None:
     path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n', encoding="utf-8")
     results = evaluate(Run(run_copy), Display(), data=str(path)).results
     assert [list(result.per_client) for result in results] == [[0], [0]]
+
+
+@pytest.fixture(scope="module")
+def natural_run(micro_config: ConfigMaker, micro_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose rows name their clients, 'a' and 'b', in the column `user`."""
+    folder = tmp_path_factory.mktemp("natural")
+    for path in micro_data.iterdir():
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        owned = [json.dumps(row | {"user": "ab"[i % 2]}) + "\n" for i, row in enumerate(rows)]
+        (folder / path.name).write_text("".join(owned), encoding="utf-8")
+    config = micro_config(data=str(folder), split="natural", client_column="user", clients=2, rounds=1, local_steps=2)
+    return train(config, folder / "run", False, Display()).folder
+
+
+def test_given_rows_that_name_a_client_of_a_natural_run_go_to_it(natural_run: Path, tmp_path: Path) -> None:
+    def asked(data: Path, columns: Columns | None = None) -> list[tuple[int, str]]:
+        [result] = evaluate(Run(run), Display(), (), ("none",), str(data), columns).results
+        return [(answer.client, answer.instruction) for answer in result.answers]
+
+    run = tmp_path / "run"
+    shutil.copytree(natural_run, run)
+    path = tmp_path / "owned.jsonl"
+    users = "bacb"
+    rows = [{"instruction": f"{n} + 1 = ?", "response": "2", "user": user} for n, user in enumerate(users)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert asked(path) == [(0, "1 + 1 = ?"), (1, "0 + 1 = ?"), (1, "3 + 1 = ?")]
+    # So they do when the run was aggregated again.
+    run = aggregate(run, tmp_path / "again").folder
+    assert [client for client, _ in asked(path)] == [0, 1, 1]
+    # Rows that name nobody are dealt out.
+    assert len(asked(path, Columns())) == 4
+    path.write_text(json.dumps(rows[2]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"no row is of a client of .* \(a, b\); mend --client-column user"):
+        asked(path)
+    # The run's own test file falls to the clients as it did in the run.
+    dealt = deal_data(Run(run).config)
+    own = [(client, example.instruction) for client, own in enumerate(dealt.clients) for example in own.test_own]
+    assert set(asked(Path(Run(run).config.data))) >= set(own)
 
 
 def test_given_data_and_shares_of_the_run_exclude_each_other(run_copy: Path, micro_data: Path) -> None:

@@ -28,13 +28,14 @@ def eval_command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Other test data, dealt to the clients: a file, a folder with a test file, 'multitask', 'paper', or a "
-            "data set of the Hub as org/name."
+            help="Other test data, dealt to the clients (under --split natural to those it names): a file, a folder "
+            "with a test file, 'multitask', 'paper', or a data set of the Hub as org/name."
         ),
     ] = None,
     instruction_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     response_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     task_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
+    client_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     test_examples_per_client: Annotated[int | None, typer.Option(help="Most examples a client answers.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -63,6 +64,7 @@ def eval_command(
         instruction_column or config.instruction_column,
         response_column or config.response_column,
         task_column or config.task_column,
+        client_column or config.client_column,
     )
     with display_for(quiet) as display:
         done = evaluate(opened, display, test_data or (), routing or (), data, columns, test_examples_per_client)

@@ -40,6 +40,7 @@ def train_command(
     Example: fedrouter-sim train --clients 10 --out runs/first
     """
     config, given = resolve_settings(preset, config_file, settings)
+    chosen = None if seeds is None else _parsed(seeds)
     resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
 
     from fedrouter_sim import Run, train
@@ -52,6 +53,8 @@ def train_command(
     for name in unused_settings(config, method, given):
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     if dry:
+        if chosen:
+            note(f"--seeds {seeds}: {len(chosen)} runs, each at the cost of this one", quiet)
         from fedrouter_sim.operations.cost import dry_run
         from fedrouter_sim.report.tables import cost_table
 
@@ -60,10 +63,10 @@ def train_command(
         return
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{stamp}-{method.name}"
-    if seeds is not None:
+    if chosen is not None:
         if tensorboard:
             raise UserError("--tensorboard: streams one run; it does not go with --seeds")
-        _train_seeds(config, _parsed(seeds), folder, overwrite, as_json, quiet)
+        _train_seeds(config, chosen, folder, overwrite, as_json, quiet)
         return
     with display_for(quiet) as display:
         done = train(config, folder, overwrite, display, tensorboard=tensorboard)

@@ -105,8 +105,8 @@ def aggregate(
         writer.write_truth(truth)
         for update in updates:
             writer.copy_update(update, router)
-        passed_on = ("seed", "data_sha256", "backbone", "backbone_sha256", "method_sha256")
-        kept = {key: run.manifest.get(key) for key in passed_on}
+        passed_on = "seed data_sha256 data_clients data_notes backbone backbone_sha256 method_sha256".split()
+        kept = {key: run.manifest[key] for key in passed_on if key in run.manifest}
         origin = {
             "command": "aggregate",
             "of": str(run.folder.resolve()),

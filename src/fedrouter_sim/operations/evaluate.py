@@ -8,10 +8,10 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
 from fedrouter_sim.examples import Columns, Shares
 from fedrouter_sim.loading import load_test
-from fedrouter_sim.operations.prepare import deal_data
+from fedrouter_sim.operations.prepare import columns_of, deal_data
 from fedrouter_sim.operations.route import open_backbone
 from fedrouter_sim.operations.train import GIVEN_IN_PYTHON, SILENT, TRAINED_ELSEWHERE, Display
-from fedrouter_sim.partition import deal_iid
+from fedrouter_sim.partition import deal_iid, deal_naturally
 from fedrouter_sim.run_folder import Run, open_run, write_result
 
 GIVEN = "given"  # test data that the user gave
@@ -44,8 +44,8 @@ def evaluate(
         display: shows progress.
         test_data: 'all', 'own', 'drift', 'held-out'; none: those that the run has.
         routing: 'global', 'local', 'oracle', 'none'; none: what the method has.
-        data: other test data, dealt IID to the run's clients: a file, a folder with a test file, 'multitask', 'paper',
-            or a data set of the Hub.
+        data: other test data: a file, a folder with a test file, 'multitask', 'paper', or a data set of the Hub. Rows
+            that say whose they are go to that client of a natural partition; all others are dealt out IID.
         columns: names of the columns of `data`; None for the run's.
         most: most test examples a client answers; None for the run's, or with `data` for all.
         shares: the run's own data, where they were given in Python.
@@ -58,8 +58,11 @@ def evaluate(
     display.started("loading data and backbone")
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
-    columns = columns or Columns(config.instruction_column, config.response_column, config.task_column)
-    asked = _given_shares(run, data, columns, most) if data is not None else _own_shares(run, test_data, most, shares)
+    asked = (
+        _given_shares(run, data, columns or columns_of(config), most)
+        if data is not None
+        else _own_shares(run, test_data, most, shares)
+    )
     backbone = open_backbone(run)
     method = run.method
     routings, notes = _routings(method.routings, routing, method.name)
@@ -93,10 +96,18 @@ def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares 
 
 def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> dict[str, TestShares]:
     examples = load_test(data, columns, run.config.hub_folder)
+    most = most or len(examples)
+    if (ids := run.manifest.get("data_clients")) and any(example.client is not None for example in examples):
+        own = deal_naturally(examples, ids, most, run.config.seed, "test")
+        if not any(own):
+            known = ", ".join(ids[:3]) + (", ..." if ids[3:] else "")
+            raise UserError(
+                f"--data {data}: no row is of a client of {run.folder} ({known}); mend --client-column {columns.client}"
+            )
+        return {GIVEN: dict(enumerate(own))}
     # Clients that trained elsewhere keep their own numbers.
     clients = [message.client for message in run.router.clients] if run.router else range(run.config.clients)
-    shards = deal_iid(examples, len(clients), most or len(examples), run.config.seed)
-    return {GIVEN: dict(zip(clients, shards, strict=True))}
+    return {GIVEN: dict(zip(clients, deal_iid(examples, len(clients), most, run.config.seed), strict=True))}
 
 
 def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[list[str], list[str]]:
