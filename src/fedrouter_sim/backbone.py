@@ -32,8 +32,10 @@ from fedrouter_sim.randomness import derive_seed, torch_generator
 _OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
 _CACHE_BYTES = 2**28
 _ROWS = 32  # of a batch wherever nothing is trained
-_PADDING = {"cpu": 64, "cuda": 4096}  # by device: padded tokens that take about as long as one more pass does
-_SHORT_PASS = 4  # so many passes of one token a row, as generation takes them, take as long as such a pass
+# Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
+# is so large that their batches are seldom cut short.
+_PADDING = {"cpu": 64, "cuda": 4096}
+_SHORT_PASS = 4  # generation's passes of one token a row are smaller: so many of them cost as much as one over prompts
 
 
 @dataclass(frozen=True)

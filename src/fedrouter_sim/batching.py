@@ -38,11 +38,10 @@ def length_sorted(lengths: Sequence[int], most_rows: int, most_padding: int) -> 
     batch: list[int] = []
     padding = 0
     for i in np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable").tolist():
-        added = lengths[batch[0]] - lengths[i] if batch else 0
-        if len(batch) == most_rows or padding + added > most_padding:
+        if batch and (len(batch) == most_rows or padding + lengths[batch[0]] - lengths[i] > most_padding):
             yield batch
-            batch, padding, added = [], 0, 0
+            batch, padding = [], 0
         batch.append(i)
-        padding += added
+        padding += lengths[batch[0]] - lengths[i]
     if batch:
         yield batch

@@ -44,8 +44,9 @@ def evaluate(
         display: shows progress.
         test_data: 'all', 'own', 'drift', 'held-out'; none: those that the run has.
         routing: 'global', 'local', 'oracle', 'none'; none: what the method has.
-        data: other test data: a file, a folder with a test file, 'multitask', 'paper', or a data set of the Hub. Rows
-            that say whose they are go to that client of a natural partition; all others are dealt out IID.
+        data: other test data: a file, a folder with a test file, 'multitask', 'paper', or a data set of the Hub,
+            dealt IID to the run's clients. Where the run's partition is natural and a row names a client, rows go to
+            the clients they name instead, and those that name none of the run are left out.
         columns: names of the columns of `data`; None for the run's.
         most: most test examples a client answers; None for the run's, or with `data` for all.
         shares: the run's own data, where they were given in Python.
