@@ -299,7 +299,7 @@ def test_answers_are_no_longer_than_asked_and_long_prompts_are_cut(
 
     def spy(input_ids: Any, **settings: Any) -> Any:
         output = generate(input_ids=input_ids, **settings)
-        lengths.append((input_ids.shape[1], output.shape[1]))
+        lengths.append((input_ids.shape[1], output.sequences.shape[1]))
         return output
 
     monkeypatch.setattr(backbone._model, "generate", spy)

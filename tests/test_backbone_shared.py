@@ -66,6 +66,14 @@ def test_training_scores_and_answers_are_those_without_sharing(alpaca: Backbone)
     assert answers == plain_answers and len(set(answers)) > 1
 
 
+def test_prompts_of_a_single_token_are_answered(micro_config: ConfigMaker) -> None:
+    backbone = Backbone(micro_config(template="{instruction}"))
+    texts = ["a", "reverse: a b c", "b"]
+    assert [len(prompt.ids) for prompt in backbone.encoder.prompts(["a", "b"], [9, 9])] == [1, 1]
+    together = backbone.generate(None, texts, 12).answers
+    assert together == [backbone.generate(None, [text], 12).answers[0] for text in texts]
+
+
 def test_a_mixture_weighs_every_row_in_its_own_way(alpaca: Backbone) -> None:
     generator = torch.Generator().manual_seed(3)
     adapters = tuple(

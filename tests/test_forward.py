@@ -50,7 +50,7 @@ def test_a_mask_is_given_only_where_something_is_padded() -> None:
 def test_outputs_and_gradients_are_those_of_whole_rows(model: Any, rests: list[tuple[int, ...]]) -> None:
     weight = model.transformer.h[0].attn.c_attn.weight
     ids, mask = pad(rests, 0, CPU)
-    found = run_rows(model, model.base_model, PREFIX, ids, mask).logits
+    found = run_rows(model, run_prefix(model.base_model, PREFIX, CPU), ids, mask).logits
     whole_ids, whole_mask = pad([(*PREFIX, *rest) for rest in rests], 0, CPU)
     expected = model(input_ids=whole_ids, attention_mask=whole_mask).logits[:, len(PREFIX) :]
     real = mask.bool()
@@ -65,7 +65,7 @@ def test_the_prefix_is_run_once_for_all_rows(model: Any) -> None:
     handle = model.transformer.wte.register_forward_hook(lambda module, args, output: seen.append(output.shape))
     try:
         ids, mask = pad(RESTS, 0, CPU)
-        run_rows(model, model.base_model, PREFIX, ids, mask)
+        run_rows(model, run_prefix(model.base_model, PREFIX, CPU), ids, mask)
     finally:
         handle.remove()
     assert [shape[:2] for shape in seen] == [(1, len(PREFIX)), (len(RESTS), 4)]
@@ -73,11 +73,16 @@ def test_the_prefix_is_run_once_for_all_rows(model: Any) -> None:
 
 def test_without_a_prefix_the_rows_are_run_alone(model: Any) -> None:
     ids, mask = pad(RESTS, 0, CPU)
-    found = run_rows(model, model.base_model, (), ids, mask).logits
-    assert torch.equal(found, model(input_ids=ids, attention_mask=mask).logits)
+    assert run_prefix(model.base_model, (), CPU) is None
+    output = run_rows(model, None, ids, mask)
+    assert torch.equal(output.logits, model(input_ids=ids, attention_mask=mask).logits)
+    assert output.past_key_values is None
 
 
-def test_the_cache_continues_every_row(model: Any) -> None:
-    cache = run_prefix(model.base_model, PREFIX, 4, CPU)
-    assert cache.get_seq_length() == len(PREFIX)
-    assert {layer.keys.shape[0] for layer in cache.layers} == {4}
+def test_a_cache_of_whole_rows_is_kept_with_a_prefix_and_on_request_without(model: Any) -> None:
+    ids, mask = pad(RESTS, 0, CPU)
+    for past in (run_prefix(model.base_model, PREFIX, CPU), None):
+        begun = 0 if past is None else past.get_seq_length()
+        cache = run_rows(model.base_model, past, ids, mask, use_cache=True).past_key_values
+        assert cache.get_seq_length() == begun + ids.shape[1]
+        assert {layer.keys.shape[0] for layer in cache.layers} == {len(RESTS)}

@@ -119,6 +119,28 @@ def test_samples_of_different_weights_are_answered_together_as_one_by_one(
     assert (abs(losses(backbone, mixed(two, *rows[::-1])) - alone) > 0.01).all()  # whose weights are whose matters
 
 
+def test_samples_keep_their_weights_when_others_have_ended(
+    backbone: Backbone, two: tuple[Adapter, Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.9, 0.4)]
+    seen: list[int] = []
+    handle = backbone._body.register_forward_hook(lambda module, args, output: seen.append(len(output[0])))
+    whole = backbone.generate(mixed(two, *rows), TEXTS, 20).answers
+    tried = 0
+    for end in sorted({token for ids in backbone.encoder.tokenizer(whole)["input_ids"] for token in ids}):
+        monkeypatch.setattr(backbone.encoder, "eos", end)
+        seen.clear()
+        answers = backbone.generate(mixed(two, *rows), TEXTS, 20).answers
+        if 1 < min(seen) < len(rows):  # some have left, and not all but one
+            tried += 1
+            for row, text, answer in zip(rows, TEXTS, answers, strict=True):
+                assert backbone.generate(mixed(two, row), [text], 20).answers == [answer]
+        if tried == 2:
+            break
+    handle.remove()
+    assert tried == 2
+
+
 def test_more_samples_than_a_batch_keep_their_weights(backbone: Backbone, two: tuple[Adapter, Adapter]) -> None:
     examples = [EXAMPLES[n % 4] for n in range(70)]
     rows = [(n / 70, 1 - n / 70) for n in range(70)]

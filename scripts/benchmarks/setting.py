@@ -51,7 +51,7 @@ TINY = Sizes(
     rows=1_000_000,
 )  # fmt: skip
 REAL = replace(
-    TINY, batch_size=4, overhead_steps=3, check_steps=1, embedded=48, answer_rows=20, warm_rounds=1, warm_steps=5
+    TINY, batch_size=4, overhead_steps=3, check_steps=2, embedded=48, answer_rows=20, warm_rounds=1, warm_steps=5
 )
 QUICK = Sizes(
     repeats=2, process_repeats=1, batch_size=4, steps=2, overhead_steps=2, check_steps=2, train_rows=60, embedded=32,

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from peft import get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers import DynamicCache, GenerationConfig
+from transformers import DynamicCache
 
 from fedrouter_sim.adapters import Adapter, check_compatible
+from fedrouter_sim.answering import Begun, answer, begin
 from fedrouter_sim.batching import length_sorted
 from fedrouter_sim.caching import RequestCache
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
 from fedrouter_sim.encoding import EncodedExample, Encoder
-from fedrouter_sim.forward import common_prefix, if_padded, pad, run_prefix, run_rows
+from fedrouter_sim.forward import Tokens, common_prefix, if_padded, pad, run_prefix, run_rows
 from fedrouter_sim.lora import json_config, lora_config
 from fedrouter_sim.mixing import Mixture, MixtureSlot
 from fedrouter_sim.models import describe_model, model_digest, resolve_model
@@ -31,11 +32,13 @@ from fedrouter_sim.randomness import derive_seed, torch_generator
 
 _OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
 _CACHE_BYTES = 2**28
-_ROWS = 32  # of a batch wherever nothing is trained
+_ROWS = 32  # of a batch where nothing is trained
 # Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
 # is so large that their batches are seldom cut short.
 _PADDING = {"cpu": 64, "cuda": 4096}
-_SHORT_PASS = 4  # generation's passes of one token a row are smaller: so many of them cost as much as one over prompts
+_ANSWERED_ROWS = 64  # that get their next tokens in one pass
+_CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
+_SPURT = 8  # tokens after which answers that have ended leave
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,10 @@ class Backbone:
         self._peft.eval()
         self._model: Any = model
         self._body: nn.Module = model.base_model
-        self._shares_prefixes = not getattr(model, "_is_stateful", False)  # else there is no attention cache to share
-        # A sliding window counts positions, padding included: padding after a shared prefix would push it out of sight.
+        self._stateful = bool(getattr(model, "_is_stateful", False))  # has no attention cache
+        self._shares_prefixes = not self._stateful
+        # A sliding window counts positions, padding included: padding after a prompt's first words would push them out
+        # of sight.
         self._slides = any(DynamicCache(config=model.config).is_sliding)
         self._slot = self._find_slot()
         self.dimension: int = model.config.hidden_size
@@ -212,36 +217,27 @@ class Backbone:
     ) -> Generated:
         room = self.encoder.limit - max_new_tokens
         prompts = self.encoder.prompts(instructions, [room] * len(instructions))
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=self.encoder.eos,
-            pad_token_id=self.encoder.eos,
-        )
+        lengths = [len(prompt.ids) for prompt in prompts]
         answers = [""] * len(prompts)
         with self._using(adapter) as weigh, torch.inference_mode():
-            for batch in self._batches([len(prompt.ids) for prompt in prompts], 1 + max_new_tokens // _SHORT_PASS):
-                weigh(batch)
-                output = self._continued([prompts[i].ids for i in batch], settings)
-                texts = self.encoder.tokenizer.batch_decode(output, skip_special_tokens=True)
+            for batch in length_sorted(lengths, _ANSWERED_ROWS, _CACHED * _PADDING[self.device]):
+                tokens = self._continued([prompts[i].ids for i in batch], max_new_tokens, _in(batch, weigh))
+                texts = self.encoder.tokenizer.batch_decode(tokens, skip_special_tokens=True)
                 for i, text in zip(batch, texts, strict=True):
                     answers[i] = text.strip()
         cut = {instruction for instruction, prompt in zip(instructions, prompts, strict=True) if prompt.cut}
         return Generated(answers, cut)
 
-    def _continued(self, prompts: Sequence[tuple[int, ...]], settings: GenerationConfig) -> Tensor:
-        """Return the tokens (B, new) that follow each prompt. Padding stands between what all prompts begin with, which
-        is run once, and the rest of each."""
-        shared = 0 if self._slides else self._shared(prompts)
-        ids, mask = pad([prompt[shared:] for prompt in prompts], self.encoder.eos, self._device, left=True)
-        options: dict[str, Any] = {}
-        if shared:
-            options["past_key_values"] = run_prefix(self._body, prompts[0][:shared], len(prompts), self._device)
-            first = torch.tensor([list(prompts[0][:shared])], device=self._device).expand(len(prompts), -1)
-            ids = torch.cat([first, ids], dim=1)
-            mask = torch.cat([torch.ones_like(first), mask], dim=1)
-        output = self._model.generate(input_ids=ids, attention_mask=mask, generation_config=settings, **options)
-        return output[:, ids.shape[1] :]  # type: ignore[no-any-return]  # transformers' generate is not typed
+    def _continued(self, prompts: Sequence[Tokens], most: int, on_rows: Callable[[Sequence[int]], None]) -> Tensor:
+        """Return the tokens (B, most) that follow each prompt, of which the longest comes first."""
+        end = self.encoder.eos
+        if self._stateful or self._slides or len(prompts[-1]) < 2:
+            begun = Begun(*pad(prompts, end, self._device, left=True), cache=None)
+        else:
+            rest = [prompt[:-1] for prompt in prompts]
+            parts = list(self._batches(list(map(len, rest))))
+            begun = begin(self._body, prompts, parts, self._shared(rest), end, on_rows)
+        return answer(self._model, begun, most, end, most if self._stateful else _SPURT, on_rows)
 
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
@@ -262,21 +258,20 @@ class Backbone:
         """
         rows = [(*example.prompt.ids, *example.response) for example in examples]
         shared = self._shared([example.prompt.ids for example in examples])
+        past = run_prefix(self._body, rows[0][:shared], self._device)
         ids, mask = pad([row[shared:] for row in rows], self.encoder.eos, self._device)  # (B, L)
         labelled = torch.zeros_like(ids, dtype=torch.bool)  # (B, L): position l predicts a response token at l + 1
         for row, example in enumerate(examples):
             labelled[row, len(example.prompt.ids) - 1 - shared : len(example) - 1 - shared] = True
         columns = labelled.any(0).nonzero().squeeze(1)
-        logits = run_rows(
-            self._peft, self._body, rows[0][:shared], ids, mask, logits_to_keep=columns
-        ).logits  # (B, columns, vocabulary)
+        logits = run_rows(self._peft, past, ids, mask, logits_to_keep=columns).logits  # (B, columns, vocabulary)
         wanted = labelled[:, columns]
         losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
         return losses, wanted.nonzero()[:, 0]
 
-    def _batches(self, lengths: Sequence[int], passes: int = 1) -> Iterator[list[int]]:
-        """Yield the batches of rows of these lengths wherever nothing is trained; each batch takes so many passes."""
-        return length_sorted(lengths, _ROWS, passes * _PADDING[self.device])
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the batches in which rows of these lengths are run where nothing is trained."""
+        return length_sorted(lengths, _ROWS, _PADDING[self.device])
 
     def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
         """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""
@@ -341,6 +336,11 @@ class Backbone:
         if slot.keys() != saved.keys():
             raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
         return slot
+
+
+def _in(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
+    """Return what calls `act` with the members of the batch that stand in given places."""
+    return lambda places: act([batch[place] for place in places])
 
 
 def dropout_seed(seed: int, round_: int, client: int, group: int) -> int:

@@ -39,37 +39,36 @@ def if_padded(mask: Tensor) -> Tensor | None:
     return None if bool(mask.all()) else mask
 
 
-def run_prefix(body: Any, prefix: Tokens, rows: int, device: torch.device) -> Any:
-    """Run tokens that `rows` rows begin with once, and return the attention cache that continues each of the rows.
-
-    Gradients flow back through the cache into the one pass, summed over the rows.
+def run_prefix(body: Any, prefix: Tokens, device: torch.device) -> Any:
+    """Run tokens that rows begin with, and return the attention cache that continues them, of one row.
 
     Args:
         body: the model without its head.
-        prefix: at least one token.
-        rows: of the batch that goes on from it.
+        prefix: the tokens; without any, there is no cache (None).
         device: of the model.
     """
-    cache = body(input_ids=torch.tensor([list(prefix)], device=device), use_cache=True).past_key_values
-    cache.batch_repeat_interleave(rows)
-    return cache
+    if not prefix:
+        return None
+    return body(input_ids=torch.tensor([list(prefix)], device=device), use_cache=True).past_key_values
 
 
-def run_rows(model: Any, body: Any, prefix: Tokens, ids: Tensor, mask: Tensor, **options: Any) -> Any:
-    """Run rows that all begin with `prefix`, and return the model's output for what follows it.
+def run_rows(model: Any, past: Any, ids: Tensor, mask: Tensor, use_cache: bool = False, **options: Any) -> Any:
+    """Run rows that all go on from the same prefix, and return the model's output for what follows it.
+
+    Gradients flow back through `past` into the one pass over the prefix, summed over the rows.
 
     Args:
         model: what is asked for its output: with or without its head.
-        body: the model without its head.
-        prefix: run once; may be empty.
-        ids: the tokens after it (B, L), padded on the right.
+        past: what `run_prefix` returned; it is written to.
+        ids: the tokens after the prefix (B, L), padded on the right.
         mask: (B, L), 0 where `ids` is padding.
+        use_cache: whether an attention cache is wanted of rows without a prefix; those with one have it anyway.
         options: for `model`.
     """
-    if not prefix:
-        return model(input_ids=ids, attention_mask=if_padded(mask), use_cache=False, **options)
-    cache = run_prefix(body, prefix, len(ids), ids.device)
     padded = if_padded(mask)
+    if past is None:
+        return model(input_ids=ids, attention_mask=padded, use_cache=use_cache, **options)
+    past.batch_repeat_interleave(len(ids))
     if padded is not None:
-        padded = torch.cat([padded.new_ones(len(ids), len(prefix)), padded], dim=1)
-    return model(input_ids=ids, attention_mask=padded, past_key_values=cache, use_cache=True, **options)
+        padded = torch.cat([padded.new_ones(len(ids), past.get_seq_length()), padded], dim=1)
+    return model(input_ids=ids, attention_mask=padded, past_key_values=past, use_cache=True, **options)
