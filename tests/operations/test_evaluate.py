@@ -104,9 +104,11 @@ def natural_run(micro_config: ConfigMaker, micro_data: Path, tmp_path_factory: p
 
 def test_given_rows_that_name_a_client_of_a_natural_run_go_to_it(natural_run: Path, tmp_path: Path) -> None:
     def asked(data: Path, columns: Columns | None = None) -> list[tuple[int, str]]:
-        [result] = evaluate(Run(run), Display(), (), ("none",), str(data), columns).results
-        return [(answer.client, answer.instruction) for answer in result.answers]
+        done = evaluate(Run(run), Display(), (), ("none",), str(data), columns)
+        notes[:] = done.notes
+        return [(answer.client, answer.instruction) for answer in done.results[0].answers]
 
+    notes: list[str] = []
     run = tmp_path / "run"
     shutil.copytree(natural_run, run)
     path = tmp_path / "owned.jsonl"
@@ -114,11 +116,12 @@ def test_given_rows_that_name_a_client_of_a_natural_run_go_to_it(natural_run: Pa
     rows = [{"instruction": f"{n} + 1 = ?", "response": "2", "user": user} for n, user in enumerate(users)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert asked(path) == [(0, "1 + 1 = ?"), (1, "0 + 1 = ?"), (1, "3 + 1 = ?")]
+    assert notes == [f"--data {path}: 1 of 4 rows are of no client of the run and were left out"]
     # So they do when the run was aggregated again.
     run = aggregate(run, tmp_path / "again").folder
     assert [client for client, _ in asked(path)] == [0, 1, 1]
     # Rows that name nobody are dealt out.
-    assert len(asked(path, Columns())) == 4
+    assert len(asked(path, Columns())) == 4 and notes == []
     path.write_text(json.dumps(rows[2]), encoding="utf-8")
     with pytest.raises(UserError, match=r"no row is of a client of .* \(a, b\); mend --client-column user"):
         asked(path)

@@ -59,14 +59,14 @@ def evaluate(
     display.started("loading data and backbone")
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
-    asked = (
-        _given_shares(run, data, columns or columns_of(config), most)
-        if data is not None
-        else _own_shares(run, test_data, most, shares)
-    )
+    if data is not None:
+        asked, notes = _given_shares(run, data, columns or columns_of(config), most)
+    else:
+        asked, notes = _own_shares(run, test_data, most, shares), []
     backbone = open_backbone(run)
     method = run.method
-    routings, notes = _routings(method.routings, routing, method.name)
+    routings, routing_notes = _routings(method.routings, routing, method.name)
+    notes += routing_notes
     evaluator = Evaluator(
         backbone, method, run.deployment, run.adapter, run.truth, run.longest_answer, display.advanced
     )
@@ -95,7 +95,8 @@ def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares 
     return {name: every[name] for name in every if not names or name in names}
 
 
-def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> dict[str, TestShares]:
+def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> tuple[dict[str, TestShares], list[str]]:
+    """Return who is asked what of the user's data, and a note on the rows that nobody is asked for want of a client."""
     examples = load_test(data, columns, run.config.hub_folder)
     most = most or len(examples)
     if (ids := run.manifest.get("data_clients")) and any(example.client is not None for example in examples):
@@ -105,10 +106,12 @@ def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> di
             raise UserError(
                 f"--data {data}: no row is of a client of {run.folder} ({known}); mend --client-column {columns.client}"
             )
-        return {GIVEN: dict(enumerate(own))}
+        strangers = sum(example.client not in ids for example in examples)
+        left_out = f"--data {data}: {strangers} of {len(examples)} rows are of no client of the run and were left out"
+        return {GIVEN: dict(enumerate(own))}, [left_out] if strangers else []
     # Clients that trained elsewhere keep their own numbers.
     clients = [message.client for message in run.router.clients] if run.router else range(run.config.clients)
-    return {GIVEN: dict(zip(clients, deal_iid(examples, len(clients), most, run.config.seed), strict=True))}
+    return {GIVEN: dict(zip(clients, deal_iid(examples, len(clients), most, run.config.seed), strict=True))}, []
 
 
 def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[list[str], list[str]]:
