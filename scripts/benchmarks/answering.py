@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks import baselines
+from benchmarks.flops import Shape, matrix_speed, pass_flops
 from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
 from benchmarks.setting import Setting
 from fedrouter_sim.methods import METHODS, Federation
@@ -16,7 +17,8 @@ from fedrouter_sim.simulation import Observer, simulate
 
 BATCH = 32
 CLIENTS = 4  # of the federation that trains the adapters
-SECONDS, AGAIN = "seconds", "seconds, second use"
+OURS, PRODUCT = "ours", "matrix product"
+SECONDS, AGAIN, FIRST, SPEED = "seconds", "seconds, second use", "seconds to the first tokens", "GFLOP/s"
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 """Relative difference up to which two vectors count as equal, by the type of the backbone's weights."""
 
@@ -25,7 +27,8 @@ def embedding(setting: Setting) -> Contest:
     """The embeddings of some texts against a batched pass of the model in the texts' given order."""
     sizes, encoder, backbone = setting.sizes, setting.backbone.encoder, setting.backbone
     texts = [setting.new_texts(sizes.embedded) for _ in range(sizes.repeats)]
-    model = baselines.load(setting.folder, setting.dtype)
+    model = baselines.load(setting.folder, setting.dtype).requires_grad_(False)
+    shape = Shape.of(model)
     vectors: dict[str, dict[int, Any]] = {"ours": {}, "plain": {}}
 
     def plain_pass(given: list[str]) -> Any:
@@ -38,7 +41,9 @@ def embedding(setting: Setting) -> Contest:
         def use() -> None:
             vectors["ours"][repeat] = backbone.embed(texts[repeat])
 
-        return {SECONDS: clocked(use), AGAIN: clocked(use)}
+        seconds = clocked(use)
+        flops = pass_flops(shape, [len(text.ids) for text in encoder.texts(texts[repeat])])
+        return {SECONDS: seconds, AGAIN: clocked(use), SPEED: flops / seconds / 1e9}
 
     def plain(repeat: int) -> Sample:
         def use() -> None:
@@ -48,20 +53,22 @@ def embedding(setting: Setting) -> Contest:
 
     def judge(samples: Samples) -> list[Figure]:
         differences = [_relative(vectors["ours"][repeat], found) for repeat, found in vectors["plain"].items()]
-        first, again = samples.median("ours", SECONDS), samples.median("ours", AGAIN)
+        first, again = samples.median(OURS, SECONDS), samples.median(OURS, AGAIN)
         return [
-            Figure("speed: ours / plain pass", samples.ratio("plain pass", "ours", SECONDS), least=3),
+            Figure("speed: ours / plain pass", samples.ratio("plain pass", OURS, SECONDS), least=3),
             Figure("speed: second use / first use", first / again),
+            Figure(f"{SPEED}: ours / {PRODUCT}", samples.ratio(OURS, PRODUCT, SPEED)),
             Figure("largest relative difference of a vector", max(differences), most=TOLERANCE[setting.dtype]),
         ]
 
     return Contest(
         "Embeddings of texts that nothing has asked for before, against a plain batched pass",
-        {"ours": ours, "plain pass": plain},
+        {OURS: ours, "plain pass": plain, PRODUCT: lambda _: {SPEED: matrix_speed(setting.dtype) / 1e9}},
         judge,
         (
             f"{sizes.embedded} instructions, others in each repeat. The plain pass takes batches of {BATCH} in the "
             "given order with `output_hidden_states=True` and averages the last state over the mask.",
+            "GFLOP/s count what a pass cannot do without (`scripts/benchmarks/flops.py`), padding as nothing.",
         ),
     )
 
@@ -86,11 +93,18 @@ def answers(setting: Setting) -> Contest:
     prompts = backbone.encoder.prompts(asked, [backbone.encoder.limit - tokens for tokens in most])
     texts: dict[str, list[str]] = {"ours": [""] * len(asked)}
 
-    def grouped() -> None:
-        for pool, members in pools.items():
-            found = backbone.generate(outcome.adapters[pool], [asked[i] for i in members], longest[pool])
-            for i, answer in zip(members, found.answers, strict=True):
-                texts["ours"][i] = answer
+    def ours(_: int) -> Sample:
+        def grouped() -> None:
+            for pool, members in pools.items():
+                found = backbone.generate(outcome.adapters[pool], [asked[i] for i in members], longest[pool])
+                for i, answer in zip(members, found.answers, strict=True):
+                    texts["ours"][i] = answer
+
+        def begun() -> None:
+            for pool, members in pools.items():
+                backbone.generate(outcome.adapters[pool], [asked[i] for i in members], 1)
+
+        return {SECONDS: clocked(grouped), FIRST: clocked(begun)}
 
     def singly() -> None:
         ids = [prompt.ids for prompt in prompts]
@@ -99,18 +113,23 @@ def answers(setting: Setting) -> Contest:
     def judge(samples: Samples) -> list[Figure]:
         same = sum(one == other for one, other in zip(texts["ours"], texts["theirs"], strict=True)) / len(asked)
         return [
-            Figure("speed: ours / one by one", samples.ratio("one by one", "ours", SECONDS), least=5),
+            Figure("speed: ours / one by one", samples.ratio("one by one", OURS, SECONDS), least=5),
+            Figure(
+                "ours: share of the time that the first tokens take",
+                samples.median(OURS, FIRST) / samples.median(OURS, SECONDS),
+            ),
             Figure(f"share of identical texts in {backbone.dtype}", same),
         ]
 
     return Contest(
         "Answers to mixed test samples, grouped by adapter, against one `generate` a sample",
-        {"ours": lambda _: {SECONDS: clocked(grouped)}, "one by one": lambda _: {SECONDS: clocked(singly)}},
+        {OURS: ours, "one by one": lambda _: {SECONDS: clocked(singly)}},
         judge,
         (
             f"{len(asked)} test samples by {len(pools)} adapters, which fedrouter trained for {sizes.warm_rounds} "
             f"rounds of {sizes.warm_steps} steps with {CLIENTS} clients. One by one: all adapters in one PEFT model, "
             "`set_adapter` where it changes, a `generate` with cache for each sample.",
+            "To the first tokens: the same samples, answered with one token each.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""How fast the processor multiplies matrices, and how many operations a LoRA step takes: the limit and the share."""
+"""How fast the processor multiplies matrices, and how many operations a pass or a LoRA step takes: limit and share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ROWS, INNER, COLUMNS = 2048, 576, 1536
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides the operations of a LoRA step."""
+    """What decides the operations of a pass and of a LoRA step."""
 
     layers: int
     attention: int  # heads times their width
@@ -27,7 +27,7 @@ class Shape:
 
     @classmethod
     def of(cls, model: Any) -> "Shape":
-        """Count a PEFT model with one adapter."""
+        """Count a PEFT model with one adapter, or a frozen model without any."""
         config, head = model.config, model.get_output_embeddings()
         heads = config.num_attention_heads
         linear = [m for m in model.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
@@ -56,12 +56,21 @@ def step_flops(shape: Shape, lengths: Sequence[int], labelled: int) -> int:
         labelled: positions at which a token is predicted.
     """
     tokens = sum(lengths)
-    pairs = sum(length * (length + 1) // 2 for length in lengths)
     linear = tokens * (4 * shape.frozen + 6 * shape.adapter)
     # Forward: queries by keys, weights by values. Backward: twice as many products.
-    attention = 3 * 2 * 2 * shape.layers * shape.attention * pairs
+    attention = 3 * 2 * 2 * shape.layers * shape.attention * _pairs(lengths)
     head = 4 * shape.hidden * shape.vocabulary * labelled
     return linear + attention + head
+
+
+def pass_flops(shape: Shape, lengths: Sequence[int]) -> int:
+    """Return the floating-point operations of a pass without the adapter and the head, counted as in `step_flops`."""
+    return 2 * sum(lengths) * shape.frozen + 2 * 2 * shape.layers * shape.attention * _pairs(lengths)
+
+
+def _pairs(lengths: Sequence[int]) -> int:
+    """Return how often a token attends to one; causally, to itself and to those before it."""
+    return sum(length * (length + 1) // 2 for length in lengths)
 
 
 def matrix_speed(dtype: torch.dtype) -> float:

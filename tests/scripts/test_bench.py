@@ -8,7 +8,7 @@ import bench
 import pytest
 import torch
 from benchmarks import baselines
-from benchmarks.flops import Shape, step_flops
+from benchmarks.flops import Shape, pass_flops, step_flops
 from benchmarks.measure import Contest, Figure, Samples, run
 from benchmarks.show import number
 
@@ -141,7 +141,7 @@ def test_contenders_take_turns_in_turning_order() -> None:
     assert Figure("slow", 99_999.0, least=1e5).reached is False
 
 
-def test_operations_of_a_step_by_hand() -> None:
+def test_operations_of_a_step_and_of_a_pass_by_hand() -> None:
     shape = Shape(layers=2, attention=4, hidden=3, vocabulary=10, frozen=100, adapter=6)
     # 5 tokens; frozen weights: 2 operations forward and 2 backward each, the adapter's 2 and 4.
     linear = 5 * 100 * 4 + 5 * 6 * 6
@@ -150,6 +150,7 @@ def test_operations_of_a_step_by_hand() -> None:
     attention = 9 * (16 + 32) * 2
     head = 2 * 3 * 10 * (2 + 2)  # 2 positions, forward and backward
     assert step_flops(shape, [3, 2], 2) == linear + attention + head == 2000 + 180 + 864 + 240
+    assert pass_flops(shape, [3, 2]) == 5 * 100 * 2 + 9 * 16 * 2
 
 
 def test_the_shape_of_a_model_counts_its_weights(micro_model: Path, backbone: Any) -> None:
