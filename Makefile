@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format reproduce data tiny-gpt2 smollm2 bench clean
+.PHONY: help demo test check format reproduce data tiny-gpt2 smollm2 same-bytes bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,8 @@ format: $(STAMP)  ## apply the lint fixes and the format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+BEFORE ?= HEAD~1
+AFTER ?= HEAD
 PLAN ?= default
 # For plans that need them: make reproduce PLAN=short ARGS='--data FOLDER --workers 1'
 ARGS ?=
@@ -40,6 +42,9 @@ tiny-gpt2: $(STAMP)  ## pretrain the embedded backbone data/tiny-gpt2 again
 
 smollm2: $(STAMP)  ## fetch SmolLM2-135M-Instruct (93 MB) once, for --model smollm2-135m
 	$(BIN)/python scripts/get_smollm2.py
+
+same-bytes: $(STAMP)  ## train all methods by two commits and compare the bytes (BEFORE=REF, AFTER=REF or .)
+	$(BIN)/python scripts/same_bytes.py --before $(BEFORE) --after $(AFTER)
 
 bench: $(STAMP)  ## measure the speed against plain loops (ARGS='--model smollm2-135m --data FOLDER', '--quick', ...)
 	$(BIN)/python scripts/bench.py $(ARGS)
