@@ -6,7 +6,7 @@ fedrouter-sim train --method docs/soft_router.py:SoftRouter
 import numpy as np
 
 from fedrouter_sim.methods import Asked, Choice, Deployment, FedRouter
-from fedrouter_sim.router import task_name
+from fedrouter_sim.routing.router import task_name
 
 
 class SoftRouter(FedRouter):

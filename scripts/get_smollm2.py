@@ -12,8 +12,8 @@ import zipfile
 from pathlib import Path
 from shutil import copyfileobj
 
+from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256, SMOLLM2_WHEEL, converted, converted_folder, file_digest
 from fedrouter_sim.bundled import FETCHED_MODEL
-from fedrouter_sim.converting import SMOLLM2_SHA256, SMOLLM2_WHEEL, converted, converted_folder, file_digest
 from fedrouter_sim.errors import UserError
 
 

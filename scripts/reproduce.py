@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fedrouter_sim import __version__
-from fedrouter_sim.comparison import Comparison, Judged
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS, Plan, find_method
@@ -33,6 +32,7 @@ from fedrouter_sim.report.comparison_report import write_comparison_report
 from fedrouter_sim.report.comparison_tables import clients_csv, comparison_csv, comparison_markdown
 from fedrouter_sim.report.tables import claims_table, comparison_table, number
 from fedrouter_sim.storage import write_json, write_text
+from fedrouter_sim.studies.comparison import Comparison, Judged
 
 PLANS = Path(__file__).parent / "plans"
 PAPER = (("own", "Interference, own data", "6.1%"), ("all", "Generalisation, all tasks", "136%"))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.examples import Example
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import METHODS, Federation, Plan
 from fedrouter_sim.simulation import Observer, Outcome, RoundRecord, simulate
@@ -62,7 +62,7 @@ Simulator = Callable[..., Simulated]
 @pytest.fixture(scope="session", autouse=True)
 def float32_by_default() -> Iterator[None]:
     """Let --dtype auto be float32 on any machine: results are compared with those of float32 models."""
-    from fedrouter_sim import devices
+    from fedrouter_sim.backbone import devices
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "_CPUINFO", Path("/no/cpuinfo"))
@@ -152,7 +152,7 @@ def micro_config(micro_model: Path, micro_data: Path) -> ConfigMaker:
 @pytest.fixture(scope="session")
 def backbone(micro_config: ConfigMaker) -> Any:
     """The micro backbone under the micro settings."""
-    from fedrouter_sim.backbone import Backbone
+    from fedrouter_sim.backbone.model import Backbone
 
     return Backbone(micro_config())
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import datasets
 import pytest
-from test_paper_data import write_copies
+from paper_copies import write_copies
 
 import fedrouter_sim
+from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256
 from fedrouter_sim.cli.main import main
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.converting import SMOLLM2_SHA256
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.batching import draw_batches
-from fedrouter_sim.client import Client, share_steps
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone.batching import draw_batches
+from fedrouter_sim.federation.client import Client, share_steps
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import METHODS, Federation, Plan
 from fedrouter_sim.randomness import numpy_generator

@@ -12,7 +12,7 @@ from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
 from benchmarks.setting import Setting
 from fedrouter_sim.methods import METHODS, Federation
 from fedrouter_sim.operations.prepare import build_federation, deal_data
-from fedrouter_sim.router import task_name
+from fedrouter_sim.routing.router import task_name
 from fedrouter_sim.simulation import Observer, simulate
 
 BATCH = 32

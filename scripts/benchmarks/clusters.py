@@ -5,9 +5,9 @@ from sklearn.cluster import KMeans
 
 from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
 from benchmarks.setting import Setting
-from fedrouter_sim.clustering import ITERATIONS, RESTARTS, FeatureSums, Floats, Normalizer, kmeans, nearest
+from fedrouter_sim.clustering.kmeans import ITERATIONS, RESTARTS, FeatureSums, Floats, Normalizer, kmeans, nearest
 from fedrouter_sim.randomness import derive_seed, numpy_generator
-from fedrouter_sim.router import Router
+from fedrouter_sim.routing.router import Router
 
 SPREAD = 0.1  # of the blobs' centres, where the points of a blob have 1: neighbours overlap
 TASKS = 4

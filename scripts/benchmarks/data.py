@@ -73,13 +73,13 @@ def _answer(task: str, rng: Random) -> str:
 
 def _phases(folder: str) -> list[Row]:
     """Take the rows of a folder through every phase in this process."""
+    from fedrouter_sim.backbone.encoding import Encoder
+    from fedrouter_sim.backbone.loading import load_model
     from fedrouter_sim.bundled import BUNDLED_MODEL, bundled
-    from fedrouter_sim.encoding import Encoder
-    from fedrouter_sim.examples import Columns
-    from fedrouter_sim.loading import load_shares
-    from fedrouter_sim.partition import deal_out
-    from fedrouter_sim.pretrained import load_model
-    from fedrouter_sim.run_folder import peak_memory_bytes
+    from fedrouter_sim.examples.loading import load_shares
+    from fedrouter_sim.examples.record import Columns
+    from fedrouter_sim.partition.dealing import deal_out
+    from fedrouter_sim.runs.run_folder import peak_memory_bytes
 
     tokenizer, _ = load_model(bundled(BUNDLED_MODEL), BUNDLED_MODEL)
     encoder = Encoder(tokenizer, "alpaca", 512)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from fedrouter_sim.devices import resolve_dtype
+from fedrouter_sim.backbone.devices import resolve_dtype
 
 _CPUINFO = Path("/proc/cpuinfo")
 

@@ -77,7 +77,7 @@ def _train(settings: dict[str, Any], out: Path) -> Sample:
     """Train a run and say what a step took, and the memory of this process."""
     from fedrouter_sim.config import RunConfig
     from fedrouter_sim.operations.train import Display, train
-    from fedrouter_sim.run_folder import peak_memory_bytes
+    from fedrouter_sim.runs.run_folder import peak_memory_bytes
     from fedrouter_sim.simulation import RoundRecord
 
     class Clock(Display):

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from fedrouter_sim.backbone import Backbone
-from fedrouter_sim.client import Client
+from fedrouter_sim.backbone.locating import resolve_model
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Shares
-from fedrouter_sim.models import resolve_model
+from fedrouter_sim.examples.record import Shares
+from fedrouter_sim.federation.client import Client
 from fedrouter_sim.operations.prepare import load_data
 
 

@@ -9,8 +9,8 @@ import torch
 from benchmarks import baselines
 from benchmarks.measure import Figure
 from benchmarks.setting import Setting
-from fedrouter_sim.backbone import Backbone, TrainedAdapter
-from fedrouter_sim.encoding import EncodedExample
+from fedrouter_sim.backbone.encoding import EncodedExample
+from fedrouter_sim.backbone.model import Backbone, TrainedAdapter
 from fedrouter_sim.methods.method import whole_group
 
 POOL = "global"

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fedrouter_sim.config import RunConfig
     from fedrouter_sim.errors import UserError
-    from fedrouter_sim.examples import Example, Shares
+    from fedrouter_sim.examples.record import Example, Shares
     from fedrouter_sim.methods import (
         Asked,
         Choice,
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
         whole_group,
     )
     from fedrouter_sim.operations.aggregate import Aggregated, aggregate
-    from fedrouter_sim.operations.aggregate_folders import aggregate_folders
     from fedrouter_sim.operations.evaluate import Evaluated, evaluate
     from fedrouter_sim.operations.export import Exported, export
+    from fedrouter_sim.operations.join import aggregate_folders
     from fedrouter_sim.operations.route import Routed, RoutedModel
     from fedrouter_sim.operations.train import Display, Trained, train
-    from fedrouter_sim.run_folder import Run
+    from fedrouter_sim.runs.run_folder import Run
 
 _HOMES = {
     "config": "RunConfig",
     "errors": "UserError",
-    "examples": "Example Shares",
+    "examples.record": "Example Shares",
     "methods": "Asked Choice Deployment FedRouter Federation Method Plan Pool group_by pools_of whole_group",
     "operations.aggregate": "Aggregated aggregate",
-    "operations.aggregate_folders": "aggregate_folders",
+    "operations.join": "aggregate_folders",
     "operations.evaluate": "Evaluated evaluate",
     "operations.export": "Exported export",
     "operations.route": "Routed RoutedModel",
     "operations.train": "Display Trained train",
-    "run_folder": "Run",
+    "runs.run_folder": "Run",
 }
 _MODULE_OF = {name: f"fedrouter_sim.{module}" for module, names in _HOMES.items() for name in names.split()}
 

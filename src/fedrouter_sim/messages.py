@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrouter_sim.adapters import Adapter, adapter_bytes
+from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 
 
 @dataclass(frozen=True)

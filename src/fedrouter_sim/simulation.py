@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
-from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.client import Client, participants, share_steps
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.client import Client, participants, share_steps
+from fedrouter_sim.federation.server import Server
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import Deployment, Federation, LastRound, Method, Plan
 from fedrouter_sim.randomness import numpy_generator
-from fedrouter_sim.server import Server
 
 
 @dataclass

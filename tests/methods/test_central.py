@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Example
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.methods import METHODS, Asked, Federation
 
 Simulator = Callable[..., Any]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment
 from fedrouter_sim.methods.clustered import _change_of_b, ward

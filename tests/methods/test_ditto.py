@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.adapters import Adapter, adapter_bytes
-from fedrouter_sim.backbone import OptimizerSettings, Proximal, dropout_seed
-from fedrouter_sim.batching import draw_batches
+from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.backbone.batching import draw_batches
+from fedrouter_sim.backbone.model import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.methods import METHODS, Asked, Choice
 from fedrouter_sim.randomness import numpy_generator
 from fedrouter_sim.simulation import learning_rate

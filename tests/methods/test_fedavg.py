@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation
 from fedrouter_sim.simulation import Observer, simulate
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedrouter_sim.adapters import Adapter, adapter_bytes
-from fedrouter_sim.evaluation import Cell, Evaluator
+from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.backbone.mixing import Mixture
+from fedrouter_sim.evaluation.evaluator import Cell, Evaluator
 from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Pool
-from fedrouter_sim.mixing import Mixture
 from fedrouter_sim.simulation import learning_rate
 
 Simulator = Callable[..., Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Example
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.methods import METHODS, Asked, Deployment, Federation
 from fedrouter_sim.simulation import Observer, Outcome, simulate
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation
 from fedrouter_sim.simulation import Observer, learning_rate, simulate

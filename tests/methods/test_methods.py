@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.adapters import Adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import Evaluator
+from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.methods import METHODS, find_method, method_digest
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.train import Display, Trained, train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 from fedrouter_sim.simulation import Observer, simulate
 
 ConfigMaker = Callable[..., RunConfig]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.client import Client
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Example
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.client import Client
 from fedrouter_sim.methods import METHODS, Asked, Deployment, Federation
 from fedrouter_sim.simulation import Observer, simulate
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from fedrouter_sim.adapters import Adapter, load_adapter
-from fedrouter_sim.clustering import Normalizer
+from fedrouter_sim.adapters.state import Adapter, load_adapter
+from fedrouter_sim.clustering.kmeans import Normalizer
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.operations.aggregate import Aggregated, aggregate, task_of
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.router import Router
-from fedrouter_sim.run_folder import Run, StoredUpdate
+from fedrouter_sim.routing.router import Router
+from fedrouter_sim.runs.run_folder import Run, StoredUpdate
 
 ConfigMaker = Callable[..., RunConfig]
 BytesOf = Callable[[Path], dict[str, bytes]]

@@ -9,12 +9,12 @@ import pytest
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Columns
+from fedrouter_sim.examples.record import Columns
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 

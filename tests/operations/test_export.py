@@ -10,14 +10,14 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fedrouter_sim.adapters import load_adapter
+from fedrouter_sim.adapters.state import load_adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.operations.export import export
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import Routed, RoutedModel
 from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 

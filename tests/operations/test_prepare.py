@@ -13,7 +13,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.operations.prepare import deal_data, drifted_clients, load_data, unused_settings
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 

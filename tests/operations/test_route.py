@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrouter_sim.backbone import Backbone
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Columns
-from fedrouter_sim.loading import load_test
+from fedrouter_sim.examples.loading import load_test
+from fedrouter_sim.examples.record import Columns
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 

@@ -20,7 +20,7 @@ from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Display, Trained, train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 BytesOf = Callable[[Path], dict[str, bytes]]

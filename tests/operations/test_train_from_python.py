@@ -11,12 +11,12 @@ import pytest
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import Example, Shares
+from fedrouter_sim.examples.record import Example, Shares
 from fedrouter_sim.methods import FedAvg, FedRouter
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 ConfigMaker = Callable[..., RunConfig]
 SHORT = {"rounds": 1, "local_steps": 1, "test_examples_per_client": 1}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.comparison import Comparison, Cost, Entry, Score, compare
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = "a&b <i>_$x$"  # a task or a method

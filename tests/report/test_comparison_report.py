@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from fedrouter_sim.comparison import Claim, Comparison, Estimate, Judged, compare
 from fedrouter_sim.report.comparison_figures import _name_points, _Point, comparison_figures
 from fedrouter_sim.report.comparison_report import write_comparison_report
 from fedrouter_sim.report.comparison_tables import (
@@ -23,6 +22,7 @@ from fedrouter_sim.report.comparison_tables import (
     task_grids,
 )
 from fedrouter_sim.report.page import Grid
+from fedrouter_sim.studies.comparison import Claim, Comparison, Estimate, Judged, compare
 
 NASTY = "mine|a&b <i>_$x$"
 ESCAPED = "mine|a&amp;b &lt;i&gt;_$x$"

@@ -14,7 +14,7 @@ from fedrouter_sim.cli.report import report_command
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.report.run_figures import run_figures
 from fedrouter_sim.report.run_report import routed_examples, write_run_report
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
 ROUND = {"round": 1, "losses": {"task_0": 1.0}, "validation": None}

@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from fedrouter_sim.comparison import Claim, Cost, Entry, Judged, Score, compare
-from fedrouter_sim.evaluation import Cell, CellResult, Scores
+from fedrouter_sim.evaluation.evaluator import Cell, CellResult, Scores
 from fedrouter_sim.operations.aggregate import Aggregated
 from fedrouter_sim.report.tables import (
     aggregated_table,
@@ -24,7 +23,8 @@ from fedrouter_sim.report.tables import (
     size,
     summary_table,
 )
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.studies.comparison import Claim, Cost, Entry, Judged, Score, compare
 
 
 def text_of(table: Table) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from benchmarks import data
 
-from fedrouter_sim.examples import Columns, tasks_of
-from fedrouter_sim.loading import load_shares
+from fedrouter_sim.examples.loading import load_shares
+from fedrouter_sim.examples.record import Columns, tasks_of
 
 
 def test_the_rows_are_different_labelled_and_the_same_again(tmp_path: Path) -> None:

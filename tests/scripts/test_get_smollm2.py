@@ -10,7 +10,7 @@ from typing import Any
 import get_smollm2
 import pytest
 
-from fedrouter_sim.converting import model_cache
+from fedrouter_sim.backbone.gguf import model_cache
 from fedrouter_sim.errors import UserError
 
 CONTENT = b"GGUF and so on"

@@ -23,8 +23,8 @@ def compare_command(
 
     Example: fedrouter-sim compare runs/first runs/second --baseline fedavg
     """
-    from fedrouter_sim.comparison import open_comparison
     from fedrouter_sim.report.tables import comparison_table, differences_table, gains_table
+    from fedrouter_sim.studies.comparison import open_comparison
 
     comparison = open_comparison(runs)
     if baseline is not None and baseline not in comparison.methods():

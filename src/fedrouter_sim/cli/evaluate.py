@@ -55,7 +55,7 @@ def eval_command(
         raise UserError(f"--test-examples-per-client {test_examples_per_client}: must be at least 1")
 
     from fedrouter_sim import Run, evaluate
-    from fedrouter_sim.examples import Columns
+    from fedrouter_sim.examples.record import Columns
     from fedrouter_sim.report.tables import confusion_table, scores_table
 
     opened = Run(run)

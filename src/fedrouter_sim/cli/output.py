@@ -17,8 +17,8 @@ Renderable = Any  # whatever rich prints
 @contextmanager
 def display_for(quiet: bool) -> "Iterator[Display]":
     """Yield a progress display on standard error, or a silent one."""
+    from fedrouter_sim.cli.progress import ProgressDisplay
     from fedrouter_sim.operations.train import Display
-    from fedrouter_sim.progress import ProgressDisplay
 
     if quiet:
         yield Display()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods.base import Base
+from fedrouter_sim.methods.bare_backbone import Base
 from fedrouter_sim.methods.central import Central
 from fedrouter_sim.methods.clustered import Clustered
 from fedrouter_sim.methods.ditto import Ditto

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedrouter_sim.client import Client, participants, share_steps
+from fedrouter_sim.federation.client import Client, participants, share_steps
 from fedrouter_sim.methods.method import Federation, Plan
 from fedrouter_sim.methods.oracle import Oracle
 

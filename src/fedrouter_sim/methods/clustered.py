@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 
-from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.clustering import Ints
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.clustering.kmeans import Ints
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods.fedavg import FedAvg
 from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, LastRound, Plan, client_pool, pools_of

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.client import Client, share_steps
-from fedrouter_sim.clustering import Floats
+from fedrouter_sim.clustering.kmeans import Floats
+from fedrouter_sim.federation.client import Client, share_steps
 from fedrouter_sim.methods.fedavg import POOL, FedAvg
 from fedrouter_sim.methods.method import (
     Asked,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedrouter_sim.clustering import FeatureSums, Normalizer
+from fedrouter_sim.clustering.kmeans import FeatureSums, Normalizer
+from fedrouter_sim.federation.server import cluster_globally, split_by_client
 from fedrouter_sim.messages import CentroidMessage, Group
 from fedrouter_sim.methods.method import (
     Asked,
@@ -17,8 +18,7 @@ from fedrouter_sim.methods.method import (
     pools_of,
     with_groups,
 )
-from fedrouter_sim.router import Router, task_name
-from fedrouter_sim.server import cluster_globally, split_by_client
+from fedrouter_sim.routing.router import Router, task_name
 
 
 class FedRouter(Method):

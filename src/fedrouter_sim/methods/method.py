@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.backbone import Backbone
-from fedrouter_sim.client import Client
-from fedrouter_sim.clustering import Floats, Ints
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.clustering.kmeans import Floats, Ints
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.examples import Example
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.client import Client
 from fedrouter_sim.messages import Group, Pull, Update
-from fedrouter_sim.router import Router
+from fedrouter_sim.routing.router import Router
 
 SPECIAL_SETTINGS = frozenset({"local_clusters", "tasks", "normalize", "fedprox_mu", "ditto_lambda", "warmup_rounds"})
 """Settings that only the methods which name them in `uses` have a use for."""

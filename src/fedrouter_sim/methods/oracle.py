@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fedrouter_sim.client import Client
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import tasks_of
+from fedrouter_sim.examples.record import tasks_of
+from fedrouter_sim.federation.client import Client
 from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, Method, Plan, Pool, group_by, pools_of
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from fedrouter_sim.adapters import Adapter, load_lora_scale
-from fedrouter_sim.clustering import Floats, Normalizer, nearest
+from fedrouter_sim.adapters.state import Adapter, load_lora_scale
+from fedrouter_sim.clustering.kmeans import Floats, Normalizer, nearest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.federation.server import cluster_globally, split_by_client
 from fedrouter_sim.methods import Deployment, Pool
-from fedrouter_sim.operations.averaging import Averaged, average_by_task
 from fedrouter_sim.operations.train import refuse_existing
-from fedrouter_sim.router import Router, task_name
-from fedrouter_sim.run_folder import Run, RunWriter, StoredUpdate, open_run, peak_memory_bytes
-from fedrouter_sim.server import cluster_globally, split_by_client
+from fedrouter_sim.routing.router import Router, task_name
+from fedrouter_sim.runs.averaging import Averaged, average_by_task
+from fedrouter_sim.runs.run_folder import Run, RunWriter, StoredUpdate, open_run, peak_memory_bytes
 from fedrouter_sim.storage import new_folder
-from fedrouter_sim.truth import Agreement
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from time import perf_counter
 
 import torch
 
-from fedrouter_sim.adapters import adapter_bytes
-from fedrouter_sim.backbone import Backbone, OptimizerSettings
-from fedrouter_sim.batching import draw_batches
-from fedrouter_sim.client import Client, participants, share_steps
+from fedrouter_sim.adapters.state import adapter_bytes
+from fedrouter_sim.backbone.batching import draw_batches
+from fedrouter_sim.backbone.model import Backbone, OptimizerSettings
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.client import Client, participants, share_steps
 from fedrouter_sim.messages import Group
 from fedrouter_sim.methods import Federation, Plan, find_method
 from fedrouter_sim.operations.prepare import build_federation, deal_data

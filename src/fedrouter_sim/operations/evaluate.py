@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
-from fedrouter_sim.examples import Columns, Shares
-from fedrouter_sim.loading import load_test
+from fedrouter_sim.evaluation.evaluator import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.examples.loading import load_test
+from fedrouter_sim.examples.record import Columns, Shares
 from fedrouter_sim.operations.prepare import columns_of, deal_data
 from fedrouter_sim.operations.route import open_backbone
 from fedrouter_sim.operations.train import GIVEN_IN_PYTHON, SILENT, TRAINED_ELSEWHERE, Display
-from fedrouter_sim.partition import deal_iid, deal_naturally
-from fedrouter_sim.run_folder import Run, open_run, write_result
+from fedrouter_sim.partition.dealing import deal_iid, deal_naturally
+from fedrouter_sim.runs.run_folder import Run, open_run, write_result
 
 GIVEN = "given"  # test data that the user gave
 

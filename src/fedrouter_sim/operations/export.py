@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from fedrouter_sim.adapters import CONFIG_NAME, WEIGHTS_NAME
+from fedrouter_sim.adapters.state import CONFIG_NAME, WEIGHTS_NAME
+from fedrouter_sim.backbone.loading import load_model, quiet
+from fedrouter_sim.backbone.locating import model_digest, resolve_model
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples import CHAT_TEMPLATE, TEMPLATES
+from fedrouter_sim.examples.record import CHAT_TEMPLATE, TEMPLATES
 from fedrouter_sim.methods import Pool
-from fedrouter_sim.models import model_digest, resolve_model
 from fedrouter_sim.operations.train import SILENT, TRAINED_ELSEWHERE, Display
-from fedrouter_sim.pretrained import load_model, quiet
-from fedrouter_sim.run_folder import Run, open_run
+from fedrouter_sim.runs.run_folder import Run, open_run
 from fedrouter_sim.storage import new_folder, write_json, write_text
 
 FORMAT = 1

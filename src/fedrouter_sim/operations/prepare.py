@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedrouter_sim.backbone import Backbone
-from fedrouter_sim.client import Client
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import TestShares
-from fedrouter_sim.examples import Columns, Example, Shares, tasks_of
-from fedrouter_sim.loading import load_shares
+from fedrouter_sim.evaluation.evaluator import TestShares
+from fedrouter_sim.examples.loading import load_shares
+from fedrouter_sim.examples.record import Columns, Example, Shares, tasks_of
+from fedrouter_sim.federation.client import Client
 from fedrouter_sim.methods import Federation, Method
 from fedrouter_sim.methods.method import SPECIAL_SETTINGS, TRAINING_SETTINGS
-from fedrouter_sim.partition import ClientShares, deal_iid, deal_out, natural_clients, natural_notes
+from fedrouter_sim.partition.dealing import ClientShares, deal_iid, deal_out, natural_clients, natural_notes
 
 ALL, OWN, DRIFT, HELD_OUT = "all", "own", "drift", "held-out"
 """Whose test samples: of all tasks; of the client's training mixture; of the mixture it drifts to; of the task that was

@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 
-from fedrouter_sim.adapters import Adapter
-from fedrouter_sim.backbone import Backbone
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.router import Router, task_name
-from fedrouter_sim.run_folder import Run, open_run
+from fedrouter_sim.routing.router import Router, task_name
+from fedrouter_sim.runs.run_folder import Run, open_run
 
 BATCH = 64  # texts routed, and answered, together
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-from fedrouter_sim.backbone import Backbone
-from fedrouter_sim.comparison import Claim, Comparison, Judged, open_comparison
+from fedrouter_sim.backbone.locating import model_digest, resolve_model
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig, absolute_paths, typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import find_method, method_digest
-from fedrouter_sim.models import model_digest, resolve_model
 from fedrouter_sim.operations.prepare import ALL, DRIFT, HELD_OUT, OWN, load_data
 from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.studies.comparison import Claim, Comparison, Judged, open_comparison
 
 
 @dataclass(frozen=True)

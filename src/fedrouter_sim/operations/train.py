@@ -7,23 +7,23 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fedrouter_sim.adapters import Adapter, adapter_digest
-from fedrouter_sim.backbone import Backbone
+from fedrouter_sim.adapters.state import Adapter, adapter_digest
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
-from fedrouter_sim.examples import Shares
+from fedrouter_sim.evaluation.evaluator import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
+from fedrouter_sim.evaluation.sample_map import sample_map
+from fedrouter_sim.evaluation.truth import Agreement, Truth
+from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.methods import Deployment, Federation, Method, Plan, find_method, method_digest, method_reference
 from fedrouter_sim.operations.cost import Cost, estimate_cost
 from fedrouter_sim.operations.prepare import ALL, Dealt, build_federation, deal_data, drifted_clients
-from fedrouter_sim.partition import deal_iid
-from fedrouter_sim.run_folder import RunWriter, peak_memory_bytes
-from fedrouter_sim.sample_map import sample_map
+from fedrouter_sim.partition.dealing import deal_iid
+from fedrouter_sim.runs.run_folder import RunWriter, peak_memory_bytes
+from fedrouter_sim.runs.tensorboard import FOLDER_NAME as TENSORBOARD_NAME
+from fedrouter_sim.runs.tensorboard import TensorBoard, require_tensorboard
 from fedrouter_sim.simulation import Observer, Observers, Outcome, RoundRecord, simulate
 from fedrouter_sim.storage import new_folder
-from fedrouter_sim.tensorboard import FOLDER_NAME as TENSORBOARD_NAME
-from fedrouter_sim.tensorboard import TensorBoard, require_tensorboard
-from fedrouter_sim.truth import Agreement, Truth
 
 GIVEN_IN_PYTHON, TRAINED_ELSEWHERE = "given in Python", "trained elsewhere"
 """What the setting `data` says of a run whose rows are not on disk: nothing can be dealt out from it again."""

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from fedrouter_sim.comparison import Comparison, Cost, Estimate
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
 from fedrouter_sim.report.tables import number
+from fedrouter_sim.studies.comparison import Comparison, Cost, Estimate
 
 COMMON = "all"  # the test data that cost is held against
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedrouter_sim.comparison import CONTRADICTED, REPRODUCED, Comparison, Judged
 from fedrouter_sim.report.comparison_figures import comparison_drawings
 from fedrouter_sim.report.comparison_tables import (
     cost_grid,
@@ -16,6 +15,7 @@ from fedrouter_sim.report.comparison_tables import (
 )
 from fedrouter_sim.report.page import Entry, Figures, Grid, Section, Statement, Statements, rendered
 from fedrouter_sim.storage import write_text
+from fedrouter_sim.studies.comparison import CONTRADICTED, REPRODUCED, Comparison, Judged
 
 _SIGNS = {REPRODUCED: "✓", CONTRADICTED: "✗"}
 _LISTED = 4  # runs by name

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from fedrouter_sim.comparison import Comparison, Estimate, Judged, Score
 from fedrouter_sim.report.page import Entry, Grid
 from fedrouter_sim.report.tables import estimate_text, number, size
+from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged, Score
 
 TITLES = {
     "own": "Interference: each client's own data",

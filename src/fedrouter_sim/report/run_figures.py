@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from fedrouter_sim.evaluation import BARE
+from fedrouter_sim.evaluation.evaluator import BARE
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, legend_beside, panels, svg_of
 from fedrouter_sim.report.run_records import (
     CellScores,
@@ -21,7 +21,7 @@ from fedrouter_sim.report.run_records import (
     read_samples,
 )
 from fedrouter_sim.report.tables import number
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 
 _NAMED = 8  # more lines than these are drawn grey and without names
 _DRAWN = 200  # more grey lines, or more single clients, than these say nothing more

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.comparison import OWN_ROUTINGS
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation import BARE, ORACLE
+from fedrouter_sim.evaluation.evaluator import BARE, ORACLE
+from fedrouter_sim.evaluation.sample_map import SAMPLES_NAME
 from fedrouter_sim.report.comparison_tables import TITLES
-from fedrouter_sim.run_folder import Run
-from fedrouter_sim.sample_map import SAMPLES_NAME
+from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.studies.comparison import OWN_ROUTINGS
 
 _TEST_DATA = tuple(TITLES)  # the order in a report; others follow by name
 _ROUTINGS = (*OWN_ROUTINGS, "local", ORACLE, BARE)

@@ -10,7 +10,7 @@ from fedrouter_sim.report.page import Entry, Example, Examples, Figures, Grid, S
 from fedrouter_sim.report.run_figures import run_figures
 from fedrouter_sim.report.run_records import main_cell, pool_label, read_answers, read_cells
 from fedrouter_sim.report.tables import number, summary_table
-from fedrouter_sim.run_folder import Run
+from fedrouter_sim.runs.run_folder import Run
 from fedrouter_sim.storage import write_text
 
 PAGE_NAME = "report.html"

@@ -7,11 +7,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from fedrouter_sim.comparison import Comparison, Estimate, Judged
 from fedrouter_sim.config import flag
-from fedrouter_sim.evaluation import CellResult
+from fedrouter_sim.evaluation.evaluator import CellResult
 from fedrouter_sim.operations.aggregate import Aggregated
 from fedrouter_sim.operations.cost import Cost
+from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged
 
 
 def number(value: float | None, digits: int = 3) -> str:

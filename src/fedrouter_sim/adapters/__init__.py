@@ -1,0 +1,1 @@
+"""LoRA adapters as plain tensors, their folders on disk, and their aggregation."""

@@ -1,0 +1,1 @@
+"""The rules that make one adapter of the updates of a pool."""

@@ -1,0 +1,111 @@
+"""Greedy answers: prompts are run in batches of like length and answered together, and who has ended leaves."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig
+
+from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Prompts as `generate` goes on from them.
+
+    Attributes:
+        ids: tokens (B, L); the last column holds each prompt's last token.
+        mask: (B, L), 0 where `ids` is padding.
+        cache: the attention cache of all columns but the last; None: nothing has been run yet.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    cache: Any
+
+
+def begin(
+    body: Any,
+    prompts: Sequence[Tokens],
+    parts: Sequence[Sequence[int]],
+    shared: int,
+    fill: int,
+    on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
+) -> Begun:
+    """Run prompts up to their last tokens, some at a time, so that padding costs no pass over it.
+
+    Args:
+        body: the model without its head.
+        prompts: of at least two tokens each.
+        parts: the prompts that each pass takes; together 0, 1, 2, ...
+        shared: tokens that all prompts begin with, fewer than all but the last of each; run once.
+        fill: the token that padding consists of.
+        on_rows: called with the prompts of each pass before it.
+    """
+    device = body.device
+    last = torch.tensor([[prompt[-1]] for prompt in prompts], device=device)
+    rest = [prompt[:-1] for prompt in prompts]
+    past = run_prefix(body, rest[0][:shared], device)
+    caches = []
+    for part in parts:
+        on_rows(part)
+        ids, mask = pad([rest[row][shared:] for row in part], fill, device)
+        caches.append(run_rows(body, copy.deepcopy(past), ids, mask, use_cache=True).past_key_values)
+    ids, mask = pad(rest, fill, device)
+    return Begun(torch.cat([ids, last], dim=1), torch.cat([mask, torch.ones_like(last)], dim=1), _joined(caches))
+
+
+def _joined(caches: Sequence[Any]) -> Any:
+    """Join attention caches into one of all their rows, padded on the right; the first of them is written to."""
+    for layers in zip(*(cache.layers for cache in caches), strict=True):
+        longest = max(layer.keys.shape[-2] for layer in layers)
+        for name in ("keys", "values"):
+            states = [getattr(layer, name) for layer in layers]  # (B, heads, L, width) each
+            padded = [nn.functional.pad(state, (0, 0, 0, longest - state.shape[-2])) for state in states]
+            setattr(layers[0], name, torch.cat(padded))
+    return caches[0]
+
+
+def answer(
+    model: Any,
+    begun: Begun,
+    most: int,
+    end: int,
+    spurt: int,
+    on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
+) -> Tensor:
+    """Return the tokens that follow each prompt greedily, (B, most), filled up with `end`.
+
+    Args:
+        model: the model with its head.
+        begun: the prompts.
+        most: tokens of an answer.
+        end: the token that ends an answer.
+        spurt: after so many tokens each, rows whose answer has ended leave the batch.
+    """
+    ids, mask, cache = begun.ids, begun.mask, begun.cache
+    answers = ids.new_full((len(ids), most), end)
+    rows = torch.arange(len(ids), device=ids.device)
+    for done in range(0, most, spurt):
+        settings = GenerationConfig(
+            max_new_tokens=min(spurt, most - done),
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+            return_dict_in_generate=True,
+        )
+        on_rows(rows.tolist())
+        output = model.generate(input_ids=ids, attention_mask=mask, past_key_values=cache, generation_config=settings)
+        new = output.sequences[:, ids.shape[1] :]
+        answers[rows, done : done + new.shape[1]] = new
+        going = (new != end).all(1).nonzero().squeeze(1)
+        if len(going) == 0:
+            break
+        cache = output.past_key_values
+        if len(going) < len(rows):
+            cache.batch_select_indices(going)
+        rows, ids, mask = rows[going], output.sequences[going], torch.cat([mask, torch.ones_like(new)], dim=1)[going]
+    return answers

@@ -1,0 +1,169 @@
+"""From the value of --model to a folder on this machine, its digest, and a line on what is in it.
+
+Nothing here needs torch or transformers, so that a name that leads nowhere is refused at once.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fedrouter_sim.backbone.gguf import (
+    DESCRIPTION_NAME,
+    SMOLLM2_SHA256,
+    SMOLLM2_WHEEL,
+    converted,
+    converted_folder,
+    is_gguf,
+)
+from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
+from fedrouter_sim.errors import UserError
+
+# Weights, configuration and tokenizer; never code and never pickles.
+_PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+_HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of reach
+
+
+def resolve_model(name: str) -> Path:
+    """Return the folder of a backbone: the embedded or the fetched one, a local folder, a GGUF file's, or a Hub id's.
+
+    A GGUF file is converted at its first use, a Hub id downloaded; both say so on standard error.
+
+    Raises:
+        UserError: there is no such folder or file, it is of no use, or the Hub has no such model or is out of reach.
+    """
+    if name == BUNDLED_MODEL:
+        return bundled(BUNDLED_MODEL)
+    if name == FETCHED_MODEL:
+        folder = converted_folder(SMOLLM2_SHA256)
+        if folder is None:
+            raise UserError(
+                f"--model {name}: is not here yet; `make smollm2` in a checkout fetches it once (93 MB); the GGUF file "
+                f"of the wheel {SMOLLM2_WHEEL}, given as --model, does as well"
+            )
+        return folder
+    path = Path(name)
+    if path.is_dir():
+        return _usable(path, name)
+    if path.is_file() and is_gguf(path):
+        return converted(path, name, _say)
+    if path.is_file() or path.suffix == ".gguf":
+        fault = "is a file but no GGUF file" if path.is_file() else "there is no such file"
+        raise UserError(f"--model {name}: {fault}; give a GGUF file, a transformers model folder or a Hub id")
+    return _usable(_from_hub(name), name)
+
+
+def model_digest(folder: Path) -> str:
+    """Return the SHA-256 hex digest of what decides a backbone's outputs: weights, configuration and tokenizer."""
+    digest = hashlib.sha256()
+    decisive = [*folder.glob("*.safetensors"), folder / "config.json", folder / "tokenizer.json"]
+    for path in sorted(p for p in decisive if p.is_file()):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def describe_model(name: str, folder: Path) -> str:
+    """Return a line on what a backbone is, for manifests and reports.
+
+    Args:
+        name: the value of --model.
+        folder: what `resolve_model` made of it.
+
+    Raises:
+        UserError: the folder's description is damaged.
+    """
+    if name == BUNDLED_MODEL:
+        return f"{BUNDLED_MODEL}, the embedded GPT-2 of 1.6 million parameters"
+    path = folder / DESCRIPTION_NAME
+    if path.is_file():
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["description"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error!r}); remove {folder} and convert the model again") from None
+    config = _read_config(folder, name)
+    kind = next(iter(config.get("architectures") or ()), config.get("model_type", "a model"))
+    return f"{folder.name if Path(name).is_dir() else name} ({kind})"
+
+
+def _usable(folder: Path, name: str) -> Path:
+    """Return a model folder if it can be loaded as far as its listing and its configuration say."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"--model {name}: the folder has no config.json; give a transformers model folder")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"--model {name}: the folder has no .safetensors weights; pickled weights are not loaded")
+    config = _read_config(folder, name)
+    if config.get("text_config") or config.get("vision_config"):
+        raise UserError(
+            f"--model {name}: {config.get('model_type')!r} takes more than text; give the text model alone, in a "
+            "folder of its own"
+        )
+    return folder
+
+
+def _read_config(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--model {name}: {path} is not readable as JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"--model {name}: {path} is not a JSON object; give a transformers model folder")
+    return config
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    unknown = f"--model {name!r} is no folder here and not in the Hub's cache"
+    known = f"give '{BUNDLED_MODEL}', '{FETCHED_MODEL}', a folder, a GGUF file or an id like org/name"
+    try:
+        cached = Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
+        if _is_whole(cached):
+            return cached
+    except HFValidationError:
+        raise UserError(f"{unknown}, and no Hub id; {known}") from None
+    except LocalEntryNotFoundError:
+        pass
+    if constants.HF_HUB_OFFLINE:
+        raise UserError(f"{unknown}, and HF_HUB_OFFLINE keeps from asking the Hub; unset it, or {known}")
+    try:
+        # Asked first and once: a download would retry for half a minute on a machine without network.
+        HfApi().model_info(name, timeout=_HUB_TIMEOUT)
+    except RepositoryNotFoundError:
+        raise UserError(f"{unknown}, and the Hub has no such model (or it is private: log in)") from None
+    except Exception as error:  # connection faults come in many types, all of them mean the same here
+        raise UserError(
+            f"{unknown}, and the Hub is out of reach ({type(error).__name__}); download it first, or {known}"
+        ) from None
+    _say(f"downloading {name} from the Hub")
+    try:
+        return Path(snapshot_download(name, allow_patterns=_PATTERNS))
+    except GatedRepoError:
+        raise UserError(f"{unknown}, and its download is gated: accept its terms on the Hub and log in") from None
+    except Exception as error:
+        raise UserError(
+            f"{unknown}, and its download broke off ({type(error).__name__}); the same command takes it up again"
+        ) from None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Say whether a cached download has all its weights; one that was broken off lacks some."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values() if index.is_file() else ()
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+    return any(folder.glob("*.safetensors")) and all((folder / shard).is_file() for shard in shards)
+
+
+def _say(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)

@@ -1,0 +1,348 @@
+"""The one frozen model in memory, and the one adapter slot in it: embed, train, generate, score."""
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from fedrouter_sim.adapters.state import Adapter, check_compatible
+from fedrouter_sim.backbone.answering import Begun, answer, begin
+from fedrouter_sim.backbone.batching import length_sorted
+from fedrouter_sim.backbone.caching import RequestCache
+from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
+from fedrouter_sim.backbone.encoding import EncodedExample, Encoder
+from fedrouter_sim.backbone.forward import Tokens, common_prefix, if_padded, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.loading import load_model, quiet
+from fedrouter_sim.backbone.locating import describe_model, model_digest, resolve_model
+from fedrouter_sim.backbone.lora import json_config, lora_config
+from fedrouter_sim.backbone.mixing import Mixture, MixtureSlot
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.randomness import derive_seed, torch_generator
+
+_OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
+_CACHE_BYTES = 2**28
+_ROWS = 32  # of a batch where nothing is trained
+# Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
+# is so large that their batches are seldom cut short.
+_PADDING = {"cpu": 64, "cuda": 4096}
+_ANSWERED_ROWS = 64  # that get their next tokens in one pass
+_CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
+_SPURT = 8  # tokens after which answers that have ended leave
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """What local training yields. `loss` is the mean over steps; `tokens` counts real (not padding) tokens."""
+
+    adapter: Adapter
+    loss: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Answers in the order of their instructions, and the instructions that were cut to fit."""
+
+    answers: list[str]
+    cut: set[str]
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW settings of one group's local training; its state starts anew each time."""
+
+    lr: float
+    weight_decay: float
+    clip: float
+
+
+@dataclass(frozen=True)
+class Proximal:
+    """A term strength / 2 * sum (theta - anchor)^2 in the loss, over A and B."""
+
+    anchor: Adapter
+    strength: float
+
+
+class Backbone:
+    """A frozen causal language model with one LoRA slot, into which adapters are copied; none is ever added."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Load the backbone that `config` names.
+
+        Raises:
+            UserError: the model, its LoRA targets, the device or the data type are not usable.
+        """
+        folder = resolve_model(config.model)
+        self.digest = model_digest(folder)
+        self.description = describe_model(config.model, folder)
+        self._device = resolve_device(config.device)
+        check_quantize(config, self._device)
+        dtype = resolve_dtype(config.dtype, self._device)
+        self.dtype = dtype_name(dtype)
+        tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
+        # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
+        tokenizer.model_max_length = sys.maxsize
+        # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
+        model.config.pad_token_id = None
+        context = getattr(model.config, "max_position_embeddings", config.max_tokens)
+        self.encoder = Encoder(tokenizer, config.template, min(config.max_tokens, context))
+        self._lora = lora = lora_config(config, model)
+        self._cache = RequestCache(_CACHE_BYTES)
+        self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
+        # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
+        with quiet(), self._own_randomness():
+            self._peft = get_peft_model(model, lora)
+        self._peft.eval()
+        self._model: Any = model
+        self._body: nn.Module = model.base_model
+        self._stateful = bool(getattr(model, "_is_stateful", False))  # has no attention cache
+        self._shares_prefixes = not self._stateful
+        # A sliding window counts positions, padding included: padding after a prompt's first words would push them out
+        # of sight.
+        self._slides = any(DynamicCache(config=model.config).is_sliding)
+        self._slot = self._find_slot()
+        self.dimension: int = model.config.hidden_size
+        self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
+        self.device = self._device.type
+        self._config = config
+        self.peft_config = json_config(lora, config.model)
+
+    def serves(self, config: RunConfig) -> bool:
+        """Say whether a run with these settings may use this backbone: the same model, prompts and adapters."""
+        return all(getattr(config, name) == getattr(self._config, name) for name in _OWN_SETTINGS)
+
+    def initial_adapter(self, seed: int) -> Adapter:
+        """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
+        generator = torch_generator(seed, "initial adapter")
+        adapter = {key: torch.zeros(slot.shape) for key, slot in sorted(self._slot.items())}
+        for key, value in adapter.items():
+            if "lora_A" in key:
+                nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
+        return adapter
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return e(x) for each text, (n, d): the mean of the last hidden state (after the final norm) over real tokens.
+
+        Embeds the bare text by the backbone without any adapter. A text longer than the limit is cut. The result is
+        not to be written to: the same request gets it again.
+        """
+        return self._cache.get(["embed", *texts], lambda: self._embed(texts), lambda found: found.nbytes)
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        encoded = self.encoder.texts(texts)
+        embeddings = np.empty((len(texts), self.dimension), dtype=np.float32)
+        with torch.inference_mode(), self._peft.disable_adapter():
+            for batch in self._batches([len(text.ids) for text in encoded]):
+                ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
+                hidden = self._body(input_ids=ids, attention_mask=if_padded(mask), use_cache=False).last_hidden_state
+                weights = mask.unsqueeze(-1).float()  # (B, L, 1)
+                mean = (hidden.float() * weights).sum(1) / weights.sum(1)  # (B, d)
+                embeddings[batch] = mean.cpu().numpy()
+        embeddings.flags.writeable = False
+        return embeddings
+
+    def train(
+        self,
+        start: Adapter,
+        examples: Sequence[EncodedExample],
+        batches: Sequence[Sequence[int]],
+        optimizer: OptimizerSettings,
+        dropout_seed: int,
+        on_step: Callable[[float], None] = lambda loss: None,
+        pull: Proximal | None = None,
+    ) -> TrainedAdapter:
+        """Train a copy of `start`, one AdamW step a batch, and return it.
+
+        The loss of a batch is the mean cross-entropy over its response tokens, EOS included. The backbone stays in
+        inference mode: of all dropout, only LoRA's own is on, drawn from `dropout_seed`. What all prompts of a batch
+        begin with, such as the template's first words, is computed once a batch, and drops out alike in all its rows.
+
+        Args:
+            start: the adapter to start from; not changed.
+            examples: the group's examples.
+            batches: indices into `examples`.
+            optimizer: learning rate, weight decay and gradient clipping.
+            dropout_seed: seed of all dropout masks of this call.
+            on_step: called with the loss after each step, without the proximal term.
+            pull: a proximal term to add to the loss.
+        """
+        self._load(start)
+        parameters = list(self._slot.values())
+        adamw = torch.optim.AdamW(parameters, lr=optimizer.lr, weight_decay=optimizer.weight_decay, fused=True)
+        losses: list[float] = []
+        with self._own_randomness(), self._lora_dropout():
+            torch.manual_seed(dropout_seed)
+            for batch in batches:
+                token_losses, _ = self._response_losses([examples[i] for i in batch])
+                loss = token_losses.mean()
+                adamw.zero_grad(set_to_none=True)
+                (loss if pull is None else loss + self._distance_term(pull)).backward()
+                nn.utils.clip_grad_norm_(parameters, optimizer.clip)
+                adamw.step()
+                losses.append(loss.item())
+                on_step(losses[-1])
+        trained = {key: slot.detach().to("cpu", copy=True) for key, slot in self._slot.items()}
+        tokens = sum(len(examples[i]) for batch in batches for i in batch)
+        return TrainedAdapter(trained, sum(losses) / len(losses), tokens)
+
+    def generate(
+        self, adapter: Adapter | Mixture | None, instructions: Sequence[str], max_new_tokens: int
+    ) -> Generated:
+        """Answer instructions greedily by one adapter, by a mixture of several, or by the bare backbone (None).
+
+        Answers end at EOS or after `max_new_tokens` tokens. A prompt that leaves no room for so many is cut.
+        """
+        if adapter is None:  # the same for every run
+            return self._cache.get(
+                ["generate", max_new_tokens, *instructions],
+                lambda: self._generate(None, instructions, max_new_tokens),
+                lambda found: sum(map(len, found.answers)),
+            )
+        return self._generate(adapter, instructions, max_new_tokens)
+
+    def _generate(
+        self, adapter: Adapter | Mixture | None, instructions: Sequence[str], max_new_tokens: int
+    ) -> Generated:
+        room = self.encoder.limit - max_new_tokens
+        prompts = self.encoder.prompts(instructions, [room] * len(instructions))
+        lengths = [len(prompt.ids) for prompt in prompts]
+        answers = [""] * len(prompts)
+        with self._using(adapter) as weigh, torch.inference_mode():
+            for batch in length_sorted(lengths, _ANSWERED_ROWS, _CACHED * _PADDING[self.device]):
+                tokens = self._continued([prompts[i].ids for i in batch], max_new_tokens, _in(batch, weigh))
+                texts = self.encoder.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+                for i, text in zip(batch, texts, strict=True):
+                    answers[i] = text.strip()
+        cut = {instruction for instruction, prompt in zip(instructions, prompts, strict=True) if prompt.cut}
+        return Generated(answers, cut)
+
+    def _continued(self, prompts: Sequence[Tokens], most: int, on_rows: Callable[[Sequence[int]], None]) -> Tensor:
+        """Return the tokens (B, most) that follow each prompt, of which the longest comes first."""
+        end = self.encoder.eos
+        if self._stateful or self._slides or len(prompts[-1]) < 2:
+            begun = Begun(*pad(prompts, end, self._device, left=True), cache=None)
+        else:
+            rest = [prompt[:-1] for prompt in prompts]
+            parts = list(self._batches(list(map(len, rest))))
+            begun = begin(self._body, prompts, parts, self._shared(rest), end, on_rows)
+        return answer(self._model, begun, most, end, most if self._stateful else _SPURT, on_rows)
+
+    def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
+        """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
+        scores = np.empty((len(examples), 2))
+        with self._using(adapter) as weigh, torch.inference_mode():
+            for batch in self._batches([len(example) for example in examples]):
+                weigh(batch)
+                losses, rows = self._response_losses([examples[i] for i in batch])
+                sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), losses.double().cpu())
+                scores[batch, 0] = sums.numpy()
+                scores[batch, 1] = [len(examples[i].response) for i in batch]
+        return scores
+
+    def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,).
+
+        Logits are computed only at the positions that predict a response token in some row.
+        """
+        rows = [(*example.prompt.ids, *example.response) for example in examples]
+        shared = self._shared([example.prompt.ids for example in examples])
+        past = run_prefix(self._body, rows[0][:shared], self._device)
+        ids, mask = pad([row[shared:] for row in rows], self.encoder.eos, self._device)  # (B, L)
+        labelled = torch.zeros_like(ids, dtype=torch.bool)  # (B, L): position l predicts a response token at l + 1
+        for row, example in enumerate(examples):
+            labelled[row, len(example.prompt.ids) - 1 - shared : len(example) - 1 - shared] = True
+        columns = labelled.any(0).nonzero().squeeze(1)
+        logits = run_rows(self._peft, past, ids, mask, logits_to_keep=columns).logits  # (B, columns, vocabulary)
+        wanted = labelled[:, columns]
+        losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
+        return losses, wanted.nonzero()[:, 0]
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the batches in which rows of these lengths are run where nothing is trained."""
+        return length_sorted(lengths, _ROWS, _PADDING[self.device])
+
+    def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
+        """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""
+        return common_prefix(prompts, min(map(len, prompts)) - 1) if self._shares_prefixes else 0
+
+    def _distance_term(self, pull: Proximal) -> Tensor:
+        squared = torch.stack(
+            [(slot - pull.anchor[key].to(self._device)).square().sum() for key, slot in self._slot.items()]
+        )
+        return pull.strength / 2 * squared.sum()
+
+    def _load(self, adapter: Adapter) -> None:
+        """Copy an adapter into the slot, in place."""
+        check_compatible(self._slot, adapter)
+        with torch.no_grad():
+            for key, slot in self._slot.items():
+                slot.copy_(adapter[key])
+
+    @contextlib.contextmanager
+    def _using(self, adapter: Adapter | Mixture | None) -> Iterator[Callable[[Sequence[int]], None]]:
+        """Answer with an adapter, a mixture or the bare backbone; yields what to call with each batch's positions."""
+        if adapter is None:
+            with self._peft.disable_adapter():
+                yield lambda batch: None
+        elif isinstance(adapter, Mixture):
+            count = len(adapter.adapters)
+            if count not in self._mixtures:
+                self._mixtures[count] = MixtureSlot(self._peft, self._lora, count)
+            slot = self._mixtures[count]
+            shares, self._shares_prefixes = self._shares_prefixes, False  # each row has weights of its own
+            try:
+                with slot.using(adapter.adapters):
+                    yield lambda batch: slot.weigh(adapter.weights[list(batch)])
+            finally:
+                self._shares_prefixes = shares
+        else:
+            self._load(adapter)
+            yield lambda batch: None
+
+    def _own_randomness(self) -> AbstractContextManager[None]:
+        """Leave torch's global generators as they were."""
+        return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])
+
+    @contextlib.contextmanager
+    def _lora_dropout(self) -> Iterator[None]:
+        dropouts = [module.lora_dropout for module in self._peft.modules() if isinstance(module, LoraLayer)]
+        for dropout in dropouts:
+            dropout.train()
+        try:
+            yield
+        finally:
+            self._peft.eval()
+
+    def _find_slot(self) -> dict[str, nn.Parameter]:
+        """Return the slot's parameters under the keys that PEFT saves them by."""
+        slot = {
+            name.replace(".default.", "."): parameter
+            for name, parameter in self._peft.named_parameters()
+            if parameter.requires_grad
+        }
+        saved = get_peft_model_state_dict(self._peft)
+        if slot.keys() != saved.keys():
+            raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
+        return slot
+
+
+def _in(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
+    """Return what calls `act` with the members of the batch that stand in given places."""
+    return lambda places: act([batch[place] for place in places])
+
+
+def dropout_seed(seed: int, round_: int, client: int, group: int) -> int:
+    """Return the seed of the dropout masks of one group's local training."""
+    return derive_seed(seed, "dropout", round_, client, group)

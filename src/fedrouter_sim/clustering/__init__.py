@@ -1,0 +1,1 @@
+"""FAISS k-means, the normalisation of embeddings, and the clustering across clients."""

@@ -1,0 +1,1 @@
+"""Test cells, scores, and what is known of the true tasks."""

@@ -1,0 +1,108 @@
+"""What is known of the true tasks, for measuring only: how many examples of each label went where.
+
+Counted from training labels after the plan is fixed. No method reads it; the `oracle` routing of a fedrouter run does.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import clustering_agreement, mean
+from fedrouter_sim.routing.router import Router, task_name
+from fedrouter_sim.simulation import Stage
+from fedrouter_sim.storage import write_json
+
+Counts = Mapping[str, int]
+"""Label -> number of training examples."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well found clusters agree with true tasks; None where there is nothing to compare."""
+
+    ari_local: float | None = None  # mean over clients with at least two tasks
+    nmi_local: float | None = None
+    ari_global: float | None = None  # over all training examples
+    nmi_global: float | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Label counts of every pool and, where the method clusters, of every client's local clusters."""
+
+    pools: Mapping[str, Counts]
+    clusters: Mapping[int, Sequence[Counts]]
+
+    @classmethod
+    def of(cls, stages: Sequence[Stage]) -> "Truth | None":
+        """Count the labels of all that a run's final pools were trained on; None for unlabelled data."""
+        labels = [{client.id: [example.task for example in client.examples] for client in s.clients} for s in stages]
+        if any(task is None for of_stage in labels for tasks in of_stage.values() for task in tasks):
+            return None
+        pools: dict[str, Counter[str]] = {pool.name: Counter() for pool in stages[-1].plan.pools}
+        for stage, of_client in zip(stages, labels, strict=True):
+            for group in stage.plan.groups:
+                if group.pool in pools:
+                    pools[group.pool].update(of_client[group.client][i] or "" for i in group.examples)
+        clusters = {
+            client: [_count(labels[0][client], found == cluster) for cluster in range(int(found.max()) + 1)]
+            for client, found in stages[0].plan.local_clusters.items()
+        }
+        return cls({name: _sorted(counts) for name, counts in pools.items()}, clusters)
+
+    def reassigned(self, router: Router) -> "Truth":
+        """Return the counts after the same local clusters were assigned to other tasks."""
+        pools: dict[str, Counter[str]] = {task_name(task): Counter() for task in range(len(router.centroids))}
+        for message, tasks in zip(router.clients, router.assignment, strict=True):
+            for counts, task in zip(self.clusters[message.client], tasks, strict=True):
+                pools[task_name(task)].update(counts)
+        return Truth({name: _sorted(counts) for name, counts in pools.items()}, self.clusters)
+
+    def majority_task(self, pool: str) -> str | None:
+        """Return the label that most of a pool's examples have; None for an empty pool."""
+        counts = self.pools.get(pool, {})
+        return max(counts, key=lambda label: counts[label]) if counts else None
+
+    def pool_for(self, label: str | None) -> str | None:
+        """Return the pool trained on most examples of a label (oracle routing); None if no pool saw it."""
+        best = max(self.pools, key=lambda pool: self.pools[pool].get(label or "", 0), default=None)
+        return best if best is not None and self.pools[best].get(label or "", 0) else None
+
+    def agreement(self) -> Agreement:
+        """Return ARI and NMI of local and global clusters with the true tasks."""
+        if not self.clusters:
+            return Agreement()
+        mixed = [tables for tables in self.clusters.values() if len(set().union(*tables)) > 1]
+        local = [clustering_agreement(tables) for tables in mixed]
+        ari, nmi = clustering_agreement([counts for counts in self.pools.values() if counts])
+        return Agreement(mean(a for a, _ in local), mean(n for _, n in local), ari, nmi)
+
+    def save(self, path: Path) -> None:
+        """Write the counts as JSON."""
+        write_json(path, {"pools": self.pools, "clusters": {str(client): c for client, c in self.clusters.items()}})
+
+    @classmethod
+    def load(cls, path: Path) -> "Truth | None":
+        """Read the counts back; None where the run had no labels.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return cls(record["pools"], {int(client): counts for client, counts in record["clusters"].items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
+
+
+def _count(labels: Sequence[str | None], chosen: Sequence[bool]) -> Counts:
+    return _sorted(Counter(label or "" for label, taken in zip(labels, chosen, strict=True) if taken))
+
+
+def _sorted(counts: Counter[str]) -> Counts:
+    return dict(sorted(counts.items()))

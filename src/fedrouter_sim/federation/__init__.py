@@ -1,0 +1,1 @@
+"""Clients, the server, and what passes between them."""

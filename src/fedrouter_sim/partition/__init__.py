@@ -1,0 +1,1 @@
+"""Dealing examples to clients."""

@@ -1,0 +1,1 @@
+"""The router: task centroids and the recipe that embeds a text."""

@@ -1,0 +1,77 @@
+"""The metrics of a run as TensorBoard reads them, round by round while it runs."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.evaluator import CellResult
+from fedrouter_sim.simulation import Observer, RoundRecord
+
+FOLDER_NAME = "tensorboard"
+
+
+def require_tensorboard() -> None:
+    """Refuse where the optional package is missing, before any work.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise UserError(
+            "--tensorboard: the package tensorboard is not installed; `pip install 'fedrouter-sim[tensorboard]'`"
+        )
+
+
+class TensorBoard(Observer):
+    """Writes an event file: a scalar a round for what a line of rounds.jsonl says, and the scores of the end.
+
+    Every round is flushed, so that it can be watched. Close it (it is a context manager) before its folder is moved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # needs the optional package
+
+        self._writer = SummaryWriter(str(folder))
+        self._round = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        """Write what the round did: losses in nats a token, bytes, seconds, and validation scores where there are."""
+        self._round = record.round
+        values: dict[str, float] = {f"loss/{pool}": loss for pool, loss in record.losses.items()}
+        values |= {"round/lr": record.lr, "round/participants": len(record.participants)}
+        values |= {f"round/{name}": getattr(record, name) for name in ("examples", "steps", "tokens")}
+        values |= {"bytes/up": record.bytes_up, "bytes/down": record.bytes_down}
+        values |= {f"seconds/{phase}": seconds for phase, seconds in record.seconds.items()}
+        values |= {f"validation/{name}": score for name, score in (record.validation or {}).items()}
+        self._write(values)
+
+    def scored(self, result: CellResult) -> None:
+        """Write the scores of a cell, at the last round: the mean over clients, the worst client, and by task."""
+        cell, scores = result.cell.name, result.mean
+        values: dict[str, float | None] = {
+            "rouge1": scores.rouge1,
+            "rouge2": scores.rouge2,
+            "rouge_l": scores.rouge_l,
+            "exact_match": scores.exact_match,
+            "loss": scores.loss,
+            "rouge1_worst_client": result.per_client[result.worst_client].rouge1,
+            "routing_accuracy": result.routing_accuracy,
+        }
+        values |= {f"rouge1/{task}": of_task.rouge1 for task, of_task in result.per_task.items()}
+        self._write({f"{cell}/{name}": value for name, value in values.items() if value is not None})
+
+    def _write(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, self._round)
+        self._writer.flush()

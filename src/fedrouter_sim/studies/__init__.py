@@ -1,0 +1,1 @@
+"""Many runs: planned, and set side by side."""

@@ -1,0 +1,317 @@
+"""Runs side by side: what each scored in each cell, what it cost, and whether a claimed difference is there.
+
+The unit of all statistics is the seed: at one seed all methods see the same clients and the same test samples. A gain
+is the mean over seeds of log(score / score of the baseline), with a 95% interval from Student's t, shown as a ratio.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.runs.run_folder import Run
+
+CONFIDENCE = 0.95
+OWN_ROUTINGS = ("global", "fixed")
+"""How a method finds its adapters when left to itself; other routings are named after the method, as in
+'fedrouter/local'."""
+
+REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run spent."""
+
+    optimizer_steps: int
+    tokens_trained: int
+    bytes_up: int
+    bytes_down: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """ROUGE-1 of one run in one cell."""
+
+    method: str  # 'fedrouter'; 'fedrouter/local' under a routing other than its own
+    split: str
+    seed: int
+    test_data: str  # 'own', 'all', 'drift', 'held-out'
+    mean: float  # over clients
+    spread: float  # standard deviation over clients
+    worst: float  # the worst client
+    per_client: Mapping[int, float]
+    per_task: Mapping[str, float]
+    samples: str  # digest of who was asked what: only equal ones may be compared
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run, as a comparison sees it."""
+
+    folder: Path
+    method: str
+    split: str
+    seed: int
+    settings: Mapping[str, Any]
+    cost: Cost
+    scores: tuple[Score, ...]
+    wall_seconds: float = 0.0  # of the whole run, evaluation included
+    backbone: str = ""  # what it is, in a line
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95% t-interval; without one where there is a single seed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        """Estimate the mean of at least one value."""
+        mean, n = fmean(values), len(values)
+        if n < 2:
+            return cls(mean, None, None, n)
+        half = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+        return cls(mean, mean - half, mean + half, n)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How a method stands to a baseline in one cell, over the seeds that both have."""
+
+    method: str
+    baseline: str
+    split: str
+    test_data: str
+    log_ratio: Estimate
+
+    @property
+    def ratio(self) -> Estimate:
+        """The estimate as a ratio of scores: 1.061 is 6.1% relative better."""
+        log = self.log_ratio
+        return Estimate(
+            math.exp(log.mean),
+            None if log.low is None else math.exp(log.low),
+            None if log.high is None else math.exp(log.high),
+            log.seeds,
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement named before the runs: in a cell, `method` is above `least` times `baseline`."""
+
+    says: str
+    method: str
+    baseline: str
+    split: str
+    test_data: str
+    least: float = 1.0
+    paper: str = ""  # the paper's magnitude, for the reader to hold beside ours
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least < math.inf:
+            raise UserError(f"claim {self.says!r}: least = {self.least} must be above 0 and finite")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what came out."""
+
+    claim: Claim
+    gain: Gain | None  # None where no seed has both runs
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs, and what may be said of them."""
+
+    entries: tuple[Entry, ...]
+    differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # setting -> run -> value, where unequal
+
+    @property
+    def scores(self) -> list[Score]:
+        """All scores of all runs."""
+        return [score for entry in self.entries for score in entry.scores]
+
+    def backbones(self) -> list[str]:
+        """Return what the runs' backbones are, in order of appearance."""
+        return list(dict.fromkeys(entry.backbone for entry in self.entries if entry.backbone))
+
+    def cells(self) -> list[tuple[str, str]]:
+        """Return the (split, test data) pairs that were scored, in order of appearance."""
+        return list(dict.fromkeys((score.split, score.test_data) for score in self.scores))
+
+    def methods(self) -> list[str]:
+        """Return the methods that were scored, in order of appearance."""
+        return list(dict.fromkeys(score.method for score in self.scores))
+
+    def costs(self, method: str, split: str | None = None) -> list[Cost]:
+        """Return what the runs behind a method's scores spent, of one split or of all."""
+        return [
+            entry.cost
+            for entry in self.entries
+            if split in (None, entry.split) and any(score.method == method for score in entry.scores)
+        ]
+
+    def runs_by_value(self, setting: str) -> dict[str, list[str]]:
+        """Return, for a setting in which runs differ, the names of the runs of each value."""
+        runs: dict[str, list[str]] = {}
+        for run, value in self.differences[setting].items():
+            runs.setdefault(str(value), []).append(Path(run).name)
+        return runs
+
+    def select(self, method: str, split: str, test_data: str) -> list[Score]:
+        """Return the scores of one method in one cell, by seed."""
+        wanted = (method, split, test_data)
+        return sorted((s for s in self.scores if (s.method, s.split, s.test_data) == wanted), key=lambda s: s.seed)
+
+    def estimate(self, method: str, split: str, test_data: str, task: str | None = None) -> Estimate | None:
+        """Estimate a method's score in a cell, of one task or of all; None where it has none."""
+        found = self.select(method, split, test_data)
+        values = [s.mean if task is None else s.per_task[task] for s in found if task is None or task in s.per_task]
+        return Estimate.of(values) if values else None
+
+    def gain(self, method: str, baseline: str, split: str, test_data: str) -> Gain | None:
+        """Set a method against a baseline, seed by seed; None where no seed has both, or a score is 0."""
+        theirs = {score.seed: score for score in self.select(baseline, split, test_data)}
+        pairs = [(score, theirs[score.seed]) for score in self.select(method, split, test_data) if score.seed in theirs]
+        if not pairs or any(score.mean <= 0 for pair in pairs for score in pair):
+            return None
+        logs = [math.log(ours.mean / other.mean) for ours, other in pairs]
+        return Gain(method, baseline, split, test_data, Estimate.of(logs))
+
+    def judge(self, claim: Claim) -> Judged:
+        """Say what became of a claim: the interval of the log-ratio lies above, below, or around log(least)."""
+        gain = self.gain(claim.method, claim.baseline, claim.split, claim.test_data)
+        if gain is None:
+            return Judged(claim, None, NOT_MEASURED)
+        if gain.log_ratio.low is None or gain.log_ratio.high is None:
+            return Judged(claim, gain, NOT_SEPARABLE)
+        bar = math.log(claim.least)
+        verdict = (
+            REPRODUCED if gain.log_ratio.low > bar else CONTRADICTED if gain.log_ratio.high < bar else NOT_SEPARABLE
+        )
+        return Judged(claim, gain, verdict)
+
+
+def open_comparison(folders: Sequence[Path]) -> Comparison:
+    """Read finished runs and set them side by side.
+
+    Raises:
+        UserError: a folder is no run, two runs are the same method on the same clients, or their test samples differ.
+    """
+    return compare([read_entry(folder) for folder in folders])
+
+
+def compare(entries: Sequence[Entry]) -> Comparison:
+    """Set runs side by side. A method that is there with several settings gets a name for each: 'fedrouter (tasks=3)'.
+
+    Raises:
+        UserError: two runs are the same in method, clients and settings, or the test samples of two runs differ.
+    """
+    entries = [_named(entry, entries) for entry in entries]
+    seen: dict[tuple[str, str, int], Entry] = {}
+    asked: dict[tuple[str, int, str], tuple[str, Entry]] = {}
+    for entry in entries:
+        twin = seen.setdefault((entry.method, entry.split, entry.seed), entry)
+        if twin is not entry:
+            raise UserError(
+                f"{twin.folder} and {entry.folder} are both {entry.method} on {entry.split} with seed {entry.seed}; "
+                "compare one of them at a time"
+            )
+        for score in entry.scores:
+            samples, other = asked.setdefault((score.split, score.seed, score.test_data), (score.samples, entry))
+            if samples != score.samples:
+                raise UserError(
+                    f"{other.folder} and {entry.folder} answered different test samples in the cell "
+                    f"'{score.test_data}' of {score.split}, seed {score.seed}: they cannot be compared"
+                )
+    return Comparison(tuple(entries), _differences(entries))
+
+
+def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
+    """Add to a run's method the settings in which runs of that method differ on the same clients."""
+    alike = [other for other in entries if other.method == entry.method]
+    varied = sorted(
+        name
+        for name in entry.settings
+        for clients in {(other.split, other.seed) for other in alike}
+        if len({repr(other.settings[name]) for other in alike if (other.split, other.seed) == clients}) > 1
+    )
+    if not varied:
+        return entry
+    told = ", ".join(f"{name}={entry.settings[name]}" for name in dict.fromkeys(varied))
+    name = f"{entry.method} ({told})"
+    scores = (replace(score, method=score.method.replace(entry.method, name, 1)) for score in entry.scores)
+    return replace(entry, method=name, scores=tuple(scores))
+
+
+def read_entry(folder: Path) -> Entry:
+    """Read what a comparison needs of a run folder.
+
+    Raises:
+        UserError: it is no finished run, or was never evaluated.
+    """
+    run = Run(folder)
+    settings, summary = run.config.to_dict(), run.summary
+    method = str(summary["method"])
+    scores = [
+        _score(path, method, run.config.split, run.config.seed) for path in sorted((folder / "eval").glob("*.json"))
+    ]
+    kept = tuple(score for score in scores if score is not None)
+    if not kept:
+        raise UserError(f"{folder}: has no scores to compare; `fedrouter-sim eval {folder}` makes them")
+    cost = Cost(
+        summary["optimizer_steps"],
+        summary["tokens_trained"],
+        summary["bytes_up"],
+        summary["bytes_down"],
+        (summary.get("seconds") or {}).get("train", 0.0),
+    )
+    wall = float(run.manifest.get("wall_seconds", 0))
+    return Entry(folder, method, run.config.split, run.config.seed, settings, cost, kept, wall, run.backbone)
+
+
+def _score(path: Path, method: str, split: str, seed: int) -> Score | None:
+    """Read one cell; None for the bare backbone's, the oracle routing's and given data's, which are no method's own."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        routing, test_data = record["cell"]["routing"], record["cell"]["test_data"]
+        if routing in ("none", "oracle") or test_data == "given":
+            return None
+        clients = {int(client): float(scores["rouge1"]) for client, scores in record["per_client"].items()}
+        return Score(
+            method=method if routing in OWN_ROUTINGS else f"{method}/{routing}",
+            split=split,
+            seed=seed,
+            test_data=test_data,
+            mean=float(record["mean"]["rouge1"]),
+            spread=stdev(clients.values()) if len(clients) > 1 else 0.0,
+            worst=min(clients.values()),
+            per_client=clients,
+            per_task={task: float(scores["rouge1"]) for task, scores in record["per_task"].items()},
+            samples=str(record["samples_sha256"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error!r}); evaluate or train the run anew") from None
+
+
+def _differences(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """Return the settings in which runs differ, beyond those that a comparison is over."""
+    names = [name for name in entries[0].settings if name not in ("method", "split", "seed")] if entries else []
+    values = {name: {str(entry.folder): entry.settings[name] for entry in entries} for name in names}
+    return {name: found for name, found in values.items() if len({repr(value) for value in found.values()}) > 1}

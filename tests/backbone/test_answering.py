@@ -1,0 +1,112 @@
+"""Answers of a batch: those of each prompt alone, while rows run in parts and leave when they have ended."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from fedrouter_sim.backbone.answering import Begun, answer, begin
+from fedrouter_sim.backbone.forward import pad
+
+OnRows = Callable[[Sequence[int]], None]
+CPU = torch.device("cpu")
+PREFIX = (5, 9, 200)
+PROMPTS = [(*PREFIX, *rest) for rest in [(7, 8, 30, 41, 41, 3, 90), (60, 2, 2, 77), (17, 4, 100), (250, 31), (8, 8)]]
+ALL = list(range(len(PROMPTS)))
+MOST, NEVER = 11, 399  # tokens of an answer; a token that no answer has
+
+
+@pytest.fixture(scope="module")
+def model(micro_model: Path) -> Any:
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_pretrained(micro_model, dtype=torch.float32).eval()
+    with torch.no_grad():  # so that answers depend on what they have seen, and are long and varied
+        for parameter in model.transformer.h.parameters():
+            parameter.mul_(3)
+    return model
+
+
+@torch.inference_mode()
+def alone(model: Any, prompt: Sequence[int]) -> list[int]:
+    """Decode greedily without any cache, padding or company."""
+    ids = list(prompt)
+    while len(ids) < len(prompt) + MOST:
+        ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+@torch.inference_mode()
+def together(
+    model: Any,
+    parts: Sequence[Sequence[int]] | None,
+    shared: int,
+    end: int,
+    spurt: int,
+    on_rows: OnRows = lambda rows: None,
+) -> Tensor:
+    if parts is None:
+        begun = Begun(*pad(PROMPTS, end, CPU, left=True), cache=None)
+    else:
+        begun = begin(model.base_model, PROMPTS, parts, shared, end, on_rows)
+    return answer(model, begun, MOST, end, spurt, on_rows)
+
+
+@pytest.fixture(scope="module")
+def expected(model: Any) -> dict[int, list[list[int]]]:
+    """Return the answers by the token that ends them: one that none has, and one at which some end and others not."""
+    answers = [alone(model, prompt) for prompt in PROMPTS]
+    assert len(set(map(tuple, answers))) > 2
+
+    def ended(end: int) -> list[list[int]]:
+        return [found[: found.index(end) + 1] if end in found else found for found in answers]
+
+    end = max(sorted({*answers[0], *answers[1], *answers[2]}), key=lambda token: len(set(map(len, ended(token)))))
+    assert len(set(map(len, ended(end)))) > 1
+    return {NEVER: answers, end: ended(end)}
+
+
+@pytest.mark.parametrize(
+    ("parts", "shared"), [(None, 0), ([ALL], 0), ([ALL], 3), ([[0], [1, 2, 3], [4]], 0), ([[0, 1], [2, 3, 4]], 3)]
+)
+@pytest.mark.parametrize("spurt", [1, 4, MOST])
+def test_answers_are_those_of_each_prompt_alone(
+    model: Any, expected: dict[int, list[list[int]]], parts: list[list[int]] | None, shared: int, spurt: int
+) -> None:
+    for end, answers in expected.items():
+        filled = [[*found, *[end] * (MOST - len(found))] for found in answers]
+        assert together(model, parts, shared, end, spurt).tolist() == filled
+
+
+def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected: dict[int, list[list[int]]]) -> None:
+    end, answers = list(expected.items())[1]
+    rows: list[int] = []
+    called: list[list[int]] = []
+    handle = model.transformer.wte.register_forward_hook(lambda module, args, output: rows.append(len(output)))
+    try:
+        together(model, [[0, 1], [2, 3, 4]], 0, end, 2, lambda places: called.append(list(places)))
+    finally:
+        handle.remove()
+    prompts, answering = rows[:2], rows[2:]
+    lengths = list(map(len, answers))
+    # Two tokens a spurt: in the spurt that begins at token i those are left whose answers have not ended by then.
+    left = [sum(length > i - i % 2 for length in lengths) for i in range(-(-max(lengths) // 2) * 2)][:MOST]
+    assert prompts == [2, 3] and answering == left and min(answering) < len(PROMPTS)
+    spurts = [[row for row in ALL if lengths[row] > token] for token in range(0, max(lengths), 2)]
+    assert called == [[0, 1], [2, 3, 4], *spurts]
+
+
+def test_all_but_the_last_tokens_are_in_the_cache_whose_padding_is_masked(model: Any) -> None:
+    with torch.inference_mode():
+        begun = begin(model.base_model, PROMPTS, [[0, 1], [2, 3, 4]], len(PREFIX), 0)
+    assert begun.ids[:, -1].tolist() == [prompt[-1] for prompt in PROMPTS]
+    assert begun.mask.sum(1).tolist() == list(map(len, PROMPTS))
+    assert begun.cache.get_seq_length() == begun.ids.shape[1] - 1 == len(PROMPTS[0]) - 1
+    whole = model(input_ids=torch.tensor([PROMPTS[3][:-1]]), use_cache=True).past_key_values
+    for found, layer in zip(begun.cache.layers, whole.layers, strict=True):
+        kept = found.keys[3, :, : layer.keys.shape[-2]]
+        torch.testing.assert_close(kept, layer.keys[0], rtol=1e-4, atol=1e-5)
+        assert not found.keys[3, :, layer.keys.shape[-2] + 1 :].any()  # beyond what its part was padded to

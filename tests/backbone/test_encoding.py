@@ -1,0 +1,255 @@
+"""Token ids of prompts and responses, with a byte-level tokenizer: a token is a byte, so lengths are plain."""
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from fedrouter_sim.backbone import encoding
+from fedrouter_sim.backbone.encoding import EncodedExample, Encoder, Prompt
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import TEMPLATES, Example, render_prompt
+
+EOS, BOS = "<|end|>", "<|begin|>"
+TEMPLATE = "Q: {instruction}\nA:"
+TEMPLATE_TOKENS = len("Q: \nA:")
+
+
+def byte_tokenizer(begins: bool = False, ends: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with one merge, h + e; with `begins` it puts BOS before a text, as Llama's does."""
+    vocabulary = {letter: i for i, letter in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), "he", EOS, BOS])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("h", "e")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    if begins:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A", special_tokens=[(BOS, vocabulary[BOS])]
+        )
+    special = {"bos_token": BOS} | ({"eos_token": EOS} if ends else {})
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+def encoder(limit: int = 100, template: str = TEMPLATE, begins: bool = False) -> Encoder:
+    return Encoder(byte_tokenizer(begins), template, limit)
+
+
+def decoded(encoder: Encoder, ids: tuple[int, ...]) -> str:
+    return str(encoder.tokenizer.decode(list(ids)))
+
+
+def encode(encoder: Encoder, instruction: str, response: str) -> EncodedExample:
+    (encoded,) = encoder.examples([Example(instruction, response)])
+    return encoded
+
+
+@pytest.mark.parametrize("template", [*TEMPLATES, TEMPLATE])
+def test_an_example_is_its_prompt_and_then_its_response_and_eos(template: str) -> None:
+    coder = encoder(400, template)
+    found = encode(coder, "who is there?", "it is me")
+    assert decoded(coder, found.prompt.ids) == render_prompt(template, "who is there?")
+    assert decoded(coder, found.response) == "it is me" + EOS
+    assert not found.prompt.cut
+    assert len(found) == len(found.prompt.ids) + len(found.response)
+
+
+def test_prompt_and_response_are_tokenised_apart() -> None:
+    coder = encoder(template="{instruction}h")
+    found = encode(coder, "x", "e")
+    merged = coder.tokenizer.convert_tokens_to_ids("he")
+    assert merged in coder.tokenizer("xhe")["input_ids"]
+    assert merged not in found.prompt.ids + found.response
+    assert decoded(coder, found.prompt.ids + found.response) == "xhe" + EOS
+
+
+@pytest.mark.parametrize("response", ["a", "he he", "中文", EOS])
+def test_the_response_ends_with_eos(response: str) -> None:
+    coder = encoder()
+    assert encode(coder, "x", response).response[-1] == coder.eos == coder.tokenizer.eos_token_id
+
+
+def test_prompts_and_embedded_texts_begin_as_the_tokenizer_has_it_and_responses_do_not() -> None:
+    coder = encoder(begins=True)
+    begin = coder.tokenizer.bos_token_id
+    found = encode(coder, "x", "y")
+    assert found.prompt.ids[0] == begin and found.prompt.ids.count(begin) == 1
+    assert begin not in found.response
+    assert coder.texts(["x"])[0].ids[0] == begin
+
+
+def test_response_lengths_count_eos() -> None:
+    assert encoder().response_lengths([Example("x", "abc"), Example("x", "中")]) == [4, 4]
+    assert encoder().response_lengths([]) == []
+
+
+def test_an_example_that_just_fits_is_not_cut() -> None:
+    found = encode(encoder(TEMPLATE_TOKENS + 10 + 4), "0123456789", "abc")
+    assert not found.prompt.cut and len(found) == TEMPLATE_TOKENS + 14
+
+
+@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize("room", range(11))
+def test_what_is_too_long_loses_the_end_of_its_instruction_and_nothing_else(room: int, begins: bool) -> None:
+    limit = TEMPLATE_TOKENS + begins + room + 4
+    coder = encoder(limit, begins=begins)
+    found = encode(coder, "0123456789", "abc")
+    text = coder.tokenizer.decode(list(found.prompt.ids), skip_special_tokens=True)
+    assert text == render_prompt(TEMPLATE, "0123456789"[:room])
+    assert decoded(coder, found.response) == "abc" + EOS
+    assert len(found) == limit
+    assert found.prompt.cut == (room < 10)
+
+
+@pytest.mark.parametrize("limit", range(TEMPLATE_TOKENS + 2, TEMPLATE_TOKENS + 30))
+def test_cutting_never_leaves_half_a_character(limit: int) -> None:
+    coder = encoder(limit)
+    found = encode(coder, "né 中文 😀😀 hehehe", "a")
+    text = decoded(coder, found.prompt.ids)
+    kept = text.removeprefix("Q: ").removesuffix("\nA:")
+    assert "né 中文 😀😀 hehehe".startswith(kept)
+    assert text == render_prompt(TEMPLATE, kept)
+    assert len(found) <= limit
+
+
+@pytest.mark.parametrize("response", ["abc", "a response that is longer than the whole limit"])
+def test_no_room_for_the_template_is_a_user_error_with_the_flags(response: str) -> None:
+    coder = encoder(TEMPLATE_TOKENS + 3)
+    with pytest.raises(UserError) as caught:
+        encode(coder, "who?", response)
+    message = str(caught.value)
+    assert f"--max-tokens {TEMPLATE_TOKENS + 3}" in message and "'who?'" in message and "--template plain" in message
+    assert "\n" not in message
+
+
+def test_a_prompt_is_never_cut_to_nothing() -> None:
+    with pytest.raises(UserError, match="--max-tokens 4"):
+        encode(encoder(4, "{instruction}"), "who?", "abc")
+
+
+def test_examples_keep_their_order_and_cut_apart() -> None:
+    coder = encoder(TEMPLATE_TOKENS + 8)
+    found = coder.examples([Example("0123456789", "a"), Example("x", "b"), Example("0123456789", "abcde")])
+    assert [example.prompt.cut for example in found] == [True, False, True]
+    assert [len(example) for example in found] == [TEMPLATE_TOKENS + 8, TEMPLATE_TOKENS + 3, TEMPLATE_TOKENS + 8]
+
+
+def test_a_prompt_takes_its_own_room() -> None:
+    coder = encoder()
+    wide, narrow = coder.prompts(["0123456789"] * 2, [TEMPLATE_TOKENS + 10, TEMPLATE_TOKENS + 4])
+    assert not wide.cut and narrow.cut
+    assert decoded(coder, narrow.ids) == render_prompt(TEMPLATE, "0123")
+
+
+def test_an_embedded_text_is_bare_and_cut_at_the_limit() -> None:
+    coder = encoder(limit=8)
+    short, long = coder.texts(["0123", "0123456789"])
+    assert decoded(coder, short.ids) == "0123" and not short.cut
+    assert decoded(coder, long.ids) == "01234567" and long.cut
+
+
+def test_an_empty_text_is_embedded_as_eos() -> None:
+    coder = encoder()
+    assert coder.texts([""]) == [Prompt((coder.eos,), cut=False)]
+
+
+def test_nothing_encodes_to_nothing() -> None:
+    assert encoder().examples([]) == encoder().texts([]) == encoder().prompts([], []) == []
+
+
+def test_a_tokenizer_without_eos_is_refused() -> None:
+    with pytest.raises(UserError, match="no end-of-sequence token"):
+        Encoder(byte_tokenizer(ends=False), TEMPLATE, 100)
+
+
+def test_the_tokenizer_is_not_resized() -> None:
+    coder = encoder()
+    before = len(byte_tokenizer())
+    encode(coder, "new words", "to learn")
+    assert len(coder.tokenizer) == before
+
+
+@pytest.mark.parametrize("together", [1, 2, 1_000])
+def test_the_ids_do_not_depend_on_how_many_texts_are_tokenised_together(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Example(f"who {i}?" * (i + 1), "he " * i + "x") for i in range(5)]
+    whole = encoder(60).examples(rows), encoder(60).texts([row.instruction for row in rows])
+    monkeypatch.setattr(encoding, "_TOGETHER", together)
+    assert (encoder(60).examples(rows), encoder(60).texts([row.instruction for row in rows])) == whole
+
+
+def test_equal_ids_are_one_object_in_memory() -> None:
+    coder = encoder()
+    one, two = coder.texts(["中" * 3, "中" * 5])
+    assert {id(number) for number in two.ids} == {id(number) for number in one.ids}
+    assert type(one.ids) is tuple and type(one.ids[0]) is int
+
+
+CHAT = (
+    "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}>{{ message['content'] | trim }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+CHAT_TOKENS = 1 + len("<user>\n<assistant>")
+
+
+def chat_encoder(limit: int = 100, template: str | dict[str, str] | None = CHAT) -> Encoder:
+    """An encoder whose tokenizer puts BOS before a text, which the chat template does, too."""
+    tokenizer = byte_tokenizer(begins=True)
+    tokenizer.chat_template = template
+    return Encoder(tokenizer, "chat", limit)
+
+
+def test_a_chat_prompt_is_one_user_message_up_to_the_answer_with_no_special_token_twice() -> None:
+    coder = chat_encoder()
+    found = encode(coder, "who is there?", "me")
+    assert decoded(coder, found.prompt.ids) == f"{BOS}<user>who is there?\n<assistant>"
+    assert found.prompt.ids.count(coder.tokenizer.bos_token_id) == 1
+    assert decoded(coder, found.response) == "me" + EOS
+    assert decoded(coder, coder.texts(["bare"])[0].ids) == f"{BOS}bare"  # embedded text is in no template
+
+
+@pytest.mark.parametrize("instruction", ["a {{ b }} {% c %}", "{instruction}", "中文 😀", "he\nhe"])
+def test_a_chat_prompt_holds_the_instruction_verbatim(instruction: str) -> None:
+    coder = chat_encoder()
+    assert decoded(coder, encode(coder, instruction, "x").prompt.ids) == f"{BOS}<user>{instruction}\n<assistant>"
+
+
+@pytest.mark.parametrize("room", range(11))
+def test_a_chat_prompt_that_is_too_long_loses_the_end_of_its_instruction(room: int) -> None:
+    coder = chat_encoder(CHAT_TOKENS + room + 4)
+    found = encode(coder, "0123456789", "abc")
+    assert decoded(coder, found.prompt.ids) == f"{BOS}<user>{'0123456789'[:room]}\n<assistant>"
+    assert len(found) == coder.limit and found.prompt.cut == (room < 10)
+
+
+def test_a_chat_template_without_room_is_refused() -> None:
+    with pytest.raises(UserError, match=f"--max-tokens 20: the prompt template takes {CHAT_TOKENS} tokens"):
+        encode(chat_encoder(20), "who?", "abc")
+
+
+def test_of_several_chat_templates_the_default_one_is_taken() -> None:
+    coder = chat_encoder(template={"default": CHAT, "tools": "{{ messages[0]['content'] }}!"})
+    assert decoded(coder, encode(coder, "x", "y").prompt.ids) == f"{BOS}<user>x\n<assistant>"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (None, "has no chat template"),
+        ("", "has no chat template"),
+        ("{% for %}", "fails"),
+        ("{{ raise_exception('system\nfirst') }}", r"fails \(system\)"),
+        ("{{ messages[1]['content'] }}", "fails"),
+        ("<assistant>", "leaves the user's message out"),
+        ({"tools": CHAT}, "fails"),
+    ],
+)
+def test_a_tokenizer_without_usable_chat_template_is_refused_with_what_else_would_do(
+    template: str | dict[str, str] | None, said: str
+) -> None:
+    with pytest.raises(UserError, match=f"--template chat: .*{said}.*; take --template alpaca, plain") as caught:
+        chat_encoder(template=template)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_chat_prompt_does_not_change_by_the_day() -> None:
+    coder = chat_encoder(template="\n{% if strftime_now is defined %}{{ strftime_now('%d %B') }}{% endif %}" + CHAT)
+    assert decoded(coder, encode(coder, "x", "y").prompt.ids) == f"\n26 Jul 2024{BOS}<user>x\n<assistant>"

@@ -1,0 +1,213 @@
+"""Which modules LoRA adapts, and how; and that backbones of the well-known families do all that is asked of one."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from fedrouter_sim.adapters.state import save_adapter
+from fedrouter_sim.backbone.encoding import EncodedExample
+from fedrouter_sim.backbone.loading import quiet
+from fedrouter_sim.backbone.lora import json_config, lora_config, usual_targets
+from fedrouter_sim.backbone.model import Backbone, OptimizerSettings
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example
+
+ConfigMaker = Callable[..., RunConfig]
+
+
+class Net(nn.Module):
+    """A model of a kind that PEFT does not know, or of one that it does."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(model_type=kind)
+        self.first, self.norm, self.inner = nn.Linear(3, 4), nn.LayerNorm(4), nn.Sequential(nn.Linear(4, 4))
+
+
+@pytest.fixture(scope="module")
+def gpt2(micro_model: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(micro_model, dtype=torch.float32)
+
+
+def test_settings_become_pefts(micro_config: ConfigMaker, gpt2: Any) -> None:
+    found = lora_config(micro_config(lora_rank=3, lora_alpha=7.5, lora_dropout=0.25), gpt2)
+    assert (found.r, found.lora_alpha, found.lora_dropout) == (3, 7.5, 0.25)
+    assert found.task_type == "CAUSAL_LM"
+    assert set(found.target_modules) == {"c_attn"}  # PEFT's choice for GPT-2
+    assert found.fan_in_fan_out is True  # GPT-2's Conv1D keeps its weights transposed
+
+
+def test_linear_modules_are_not_transposed() -> None:
+    found = lora_config(RunConfig(lora_targets=("first",)), Net("unheard"))
+    assert (found.fan_in_fan_out, set(found.target_modules)) == (False, {"first"})
+
+
+def test_targets_are_found_by_the_end_of_their_names(micro_config: ConfigMaker, gpt2: Any) -> None:
+    found = lora_config(micro_config(lora_targets=("mlp.c_fc", "attn.c_proj")), gpt2)
+    assert set(found.target_modules) == {"mlp.c_fc", "attn.c_proj"}
+    with pytest.raises(UserError, match="--lora-targets 'fc' is no linear module"):
+        lora_config(micro_config(lora_targets=("fc",)), gpt2)
+
+
+def test_an_unknown_model_needs_named_targets() -> None:
+    with pytest.raises(UserError, match=r"--model tiny-gpt2: PEFT has no usual LoRA targets for 'unheard'; .*--lora"):
+        lora_config(RunConfig(), Net("unheard"))
+
+
+@pytest.mark.parametrize("targets", [("norm",), ("first", "inner"), ("absent",)])
+def test_targets_that_are_no_linear_modules_are_refused_with_those_that_are(targets: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=rf"--lora-targets '{targets[-1]}' is no linear module .* it has 0, first"):
+        lora_config(RunConfig(lora_targets=targets), Net("unheard"))
+
+
+def test_the_json_is_sorted_and_always_the_same(micro_config: ConfigMaker, gpt2: Any) -> None:
+    values = json_config(lora_config(micro_config(lora_targets=("c_proj", "c_attn", "c_fc")), gpt2), "my-model")
+    assert list(values) == sorted(values)
+    assert values["target_modules"] == ["c_attn", "c_fc", "c_proj"]
+    assert (values["base_model_name_or_path"], values["inference_mode"], values["peft_type"]) == (
+        "my-model", True, "LORA"
+    )  # fmt: skip
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_a_kind_with_a_pattern_in_place_of_names_needs_named_targets() -> None:
+    assert usual_targets("gemma4") == [] and usual_targets("unheard") == []
+
+
+FAMILIES = {
+    "gpt2": {"c_attn"},
+    "llama": {"q_proj", "v_proj"},
+    "qwen2": {"q_proj", "v_proj"},
+    "qwen2_moe": {"q_proj", "v_proj"},
+    "qwen3": {"q_proj", "v_proj"},
+    "qwen3_moe": {"q_proj", "v_proj"},
+    "gemma": {"q_proj", "v_proj"},
+    "gemma2": {"q_proj", "v_proj"},
+    "gemma3_text": {"q_proj", "v_proj"},
+    "gemma4_text": {"q_proj", "v_proj"},
+}
+WINDOW = 8  # tokens that a layer with a sliding window sees: fewer than the prompts have, or than they share
+EXAMPLES = [Example(f"PRICES TODAY, {town} MARKET: BREAD", answer, None) for town, answer in
+            (("OSLO", "bread for 3"), ("NARVA AND TARTU", "no"), ("RIGA", "soup"))]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Family:
+    """A random model of a family as our backbone, one training step on, and the same by transformers and PEFT alone."""
+
+    kind: str
+    backbone: Backbone
+    examples: list[EncodedExample]
+    loss: float  # of the step
+    adapter: dict[str, torch.Tensor]
+    bare: Any
+    adapted: Any
+
+    def logits(self, model: Any, example: EncodedExample) -> torch.Tensor:
+        """Return a stock model's logits (responses, vocabulary) for one example by itself."""
+        ids = torch.tensor([[*example.prompt.ids, *example.response]])
+        with torch.inference_mode():
+            return model(input_ids=ids).logits[0, len(example.prompt.ids) - 1 : -1]  # type: ignore[no-any-return]
+
+    def losses(self, model: Any) -> list[float]:
+        """Return the summed response losses of the examples."""
+        return [
+            float(nn.functional.cross_entropy(self.logits(model, e), torch.tensor(e.response), reduction="sum"))
+            for e in self.examples
+        ]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(
+    request: pytest.FixtureRequest,
+    micro_model: Path,
+    micro_config: ConfigMaker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Family:
+    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
+    save_random(kind, folder, micro_model)
+    backbone = Backbone(micro_config(model=str(folder), lora_dropout=0.0))
+    examples = backbone.encoder.examples(EXAMPLES)
+    start = backbone.initial_adapter(1)
+    trained = backbone.train(start, examples, [[0, 1, 2]], OptimizerSettings(0.05, 0.0, 1.0), dropout_seed=0)
+    save_adapter(folder / "adapter", trained.adapter, backbone.peft_config)
+    bare = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    adapted = PeftModel.from_pretrained(base, folder / "adapter").eval()
+    return Family(kind, backbone, examples, trained.loss, trained.adapter, bare, adapted)
+
+
+def save_random(kind: str, folder: Path, tokenizer: Path) -> None:
+    """Save a random model of two layers, d = 32, with another model's tokenizer."""
+    for path in tokenizer.glob("tokenizer*"):
+        shutil.copy(path, folder)
+    vocabulary = len(json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
+    sizes: dict[str, Any] = {
+        "vocab_size": vocabulary, "max_position_embeddings": 256, "hidden_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "initializer_range": 0.2,
+    }  # fmt: skip
+    if kind != "gpt2":
+        sizes |= {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+    if kind.startswith("gemma"):
+        sizes |= {"sliding_window": WINDOW}
+    if kind == "gemma4_text":
+        sizes |= {"hidden_size_per_layer_input": 0, "global_head_dim": 8}
+    if kind.endswith("_moe"):
+        sizes |= {
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "shared_expert_intermediate_size": 16,
+        }
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
+
+
+def test_well_known_families_have_their_usual_targets(family: Family) -> None:
+    assert set(family.backbone.peft_config["target_modules"]) == FAMILIES[family.kind]
+
+
+def test_a_step_trains_the_adapter_on_the_loss_of_the_stock_model(family: Family) -> None:
+    assert all(value.abs().max() > 0 for value in family.adapter.values())
+    tokens = sum(len(example.response) for example in family.examples)
+    assert family.loss == pytest.approx(sum(family.losses(family.bare)) / tokens, rel=1e-4)
+
+
+def test_scores_are_those_of_the_stock_model_with_the_saved_adapter(family: Family) -> None:
+    found = family.backbone.score(family.adapter, family.examples)[:, 0]
+    np.testing.assert_allclose(found, family.losses(family.adapted), rtol=1e-4)
+    assert abs(found - family.losses(family.bare)).min() > 1e-3
+
+
+def test_embeddings_are_means_of_the_last_hidden_state(family: Family) -> None:
+    texts = [example.instruction for example in EXAMPLES]
+    found = family.backbone.embed(texts)
+    for row, text in zip(found, texts, strict=True):
+        ids = torch.tensor([family.backbone.encoder.tokenizer(text)["input_ids"]])
+        with torch.inference_mode():
+            hidden = family.bare.base_model(input_ids=ids).last_hidden_state[0]
+        np.testing.assert_allclose(row, hidden.mean(0).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_answers_are_those_of_the_stock_model_one_by_one(family: Family) -> None:
+    tokenizer = family.backbone.encoder.tokenizer
+    found = family.backbone.generate(family.adapter, [example.instruction for example in EXAMPLES], 6).answers
+    for answer, example in zip(found, family.examples, strict=True):
+        ids = torch.tensor([example.prompt.ids])
+        output = family.adapted.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+        )
+        assert answer == tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True).strip()

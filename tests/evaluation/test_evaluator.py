@@ -1,0 +1,294 @@
+"""The cells of the protocol on answers made by hand: a stand-in backbone says which adapter was asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedrouter_sim.backbone.mixing import Mixture
+from fedrouter_sim.backbone.model import Generated
+from fedrouter_sim.clustering.kmeans import Normalizer
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.evaluator import BARE, ORACLE, Cell, Evaluator, Scores
+from fedrouter_sim.evaluation.truth import Truth
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Pool
+from fedrouter_sim.routing.router import Router
+
+POOLS = (Pool("task_0", 5), Pool("task_1", 7))
+TRUTH = Truth({"task_0": {"sum": 9, "title": 1}, "task_1": {"title": 4, "sum": 3}}, {0: [{"sum": 1}]})
+LOSS, TOKENS = 6.0, 3  # of every answer of the stand-in
+
+
+@dataclass
+class StandIn:
+    """Answers 'right' by task_0 and 'wrong' otherwise; embeds a text at its number of words."""
+
+    asked: list[tuple[str | None, list[str], int]] = field(default_factory=list)
+    scored: int = 0
+
+    @property
+    def encoder(self) -> Any:
+        prompt = SimpleNamespace(prompt=SimpleNamespace(cut=False))
+        return SimpleNamespace(examples=lambda examples: [prompt] * len(examples))
+
+    def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+        name = None if adapter is None else "task_0" if adapter["pool"].item() == 0 else "task_1"
+        self.asked.append((name, list(instructions), max_new_tokens))
+        return Generated(["right" if name == "task_0" else "wrong"] * len(instructions), set())
+
+    def score(self, adapter: Any, examples: Sequence[Any]) -> np.ndarray:
+        self.scored += len(examples)
+        return np.tile([LOSS, TOKENS], (len(examples), 1))
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[len(text.split())] for text in texts], dtype=np.float32).reshape(len(texts), 1)
+
+
+ROUTER = Router(
+    centroids=np.array([[1], [10]], dtype=np.float32),
+    normalizer=Normalizer("none"),
+    clients=tuple(
+        CentroidMessage(c, np.array([[1.0]], dtype=np.float32), np.array([1]), np.array([1])) for c in range(3)
+    ),
+    assignment=((0,), (1,), (0,)),
+    max_tokens=8,
+    backbone_digest="",
+)
+SHORT, LONG = "one", "one two three four five six seven eight nine ten"  # the router's task_0 and task_1
+
+
+def evaluator(backbone: StandIn, method: str = "fedrouter", truth: Truth | None = TRUTH, **options: Any) -> Evaluator:
+    adapters = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
+    adapters["global"] = adapters["task_0"]
+    router = ROUTER if method == "fedrouter" else None
+    pools = POOLS if method == "fedrouter" else (Pool("global", 5),)
+    deployment = Deployment(pools, router)
+    return Evaluator(backbone, METHODS[method], deployment, adapters.__getitem__, truth, 9, **options)  # type: ignore[arg-type]
+
+
+def sample(number: int, words: str = SHORT, task: str | None = "sum", response: str = "right") -> Example:
+    return Example(f"{words[:-1]}{number}" if words == SHORT else f"{words} {number}", response, task)
+
+
+def test_means_are_over_clients_not_samples() -> None:
+    shares = {0: [sample(n) for n in range(3)], 1: [sample(9, LONG)]}  # client 0: all right; client 1: all wrong
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert result.mean.rouge1 == 0.5  # over samples it would be 0.75
+    assert result.mean.samples == 4
+    assert {client: scores.rouge1 for client, scores in result.per_client.items()} == {0: 1.0, 1: 0.0}
+    assert result.worst_client == 1
+    assert result.mean.loss == LOSS / TOKENS
+
+
+def test_per_task_is_over_the_clients_that_were_asked() -> None:
+    shares = {
+        0: [sample(0), sample(1), sample(2, LONG)],
+        1: [sample(3, LONG), sample(4, LONG, "title")],
+        2: [sample(5, SHORT, "title")],
+    }
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert result.per_task["sum"].rouge1 == pytest.approx((2 / 3 + 0) / 2)
+    assert result.per_task["sum"].samples == 4
+    assert result.per_task["title"].rouge1 == 0.5
+    assert result.mean.rouge1 == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert result.worst_client == 1
+
+
+def test_confusion_and_routing_accuracy_by_majority_task() -> None:
+    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2, LONG, "title"), sample(3, SHORT, "title"), sample(4)]}
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert result.confusion == {"sum": {"task_0": 2, "task_1": 1}, "title": {"task_0": 1, "task_1": 1}}
+    assert result.routing_accuracy == 3 / 5  # task_1's majority task is title
+    assert evaluator(StandIn(), truth=None).evaluate(Cell("all", "global"), shares).routing_accuracy is None
+
+
+def test_local_routing_keeps_to_the_clients_own_tasks() -> None:
+    shares = {0: [sample(0, LONG)], 1: [sample(1, SHORT)]}
+    result = evaluator(StandIn()).evaluate(Cell("own", "local"), shares)
+    assert [answer.pool for answer in result.answers] == ["task_0", "task_1"]
+
+
+def test_oracle_routing_asks_the_pool_with_most_examples_of_the_label() -> None:
+    backbone = StandIn()
+    shares = {0: [sample(0, LONG, "sum"), sample(1, SHORT, "title"), sample(2, SHORT, "poem")]}
+    result = evaluator(backbone).evaluate(Cell("all", ORACLE), shares)
+    assert [answer.pool for answer in result.answers] == ["task_0", "task_1", None]
+    assert result.confusion["poem"] == {"backbone": 1}
+    assert result.routing_accuracy == 1  # no adapter was trained on poems, so none would be right
+
+
+def test_routing_accuracy_is_unknown_where_no_sample_is_of_a_trained_task() -> None:
+    result = evaluator(StandIn()).evaluate(Cell("given", "global"), {0: [sample(0, SHORT, "poem")]})
+    assert result.routing_accuracy is None
+
+
+@pytest.mark.parametrize(("truth", "task"), [(None, "sum"), (TRUTH, None)])
+def test_oracle_routing_needs_labels(truth: Truth | None, task: str | None) -> None:
+    with pytest.raises(UserError, match="--routing oracle needs task labels"):
+        evaluator(StandIn(), truth=truth).evaluate(Cell("all", ORACLE), {0: [sample(0, task=task)]})
+
+
+def test_none_asks_the_bare_backbone() -> None:
+    backbone = StandIn()
+    result = evaluator(backbone).evaluate(Cell("all", BARE), {0: [sample(0)], 1: [sample(1, LONG)]})
+    assert [name for name, _, _ in backbone.asked] == [None]
+    assert backbone.asked[0][2] == 9  # the longest training response of all
+    assert result.routing_accuracy is None
+    assert result.confusion == {"sum": {"backbone": 2}}
+
+
+def test_an_answer_is_no_longer_than_its_pools_longest_response() -> None:
+    backbone = StandIn()
+    evaluator(backbone).evaluate(Cell("all", "global"), {0: [sample(0), sample(1, LONG)]})
+    assert {name: tokens for name, _, tokens in backbone.asked} == {"task_0": 5, "task_1": 7}
+
+
+def test_exact_match_only_where_answers_are_labels() -> None:
+    labels = [sample(n, response=["right", "wrong"][n % 2]) for n in range(10)]
+    free = [sample(20 + n, task="title", response=f"right {n}") for n in range(10)]
+    result = evaluator(StandIn()).evaluate(
+        Cell("all", "global"), {0: labels[:4], 1: [*labels[4:], *free[:9]], 2: free[9:]}
+    )
+    assert result.per_task["sum"].exact_match == 0.5
+    assert result.per_task["title"].exact_match is None
+    assert result.per_client[0].exact_match == 0.5
+    assert result.per_client[2].exact_match is None
+    assert result.mean.exact_match == 0.5  # over the clients that have one
+
+
+def test_a_client_without_samples_is_left_out() -> None:
+    for routing in ("global", "local", ORACLE, BARE):
+        result = evaluator(StandIn()).evaluate(Cell("all", routing), {0: [], 1: [sample(0)], 2: []})
+        assert list(result.per_client) == [1]
+        assert result.mean.samples == 1
+
+
+def test_a_cell_without_samples_is_refused() -> None:
+    with pytest.raises(UserError, match="no test sample in the cell 'own-global'"):
+        evaluator(StandIn()).evaluate(Cell("own", "global"), {0: [], 1: []})
+
+
+def test_what_was_answered_is_not_answered_again() -> None:
+    backbone, done = StandIn(), []
+    cells = evaluator(backbone, on_answers=done.append)
+    shares = {0: [sample(0), sample(1)], 1: [sample(0), sample(2)]}  # sample 0 is asked twice
+    first = cells.evaluate(Cell("all", "global"), shares)
+    assert (backbone.scored, sum(done)) == (3, 4)
+    assert cells.evaluate(Cell("own", "local"), {0: shares[0]}).mean == first.per_client[0]
+    assert (backbone.scored, sum(done)) == (3, 6)
+    cells.evaluate(Cell("all", BARE), shares)
+    assert (backbone.scored, sum(done)) == (6, 10)
+
+
+def test_cells_of_methods() -> None:
+    assert [cell.name for cell in evaluator(StandIn()).cells("own")] == ["own-global", "own-local"]
+    fedavg = evaluator(StandIn(), "fedavg")
+    assert [cell.name for cell in fedavg.cells("all")] == ["all-fixed"]
+    result = fedavg.evaluate(fedavg.cells("all")[0], {0: [sample(0)]})
+    assert (result.answers[0].pool, result.routing_accuracy) == ("global", None)
+
+
+def test_answers_keep_the_routers_margin() -> None:
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), {0: [sample(0), sample(1, "one two three")]})
+    assert [answer.margin for answer in result.answers] == [9, 3]  # at 1 and 4, of centroids 1 and 10
+    assert [answer.weights for answer in result.answers] == [{}, {}]  # a hard choice
+    bare = evaluator(StandIn()).evaluate(Cell("all", BARE), {0: [sample(0)]})
+    assert bare.answers[0].margin is None
+
+
+def test_the_digest_is_of_who_was_asked_what() -> None:
+    def digest(shares: dict[int, list[Example]], method: str = "fedrouter", routing: str = "global") -> str:
+        return evaluator(StandIn(), method).evaluate(Cell("all", routing), shares).samples_sha256
+
+    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2)]}
+    first = digest(shares)
+    assert first == digest(shares, "fedavg", "fixed") == digest(shares, routing="local") == digest(shares, routing=BARE)
+    assert digest(shares | {2: []}) == first
+    for other in (
+        {0: shares[0], 2: shares[1]},
+        {0: shares[0][:1], 1: shares[1]},
+        {0: shares[0][::-1], 1: shares[1]},
+        {0: shares[0], 1: [sample(2, response="other")]},
+        {0: shares[0], 1: [sample(3)]},
+    ):
+        assert digest(other) != first
+
+
+class Halves(type(METHODS["fedavg"])):  # type: ignore[misc]
+    """Answers by task_0 and task_1 together, weighted by the number of words."""
+
+    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+        shares = [min(1.0, float(words) / 20) for [words] in asked.embeddings]
+        return [Choice((("task_0", 1 - share), ("task_1", share))) for share in shares]
+
+
+def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> None:
+    mixtures: list[Mixture] = []
+
+    class Mixing(StandIn):
+        def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+            assert isinstance(adapter, Mixture)
+            mixtures.append(adapter)
+            self.asked.append((None, list(instructions), max_new_tokens))
+            return Generated(["right"] * len(instructions), set())
+
+    backbone = Mixing()
+    adapters = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
+    cells = Evaluator(backbone, Halves(), Deployment(POOLS), adapters.__getitem__, TRUTH, 9)  # type: ignore[arg-type]
+    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2, LONG + " x y z")]}
+    result = cells.evaluate(Cell("all", "fixed"), shares)
+    [mixture] = mixtures
+    np.testing.assert_allclose(mixture.weights, [[0.95, 0.05], [0.45, 0.55], [0.3, 0.7]])
+    assert [adapter["pool"].item() for adapter in mixture.adapters] == [0, 1]
+    assert [tokens for _, _, tokens in backbone.asked] == [7]  # as long as the longer of the two
+    assert [answer.pool for answer in result.answers] == ["task_0", "task_1", "task_1"]
+    assert result.answers[1].weights == pytest.approx({"task_0": 0.45, "task_1": 0.55})
+    assert result.routing_accuracy is None  # there is no router
+    assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ([], "answered_by gave 0 choices for 1 samples"),
+        ([Choice(), Choice()], "answered_by gave 2 choices for 1 samples"),
+        ([Choice.of("task_7")], "answered_by chose the pool 'task_7', and the plan has only task_0, task_1"),
+    ],
+)
+def test_wrong_choices_of_a_method_are_refused_by_its_name(choices: list[Choice], said: str) -> None:
+    class Wrong(type(METHODS["fedavg"])):  # type: ignore[misc]
+        name = "wrong"
+
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            return choices
+
+    cells = Evaluator(StandIn(), Wrong(), Deployment(POOLS), {}.__getitem__, TRUTH, 9)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=f"method wrong: {said}"):
+        cells.evaluate(Cell("all", "fixed"), {0: [sample(0)]})
+
+
+def test_unlabelled_samples_have_no_tasks() -> None:
+    result = evaluator(StandIn()).evaluate(Cell("all", "global"), {0: [sample(0, task=None)]})
+    assert (result.per_task, result.confusion, result.routing_accuracy) == ({}, {}, None)
+    assert result.mean.rouge1 == 1.0
+
+
+def test_result_as_json() -> None:
+    record = evaluator(StandIn()).evaluate(Cell("all", "global"), {2: [sample(0)]}).to_dict()
+    assert "answers" not in record
+    assert record["cell"] == {"test_data": "all", "routing": "global"}
+    assert list(record["per_client"]) == ["2"]
+
+
+def test_client_loss_is_per_token() -> None:
+    one, two = (
+        SimpleNamespace(rouge1=0.0, rouge2=0.0, rouge_l=0.0, exact=None, loss=loss, tokens=tokens)
+        for loss, tokens in ((2.0, 1), (2.0, 3))
+    )
+    assert Scores.of([one, two]).loss == 1.0  # type: ignore[list-item]  # and not the mean of 2 and 2/3

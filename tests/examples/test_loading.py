@@ -1,0 +1,163 @@
+"""From --data to shares: folders, files split by seed, embedded data and data sets of the Hub."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.loading import load_shares, load_test
+from fedrouter_sim.examples.record import Columns, Shares, tasks_of
+
+ROWS = [{"instruction": f"say {i}", "response": f"r{i}", "task": f"t{i % 2}"} for i in range(12)]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows as JSONL, which a file that ends in .json may hold, too, or as CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row) for row in rows]
+    if path.suffix == ".csv":
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_a_folders_shares_are_its_files(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", ROWS[:4])
+    write(tmp_path / "valid.json", ROWS[4:5])
+    write(tmp_path / "test.csv", ROWS[5:7])
+    shares = load_shares(str(tmp_path), Columns(), seed=0)
+    assert [len(shares.train), len(shares.validation), len(shares.test)] == [4, 1, 2]
+    assert load_test(str(tmp_path), Columns()) == shares.test
+
+
+def test_a_folder_needs_no_validation_file(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", ROWS[:4])
+    write(tmp_path / "test.jsonl", ROWS[4:])
+    assert load_shares(str(tmp_path), Columns(), seed=0).validation == ()
+
+
+@pytest.mark.parametrize("absent", ["train", "test"])
+def test_a_folder_without_train_or_test_file_is_refused(tmp_path: Path, absent: str) -> None:
+    write(tmp_path / f"{'test' if absent == 'train' else 'train'}.jsonl", ROWS)
+    with pytest.raises(UserError, match=f"no {absent} file"):
+        load_shares(str(tmp_path), Columns(), seed=0)
+
+
+def test_two_files_of_one_share_are_refused_by_name(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "train.csv", "test.jsonl"):
+        write(tmp_path / name, ROWS)
+    with pytest.raises(UserError, match=r"both train\.jsonl and train\.csv"):
+        load_shares(str(tmp_path), Columns(), seed=0)
+
+
+def test_a_path_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    for source in (str(tmp_path / "x"), "no-such", "no/such.jsonl", "no/such/thing", "no/such:", ":x"):
+        for load in (lambda s: load_shares(s, Columns(), 0), lambda s: load_test(s, Columns())):
+            with pytest.raises(UserError, match=r"no such file or folder; give multitask, paper, .* org/name"):
+                load(source)
+
+
+def split_file(tmp_path: Path, different: int, seed: int) -> Shares:
+    """The shares of one file in which every instruction comes twice."""
+    rows = [{"instruction": f"ask {i % different}", "response": f"r{i}"} for i in range(2 * different)]
+    return load_shares(str(write(tmp_path / "all.jsonl", rows)), Columns(), seed)
+
+
+@pytest.mark.parametrize("different", [3, 10, 57])
+def test_one_file_is_split_80_10_10_and_disjoint_by_instruction(tmp_path: Path, different: int) -> None:
+    shares = split_file(tmp_path, different, seed=5)
+    parts = [{example.instruction for example in part} for part in (shares.train, shares.validation, shares.test)]
+    held = max(1, different // 10)
+    assert [len(part) for part in parts] == [different - 2 * held, held, held]
+    assert len(set().union(*parts)) == different
+    assert len(shares.train) + len(shares.validation) + len(shares.test) == 2 * different
+
+
+def test_one_file_is_split_by_the_seed_alone(tmp_path: Path) -> None:
+    assert split_file(tmp_path, 30, seed=5) == split_file(tmp_path, 30, seed=5)
+    assert split_file(tmp_path, 30, seed=5).test != split_file(tmp_path, 30, seed=6).test
+    found = sorted({example.instruction for example in split_file(tmp_path, 30, seed=5).test})
+    assert found == ["ask 16", "ask 4", "ask 7"]  # in every process
+
+
+def test_one_file_of_too_few_instructions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="2 different instructions are too few"):
+        split_file(tmp_path, 2, seed=0)
+
+
+def test_a_whole_file_serves_as_test_data(tmp_path: Path) -> None:
+    assert len(load_test(str(write(tmp_path / "mine.jsonl", ROWS)), Columns())) == len(ROWS)
+
+
+def test_the_embedded_data_has_labels_in_every_share() -> None:
+    shares = load_shares("multitask", Columns(), seed=0)
+    assert len(tasks_of(shares.train)) == 4
+    assert tasks_of(shares.train) == tasks_of(shares.validation) == tasks_of(shares.test)
+
+
+def test_the_embedded_unseen_tasks_are_test_data_of_other_tasks() -> None:
+    seen = tasks_of(load_test("multitask", Columns()))
+    unseen = tasks_of(load_test("unseen", Columns()))
+    assert unseen and not set(seen) & set(unseen)
+
+
+@pytest.fixture
+def hub_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder with copies of four data sets of the Hub."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    hub = tmp_path / "hub"
+    for split, rows in (("train", ROWS[:6]), ("validation", ROWS[6:8]), ("test", ROWS[8:])):
+        write(hub / f"org/whole/{split}.jsonl", rows)
+    for split, rows in (("train", ROWS[:9]), ("dev", ROWS[9:])):
+        write(hub / f"org/untested/{split}.jsonl", rows)
+    write(hub / "org/single/data.jsonl", ROWS)
+    write(hub / "org/odd/test.jsonl", ROWS)
+    return str(hub)
+
+
+def test_the_splits_of_a_hub_data_set_are_its_shares(tmp_path: Path, hub_folder: str) -> None:
+    local = tmp_path / "local"
+    for split, rows in (("train", ROWS[:6]), ("validation", ROWS[6:8]), ("test", ROWS[8:])):
+        write(local / f"{split}.jsonl", rows)
+    shares = load_shares("org/whole", Columns(), 0, hub_folder)
+    assert shares == load_shares(str(local), Columns(), 0) and not shares.notes
+    assert load_test("org/whole", Columns(), hub_folder) == shares.test
+
+
+def test_a_hub_data_set_with_training_rows_only_is_split_as_a_file_is(tmp_path: Path, hub_folder: str) -> None:
+    shares = load_shares("org/single", Columns(), 3, hub_folder)
+    assert shares == load_shares(str(write(tmp_path / "all.jsonl", ROWS)), Columns(), 3)
+    with pytest.raises(UserError, match="org/single: has no split 'test'; it has train"):
+        load_test("org/single", Columns(), hub_folder)
+
+
+def test_a_hub_data_set_without_test_split_is_tested_on_its_validation_rows_and_says_so(hub_folder: str) -> None:
+    shares = load_shares("org/untested", Columns(), 0, hub_folder)
+    assert [len(shares.train), len(shares.validation), len(shares.test)] == [9, 0, 3]
+    assert shares.notes == ("--data org/untested: has no split 'test', so 'validation' serves as the test share",)
+    assert load_test("org/untested", Columns(), hub_folder) == shares.test
+
+
+def test_refusals_name_hub_data_set_split_row_and_column(tmp_path: Path, hub_folder: str) -> None:
+    with pytest.raises(UserError, match="org/odd: has no split 'train'; it has test"):
+        load_shares("org/odd", Columns(), 0, hub_folder)
+    with pytest.raises(
+        UserError, match=r"--data org/whole, split train: no column 'question'; it has .*--instruction-c"
+    ):
+        load_shares("org/whole", Columns(instruction="question"), 0, hub_folder)
+    write(tmp_path / "hub/org/gaps/train.jsonl", [*ROWS[:3], {**ROWS[3], "response": None}])
+    with pytest.raises(UserError, match="--data org/gaps, split train, row 4: column 'response' is empty"):
+        load_shares("org/gaps", Columns(), 0, hub_folder)
+
+
+def test_a_local_path_wins_over_a_hub_data_set_of_that_name(
+    tmp_path: Path, hub_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "test"):
+        write(tmp_path / f"org/whole/{split}.jsonl", ROWS[:1])
+    assert len(load_shares("org/whole", Columns(), 0, hub_folder).train) == 1

@@ -1,0 +1,72 @@
+"""Examples: the record, the digest of shares, and the templates."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from fedrouter_sim.examples import record as module
+from fedrouter_sim.examples.record import TEMPLATES, Example, Shares, render_prompt, tasks_of
+
+
+def test_the_digest_changes_with_any_row_and_with_its_share() -> None:
+    one, two = Example("a", "b", "t"), Example("c", "d", None)
+    variants = [
+        Shares((one, two), (), (one,)),
+        Shares((two, one), (), (one,)),
+        Shares((one,), (two,), (one,)),
+        Shares((one, Example("c", "d", "t")), (), (one,)),
+        Shares((one, two), (), (Example("a", "B", "t"),)),
+    ]
+    assert len({shares.digest() for shares in variants}) == len(variants)
+    assert variants[0].digest() == Shares((one, two), (), (one,)).digest()
+
+
+@pytest.mark.parametrize("template", [*TEMPLATES, "Q: {instruction} {x}\nA:"])
+def test_a_prompt_is_the_template_with_the_instruction_verbatim(template: str) -> None:
+    instruction = "braces {instruction} {0} and %s"
+    before, after = TEMPLATES.get(template, template).split("{instruction}")
+    assert render_prompt(template, instruction) == before + instruction + after
+    assert not render_prompt(template, "x").endswith(" ")
+
+
+def old_digest(shares: Shares) -> str:
+    """The digest as it was when no row could name a client, over all rows at once."""
+    rows = [
+        [(e.instruction, e.response, e.task) for e in part] for part in (shares.train, shares.validation, shares.test)
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("sizes", [(0, 0, 0), (1, 0, 1), (3, 2, 4), (7, 0, 3), (6, 6, 6)])
+def test_the_digest_of_rows_without_clients_is_that_of_old_runs(
+    sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DIGESTED", 3)  # rows whose text is made at once
+    parts = [tuple(Example(f'é "{i}"\n', f"{n}", "t" if i % 2 else None) for i in range(n)) for n in sizes]
+    assert Shares(*parts).digest() == old_digest(Shares(*parts))
+
+
+def test_whose_row_it_is_changes_the_digest() -> None:
+    row = Example("a", "b", "t")
+    digests = {Shares((replace(row, client=client),), (), ()).digest() for client in (None, "1", "2", "t")}
+    assert len(digests) == 4
+
+
+def test_notes_are_no_part_of_the_data() -> None:
+    bare, noted = (Shares((Example("a", "b", "t"),), (), (), notes) for notes in ((), ("2 rows left out",)))
+    assert bare == noted and bare.digest() == noted.digest()
+
+
+def test_without_a_task_every_other_row_and_the_notes_stay() -> None:
+    one, two = Example("a", "b", "t", "x"), Example("c", "d", "u", "y")
+    assert Shares((one, two), (two,), (one,), ("note",)).without("t") == Shares((two,), (two,), ())
+    assert Shares((one, two), (two,), (one,), ("note",)).without("t").notes == ("note",)
+
+
+def test_tasks_are_the_distinct_labels_sorted() -> None:
+    assert tasks_of([Example("a", "b", "z"), Example("a", "b"), Example("a", "b", "y"), Example("c", "d", "z")]) == [
+        "y",
+        "z",
+    ]

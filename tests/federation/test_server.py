@@ -1,0 +1,137 @@
+"""The server: weighted means per pool, and global clustering."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.server import Server, cluster_globally, split_by_client, stacked_centroids
+from fedrouter_sim.messages import CentroidMessage, Update
+
+
+def adapter(seed: int) -> Adapter:
+    generator = torch.Generator().manual_seed(seed)
+    return {"x.lora_A.weight": torch.randn(2, 3, generator=generator), "x.lora_B.weight": torch.randn(4, 2)}
+
+
+def update(pool: str, examples: int, weights: Adapter, client: int = 0) -> Update:
+    return Update(client, 0, pool, 1, examples, (), weights, loss=1.0, steps=1, tokens=1)
+
+
+def server_of(*pools: str, initial: Adapter | None = None) -> Server:
+    server = Server(initial or adapter(0))
+    server.open(dict.fromkeys(pools))
+    return server
+
+
+def message(client: int, *centroids: list[float]) -> CentroidMessage:
+    count = len(centroids)
+    return CentroidMessage(
+        client, np.array(centroids, dtype=np.float32), np.ones(count, dtype=np.int64), np.ones(count, dtype=np.int64)
+    )
+
+
+def test_pools_start_from_the_initial_adapter() -> None:
+    initial = adapter(0)
+    server = Server(initial)
+    server.open({"one": None, "two": None})
+    assert list(server.adapters) == ["one", "two"]
+    assert all(found is initial for found in server.adapters.values())
+
+
+def test_opened_pools_replace_the_others_and_keep_or_inherit_their_adapters() -> None:
+    initial, one, two = adapter(0), adapter(1), adapter(2)
+    server = server_of("one", "two", initial=initial)
+    server.receive(update("one", 1, one))
+    server.receive(update("two", 1, two))
+    server.aggregate()
+    before = dict(server.adapters)
+    server.open({"two": "one", "child": "one", "grandchild": "one", "new": None})
+    assert list(server.adapters) == ["two", "child", "grandchild", "new"]
+    assert server.adapters["two"] is before["two"]  # it is there already: its parent does not matter
+    assert server.adapters["child"] is server.adapters["grandchild"] is before["one"]
+    assert server.adapters["new"] is initial
+    with pytest.raises(KeyError):
+        server.open({"orphan": "one"})
+
+
+def test_whoever_holds_a_rounds_starts_keeps_them() -> None:
+    server = server_of("one")
+    starts = server.adapters
+    first = starts["one"]
+    server.receive(update("one", 1, adapter(1)))
+    server.aggregate()
+    assert starts["one"] is first
+    assert server.adapters["one"] is not first
+
+
+def test_mean_is_weighted_by_examples(weighted_mean: Callable[..., dict[str, np.ndarray]]) -> None:
+    server = server_of("one")
+    parts, weights = [adapter(1), adapter(2), adapter(3)], [10, 1, 7]
+    for part, examples in zip(parts, weights, strict=True):
+        server.receive(update("one", examples, part))
+    server.aggregate()
+    expected = weighted_mean(parts, weights)
+    for key, value in server.adapters["one"].items():
+        assert value.dtype == torch.float32
+        np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-6)
+    uniform = weighted_mean(parts, [1, 1, 1])
+    assert not np.allclose(server.adapters["one"]["x.lora_A.weight"].numpy(), uniform["x.lora_A.weight"], atol=1e-3)
+
+
+def test_pools_do_not_mix_and_one_without_updates_keeps_its_adapter(same: Callable[[Adapter, Adapter], bool]) -> None:
+    initial = adapter(0)
+    server = server_of("one", "two", "three", initial=initial)
+    first, second = adapter(1), adapter(2)
+    server.receive(update("one", 3, first))
+    server.receive(update("three", 5, second))
+    server.aggregate()
+    assert same(server.adapters["one"], first)
+    assert same(server.adapters["three"], second)
+    assert server.adapters["two"] is initial
+
+
+def test_updates_count_for_one_round_only(same: Callable[[Adapter, Adapter], bool]) -> None:
+    server = server_of("one")
+    server.receive(update("one", 1000, adapter(1)))
+    server.aggregate()
+    latest = adapter(2)
+    server.receive(update("one", 1, latest))
+    server.aggregate()
+    assert same(server.adapters["one"], latest)
+    server.aggregate()
+    assert same(server.adapters["one"], latest)
+
+
+def test_an_adapter_that_is_not_finite_is_refused() -> None:
+    server = server_of("one")
+    broken = {key: value * torch.nan for key, value in adapter(1).items()}
+    with pytest.raises(ValueError, match="not finite"):
+        server.receive(update("one", 1, broken))
+
+
+def test_global_clustering_groups_near_centroids_in_client_order() -> None:
+    messages = [message(0, [0, 0], [9, 9]), message(1, [9, 8]), message(2, [0, 1], [5, -9])]
+    found = cluster_globally(messages, tasks=3, seed=1)
+    assert list(found.labels) == [0, 1, 1, 0, 2]
+    assert split_by_client(found.labels, messages) == ((0, 1), (1,), (0, 2))
+    np.testing.assert_allclose(found.centroids, [[0, 0.5], [9, 8.5], [5, -9]])
+    np.testing.assert_array_equal(stacked_centroids(messages)[2], [9, 8])
+
+
+def test_global_clustering_is_unweighted() -> None:
+    heavy = CentroidMessage(
+        0, np.array([[0, 0], [2, 0]], dtype=np.float32), np.array([1000, 1]), np.array([1, 1], dtype=np.int64)
+    )
+    np.testing.assert_allclose(cluster_globally([heavy], tasks=1, seed=0).centroids, [[1, 0]])
+
+
+@pytest.mark.parametrize("tasks", [3, 4])
+def test_more_tasks_than_different_centroids_are_refused(tasks: int) -> None:
+    messages = [message(0, [0, 0], [1, 1]), message(1, [1, 1], [0, 0])]
+    with pytest.raises(UserError, match=rf"--tasks {tasks} is more than the 2 .* --local-clusters"):
+        cluster_globally(messages, tasks, seed=0)
+    assert len(cluster_globally(messages, 2, seed=0).centroids) == 2

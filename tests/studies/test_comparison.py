@@ -1,0 +1,246 @@
+"""Runs side by side: intervals against a textbook, gains by hand, verdicts, and what may not be compared."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.operations.evaluate import evaluate
+from fedrouter_sim.operations.train import Display, train
+from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.studies.comparison import (
+    CONTRADICTED,
+    NOT_MEASURED,
+    NOT_SEPARABLE,
+    REPRODUCED,
+    Claim,
+    Comparison,
+    Cost,
+    Entry,
+    Estimate,
+    Score,
+    compare,
+    open_comparison,
+    read_entry,
+)
+
+ConfigMaker = Callable[..., RunConfig]
+COST = Cost(100, 4000, 10, 20, 1.5)
+
+
+def score(method: str, seed: int, mean: float, test_data: str = "all", samples: str = "same", **more: Any) -> Score:
+    tasks = {"sum": mean, "title": mean / 2} | more.pop("per_task", {})
+    return Score(method, more.pop("split", "dual"), seed, test_data, mean, 0.1, mean, {0: mean}, tasks, samples)
+
+
+def entry(method: str, seed: int, *scores: Score, split: str = "dual", **settings: Any) -> Entry:
+    folder = Path(f"runs/{split}-{method}-{seed}")
+    every = {"method": method, "seed": seed, "split": split, "rounds": 8} | settings
+    return Entry(folder, method, split, seed, every, COST, scores)
+
+
+def of_seeds(**means: list[float]) -> Comparison:
+    """A comparison of methods by their scores at seeds 1, 2, ..."""
+    return compare(
+        [entry(name, n, score(name, n, mean)) for name, found in means.items() for n, mean in enumerate(found, 1)]
+    )
+
+
+def test_an_estimate_is_the_textbooks_t_interval() -> None:
+    # Mean 5, standard deviation sqrt(10/4), n = 5; t(0.975, 4) = 2.776 from the printed table.
+    found = Estimate.of([3.0, 4.0, 5.0, 6.0, 7.0])
+    half = 2.776445 * math.sqrt(10 / 4) / math.sqrt(5)
+    assert (found.mean, found.seeds) == (5.0, 5)
+    assert (found.low, found.high) == (pytest.approx(5 - half, abs=1e-5), pytest.approx(5 + half, abs=1e-5))
+    two = Estimate.of([1.0, 2.0])
+    wide = 12.7062 / 2  # t(0.975, 1) times sqrt(1/2) / sqrt(2)
+    assert (two.low, two.high) == (pytest.approx(1.5 - wide, abs=1e-4), pytest.approx(1.5 + wide, abs=1e-4))
+
+
+def test_one_value_has_no_interval_and_equal_ones_a_point() -> None:
+    assert Estimate.of([0.7]) == Estimate(0.7, None, None, 1)
+    assert Estimate.of([0.5, 0.5, 0.5]) == Estimate(0.5, 0.5, 0.5, 3)
+
+
+def test_a_gain_is_the_geometric_mean_of_ratios_seed_by_seed() -> None:
+    found = of_seeds(ours=[0.8, 0.3, 0.6], base=[0.4, 0.6, 0.6]).gain("ours", "base", "dual", "all")
+    assert found is not None
+    logs = [math.log(2), math.log(0.5), 0.0]
+    assert found.log_ratio.mean == pytest.approx(0)
+    assert found.ratio.mean == pytest.approx(1)
+    half = 4.302653 * math.sqrt(sum(x * x for x in logs) / 2) / math.sqrt(3)
+    assert found.ratio.low == pytest.approx(math.exp(-half), rel=1e-5)
+    assert found.ratio.high == pytest.approx(math.exp(half), rel=1e-5)
+    assert (found.log_ratio.seeds, found.ratio.seeds) == (3, 3)
+
+
+def test_a_gain_is_over_the_seeds_that_both_have() -> None:
+    both = compare(
+        [entry("a", seed, score("a", seed, 0.2 * seed)) for seed in (3, 1, 2)]
+        + [entry("b", seed, score("b", seed, 0.1 * seed)) for seed in (2, 4, 3)]
+    )
+    found = both.gain("a", "b", "dual", "all")
+    assert found is not None
+    assert found.ratio == Estimate(pytest.approx(2), pytest.approx(2), pytest.approx(2), 2)
+    for wanted in (("a", "c", "dual", "all"), ("a", "b", "single", "all"), ("a", "b", "dual", "own")):
+        assert both.gain(*wanted) is None
+    assert of_seeds(a=[0.1, 0.0], b=[0.1, 0.1]).gain("a", "b", "dual", "all") is None  # log 0
+    assert of_seeds(a=[0.1, 0.1], b=[0.0, 0.1]).gain("a", "b", "dual", "all") is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "least", "verdict"),
+    [
+        ([0.60, 0.61, 0.62], 1.0, REPRODUCED),
+        ([0.40, 0.41, 0.42], 1.0, CONTRADICTED),
+        ([0.40, 0.50, 0.62], 1.0, NOT_SEPARABLE),
+        ([0.60, 0.61, 0.62], 1.3, CONTRADICTED),  # better, but not by so much
+        ([0.60, 0.61, 0.62], 1.22, NOT_SEPARABLE),
+        ([0.60, 0.61, 0.62], 1.1, REPRODUCED),
+        ([0.40, 0.41, 0.42], 0.7, REPRODUCED),  # worse, but not by much
+        ([0.5, 0.5, 0.5], 1.0, NOT_SEPARABLE),  # exactly the bar is not above it
+        ([0.9], 1.0, NOT_SEPARABLE),  # one seed has no interval
+    ],
+)
+def test_verdicts(ours: list[float], least: float, verdict: str) -> None:
+    claim = Claim("ours is better", "ours", "base", "dual", "all", least)
+    judged = of_seeds(ours=ours, base=[0.5, 0.5, 0.5]).judge(claim)
+    assert (judged.verdict, judged.claim) == (verdict, claim)
+    assert judged.gain is not None
+    assert judged.gain.log_ratio.seeds == len(ours)
+
+
+def test_a_claim_without_runs_is_not_measured() -> None:
+    judged = of_seeds(ours=[0.5, 0.6]).judge(Claim("x", "ours", "absent", "dual", "all"))
+    assert (judged.verdict, judged.gain) == (NOT_MEASURED, None)
+
+
+@pytest.mark.parametrize("least", [0.0, -1.0, math.nan])
+def test_a_claim_of_no_positive_factor_is_refused(least: float) -> None:
+    with pytest.raises(UserError, match=r"claim 'x': least = .* must be above 0"):
+        Claim("x", "a", "b", "dual", "all", least)
+
+
+def test_selected_scores_and_estimates() -> None:
+    both = compare(
+        [
+            entry("a", 2, score("a", 2, 0.4), score("a", 2, 0.6, "own"), score("a/local", 2, 0.1, "own")),
+            entry("b", 1, score("b", 1, 0.9)),
+            entry("a", 1, score("a", 1, 0.2, per_task={"poem": 0.7})),
+        ]
+    )
+    assert [found.seed for found in both.select("a", "dual", "all")] == [1, 2]
+    assert both.estimate("a", "dual", "all") == Estimate.of([0.2, 0.4])
+    assert both.estimate("a", "dual", "all", "title") == Estimate.of([0.1, 0.2])
+    assert both.estimate("a", "dual", "all", "poem") == Estimate(0.7, None, None, 1)  # of the one seed that has it
+    assert both.estimate("a", "dual", "all", "nothing") is both.estimate("c", "dual", "all") is None
+    assert both.cells() == [("dual", "all"), ("dual", "own")]
+    assert both.methods() == ["a", "a/local", "b"]
+    assert both.costs("a/local") == [COST]
+    assert len(both.costs("a")) == 2
+    assert both.costs("a", "single") == []
+
+
+def test_two_runs_of_a_method_on_the_same_clients_are_refused() -> None:
+    with pytest.raises(UserError, match=r"runs/dual-a-1 and runs/dual-a-1 are both a on dual with seed 1"):
+        compare([entry("a", 1, score("a", 1, 0.5)), entry("a", 1, score("a", 1, 0.6))])
+    fine = compare([entry("a", 1), entry("a", 2), entry("a", 1, split="single"), entry("b", 1)])
+    assert len(fine.entries) == 4
+
+
+def test_runs_with_different_test_samples_are_refused() -> None:
+    one, two = entry("a", 1, score("a", 1, 0.5)), entry("b", 1, score("b", 1, 0.6, samples="other"))
+    with pytest.raises(UserError, match=r"dual-a-1 and .*dual-b-1 answered different test samples in the cell 'all'"):
+        compare([one, two])
+    # Another seed, split or cell has other samples.
+    compare([one, entry("b", 2, score("b", 2, 0.6, samples="other"))])
+    compare([one, entry("b", 1, score("b", 1, 0.6, "own", samples="other"))])
+    compare([one, entry("b", 1, score("b", 1, 0.6, samples="other", split="single"), split="single")])
+
+
+def test_differences_are_of_settings_beyond_method_split_and_seed() -> None:
+    assert compare([entry("a", 1), entry("b", 2, split="single")]).differences == {}
+    found = compare([entry("a", 1, lora_targets=["x"], lr=0.1), entry("b", 1, lora_targets=["x"], lr=0.2)])
+    assert found.differences == {"lr": {"runs/dual-a-1": 0.1, "runs/dual-b-1": 0.2}}
+    assert compare([]).differences == {}
+
+
+def test_a_finished_run_is_read(finished_run: Path) -> None:
+    found, run = read_entry(finished_run), Run(finished_run)
+    assert (found.folder, found.method, found.split, found.seed) == (finished_run, "fedrouter", "dual", 1)
+    assert found.settings == run.config.to_dict()
+    assert found.cost.optimizer_steps == run.summary["optimizer_steps"] == 32
+    assert (found.cost.bytes_up, found.cost.bytes_down) == (run.summary["bytes_up"], run.summary["bytes_down"])
+    assert (found.cost.tokens_trained, found.cost.train_seconds) == (
+        run.summary["tokens_trained"], run.summary["seconds"]["train"]
+    )  # fmt: skip
+    # The bare backbone's cell is there, and no method's own.
+    assert (finished_run / "eval" / "all-none.json").exists()
+    assert sorted((s.method, s.test_data) for s in found.scores) == [
+        ("fedrouter", "all"), ("fedrouter", "own"), ("fedrouter/local", "all"), ("fedrouter/local", "own")
+    ]  # fmt: skip
+    [main] = [s for s in found.scores if (s.method, s.test_data) == ("fedrouter", "all")]
+    record = json.loads((finished_run / "eval" / "all-global.json").read_text(encoding="utf-8"))
+    by_client = {int(client): scores["rouge1"] for client, scores in record["per_client"].items()}
+    mean = sum(by_client.values()) / 4
+    assert main.per_client == by_client
+    assert main.mean == pytest.approx(mean) == run.summary["rouge1"]
+    assert main.spread == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in by_client.values()) / 3))
+    assert main.worst == min(by_client.values())
+    assert main.per_task == run.summary["rouge1_per_task"]
+    assert main.samples == record["samples_sha256"]
+
+
+def test_cells_of_oracle_routing_and_of_given_data_are_no_methods_own(run_copy: Path, micro_data: Path) -> None:
+    before = read_entry(run_copy).scores
+    evaluate(Run(run_copy), Display(), ("all",), ("oracle", "none"))
+    evaluate(Run(run_copy), Display(), data=str(micro_data))
+    assert {"all-oracle.json", "given-global.json"} < {path.name for path in (run_copy / "eval").iterdir()}
+    assert read_entry(run_copy).scores == before
+
+
+def test_finished_runs_are_compared(
+    finished_run: Path, run_copy: Path, micro_config: ConfigMaker, backbone: Any, tmp_path: Path
+) -> None:
+    fixed = train(micro_config(method="local", rounds=1), tmp_path / "local", False, Display(), backbone).folder
+    for path, rouge1 in ((run_copy / "eval" / "all-global.json", 0.3), (fixed / "eval" / "all-fixed.json", 0.2)):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["mean"]["rouge1"] = rouge1
+        path.write_text(json.dumps(record), encoding="utf-8")
+    found = open_comparison([run_copy, fixed])
+    assert found.methods() == ["fedrouter", "fedrouter/local", "local"]
+    assert list(found.differences) == ["rounds"]
+    gain = found.gain("fedrouter", "local", "dual", "all")
+    assert gain is not None
+    assert (gain.ratio.mean, gain.ratio.low) == (pytest.approx(1.5), None)
+    with pytest.raises(UserError, match="are both fedrouter on dual with seed 1"):
+        open_comparison([finished_run, run_copy])
+    # Fewer samples a client are other samples.
+    evaluate(Run(fixed), Display(), ("all",), most=2)
+    with pytest.raises(UserError, match="answered different test samples in the cell 'all' of dual, seed 1"):
+        open_comparison([finished_run, fixed])
+
+
+def test_what_cannot_be_compared_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such run folder"):
+        read_entry(tmp_path / "nowhere")
+    path = run_copy / "eval" / "all-global.json"
+    text = path.read_text(encoding="utf-8")
+    for damaged in ("", "[]", "{}", json.dumps(json.loads(text) | {"per_client": {"x": 1}})):
+        path.write_text(damaged, encoding="utf-8")
+        with pytest.raises(UserError, match=r"all-global\.json: damaged .*; evaluate or train the run anew") as caught:
+            read_entry(run_copy)
+        assert "\n" not in str(caught.value)
+    old = {key: value for key, value in json.loads(text).items() if key != "samples_sha256"}
+    path.write_text(json.dumps(old), encoding="utf-8")
+    with pytest.raises(UserError, match="damaged"):
+        read_entry(run_copy)
+    for path in (run_copy / "eval").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="has no scores to compare; `fedrouter-sim eval"):
+        read_entry(run_copy)
