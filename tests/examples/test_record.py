@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from fedrouter_sim.backbone.prompts import TEMPLATES, render_prompt
 from fedrouter_sim.examples import record as module
-from fedrouter_sim.examples.record import TEMPLATES, Example, Shares, render_prompt, tasks_of
+from fedrouter_sim.examples.record import Example, Shares, tasks_of
 
 
 def test_the_digest_changes_with_any_row_and_with_its_share() -> None:

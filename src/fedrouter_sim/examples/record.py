@@ -59,23 +59,6 @@ class Columns:
     client: str = "client"
 
 
-TEMPLATES = {
-    # The template of Stanford Alpaca, which the paper uses.
-    "alpaca": "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request."
-    "\n\n### Instruction:\n{instruction}\n\n### Response:\n",
-    "plain": "{instruction}\n",
-}
-
-CHAT_TEMPLATE = "chat"
-"""Name of the template that the backbone's own tokenizer brings along."""
-
-
-def render_prompt(template: str, instruction: str) -> str:
-    """Return the text before the response; `template` is a name of `TEMPLATES` or a text with {instruction}."""
-    return TEMPLATES.get(template, template).replace("{instruction}", instruction)
-
-
 def tasks_of(examples: Sequence[Example]) -> list[str]:
     """Return the distinct task labels, sorted; empty where the data has none."""
     return sorted({example.task for example in examples if example.task is not None})

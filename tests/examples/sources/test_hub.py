@@ -109,7 +109,7 @@ def refusal(data: HubData, hub_folder: str = "") -> str:
     ],
 )
 def test_what_may_be_a_data_set_of_the_hub(source: str, found: HubData | None) -> None:
-    assert HubData.parse(source) == found
+    assert HubData.of(source) == found
     assert found is None or str(found) == source
 
 

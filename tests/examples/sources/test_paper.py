@@ -10,10 +10,11 @@ import pytest
 from paper_copies import Text, parquet, write_copies
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.loading import load_shares, load_test
+from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Example, Shares
+from fedrouter_sim.examples.sources import load_shares, load_test
 from fedrouter_sim.examples.sources import paper as paper_data
-from fedrouter_sim.examples.sources.paper import ROWS, SAMPLE_SEED, SOURCES, load_paper
+from fedrouter_sim.examples.sources.paper import ROWS, SAMPLE_SEED, TASKS, load_paper
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def paper(copies: Path, tmp_path_factory: pytest.TempPathFactory) -> Shares:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets-cache")
-        return load_shares("paper", Columns(), seed=7, hub_folder=str(copies))
+        return load_shares("paper", Reading(seed=7, hub_folder=str(copies)))
 
 
 def of_task(examples: tuple[Example, ...], task: str) -> dict[str, str]:
@@ -97,8 +98,8 @@ def test_rows_without_text_or_answer_are_passed_over_and_counted(paper: Shares) 
 
 
 def test_the_rows_are_the_same_whatever_the_runs_seed(paper: Shares, copies: Path) -> None:
-    assert load_shares("paper", Columns("a", "b", "c", "d"), seed=8, hub_folder=str(copies)) == paper
-    assert load_test("paper", Columns(), str(copies)) == paper.test
+    assert load_shares("paper", Reading(Columns("a", "b", "c", "d"), seed=8, hub_folder=str(copies))) == paper
+    assert load_test("paper", Reading(hub_folder=str(copies))) == paper.test
 
 
 def test_at_most_the_wanted_rows_are_drawn_by_seed_and_not_from_the_top(
@@ -129,7 +130,7 @@ def replaced(copies: Path, folder: Path, change: Callable[[Path], None]) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.task)
+@pytest.mark.parametrize("source", TASKS, ids=lambda source: source.task)
 def test_a_missing_copy_is_refused_by_folder_data_set_and_files(copies: Path, tmp_path: Path, source: Any) -> None:
     folder = replaced(copies, tmp_path / "hub", lambda hub: (hub / source.data.repository).unlink())
     with pytest.raises(UserError) as caught:
@@ -173,5 +174,5 @@ def test_a_copy_without_usable_rows_or_without_a_split_is_refused(copies: Path, 
 
 
 def test_the_table_in_the_docstring_names_every_data_set() -> None:
-    assert all(source.data.repository in (paper_data.__doc__ or "") for source in SOURCES)
+    assert all(source.data.repository in (paper_data.__doc__ or "") for source in TASKS)
     assert f"{ROWS['train']:,}" in (paper_data.__doc__ or "")

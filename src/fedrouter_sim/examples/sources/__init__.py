@@ -1,1 +1,65 @@
-"""Where examples come from: one file for each kind of source."""
+"""Sources, one file each: where the examples of --data come from."""
+
+from typing import TYPE_CHECKING
+
+from fedrouter_sim.bundled import BUNDLED_DATA
+from fedrouter_sim.config import PAPER_DATA
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.tables import Table
+
+if TYPE_CHECKING:
+    from fedrouter_sim.examples.reading import Reading
+    from fedrouter_sim.examples.record import Example, Shares
+    from fedrouter_sim.examples.sources.source import Source
+
+SOURCES: "Table[Source]" = Table(
+    kind="source",
+    flag="--data",
+    base="fedrouter_sim.examples.sources.source:Source",
+    rows={  # the first that takes the text has it
+        "paper": "fedrouter_sim.examples.sources.paper:Paper",
+        "embedded": "fedrouter_sim.examples.sources.embedded:Embedded",
+        "file": "fedrouter_sim.examples.sources.file:File",
+        "folder": "fedrouter_sim.examples.sources.folder:Folder",
+        "hub": "fedrouter_sim.examples.sources.hub:HubData",
+    },
+    own=False,
+)
+
+GIVEN_IN_PYTHON, TRAINED_ELSEWHERE = NOT_ON_DISK = ("given in Python", "trained elsewhere")
+"""What the setting `data` says of a run whose rows are not on disk: they cannot be loaded again."""
+
+
+def find_source(text: str) -> "Source":
+    """Return the source that the value of --data names.
+
+    Raises:
+        UserError: it names none.
+    """
+    for name in SOURCES.names:
+        if (source := SOURCES.class_of(name).of(text)) is not None:
+            return source
+    raise UserError(
+        f"--data {text}: no such file or folder; give {BUNDLED_DATA[0]}, {PAPER_DATA}, a folder, a file, or a "
+        "data set of the Hub as org/name"
+    )
+
+
+def load_shares(text: str, reading: "Reading") -> "Shares":
+    """Load the shares of what --data names.
+
+    One file, or a Hub data set with a train split only, is split by seed.
+
+    Raises:
+        UserError: the data, a file's format, a column or a row is not usable; the message names data and row.
+    """
+    return find_source(text).shares(reading)
+
+
+def load_test(text: str, reading: "Reading") -> "tuple[Example, ...]":
+    """Load test examples alone: the test share of what --data names, or the whole of one file.
+
+    Raises:
+        UserError: as `load_shares`.
+    """
+    return find_source(text).test(reading)

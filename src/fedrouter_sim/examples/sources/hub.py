@@ -8,27 +8,60 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.data_files import quiet_datasets
+from fedrouter_sim.examples.files import FILE_FORMATS
+from fedrouter_sim.examples.hf_datasets import quiet_datasets
+from fedrouter_sim.examples.reading import SHARE_NAMES, Reading, split_by_seed, split_of
+from fedrouter_sim.examples.record import Example, Shares
+from fedrouter_sim.examples.sources.source import Source
 
 _ID = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?")
 _HUB_TIMEOUT = 5.0  # seconds until a Hub that does not answer counts as out of reach
 _MOST_SAID = 300  # characters of another library's message
 
 
+_IN_PLACE_OF_TEST = "validation"  # of data sets without a test split
+
+
 @dataclass(frozen=True)
-class HubData:
+class HubData(Source):
     """Where a data set lies in the Hub: as a configuration of a repository, or as single files of it."""
 
+    name = "hub"
     repository: str  # org/name
     config: str | None = None
     files: Mapping[str, str] | None = None  # split -> pattern of its files in the repository
     revision: str | None = None  # branch or commit; a copy in a folder is taken as it is
 
     @classmethod
-    def parse(cls, source: str) -> "HubData | None":
-        """Return what `org/name` or `org/name:config` names; None for any other text."""
-        found = _ID.fullmatch(source)
-        return cls(found[1], found[2]) if found else None
+    def of(cls, text: str) -> "HubData | None":
+        """Take `org/name` or `org/name:config`, but no name of a file."""
+        found = _ID.fullmatch(text)
+        return cls(found[1], found[2]) if found and Path(text).suffix not in FILE_FORMATS.rows else None
+
+    def shares(self, reading: Reading) -> Shares:
+        """Read the splits train, validation and test, in so far as they are there."""
+        splits = self.splits(reading.hub_folder)
+        named = {share: split for share in SHARE_NAMES if (split := split_of(share, splits))}
+        if "train" not in named:
+            raise UserError(f"--data {self}: has no split 'train'; it has {', '.join(splits)}")
+        parts = {share: self._examples(split, splits, reading) for share, split in named.items()}
+        if parts.keys() == {"train"}:
+            return split_by_seed(str(self), parts["train"], reading.seed)
+        if "test" in parts:
+            return Shares(parts["train"], parts.get("validation", ()), parts["test"])
+        note = f"--data {self}: has no split 'test', so '{named[_IN_PLACE_OF_TEST]}' serves as the test share"
+        return Shares(parts["train"], (), parts[_IN_PLACE_OF_TEST], notes=(note,))
+
+    def test(self, reading: Reading) -> tuple[Example, ...]:
+        """Read the split test or, without one, validation."""
+        splits = self.splits(reading.hub_folder)
+        for share in ("test", _IN_PLACE_OF_TEST):
+            if split := split_of(share, splits):
+                return self._examples(split, splits, reading)
+        raise UserError(f"--data {self}: has no split 'test'; it has {', '.join(splits)}")
+
+    def _examples(self, split: str, splits: Mapping[str, Any], reading: Reading) -> tuple[Example, ...]:
+        return reading.dataset(splits[split], f"--data {self}, split {split}")
 
     def __str__(self) -> str:
         return f"{self.repository}:{self.config}" if self.config else self.repository

@@ -23,9 +23,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedrouter_sim.config import PAPER_DATA
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Example, Shares
 from fedrouter_sim.examples.sources.hub import HubData
+from fedrouter_sim.examples.sources.source import Source
 from fedrouter_sim.randomness import numpy_generator
 
 ROWS = {"test": 600, "validation": 600, "train": 1_200}
@@ -40,7 +43,7 @@ _OWN_SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Source:
+class TaskData:
     """One task's data set."""
 
     task: str
@@ -66,16 +69,16 @@ def _webnlg(row: Mapping[str, Any]) -> Pair:
     return str(list(row["input"])) if row["input"] else "", _text(row["target"])
 
 
-SOURCES = (
-    Source(
+TASKS = (
+    TaskData(
         "qqp",
         HubData("nyu-mll/glue", files={"train": "qqp/train*.parquet", "validation": "qqp/validation*.parquet"}),
         _qqp,
         {"train": "train", "validation": "validation", "test": "validation"},
     ),
-    Source("gigaword", HubData("SalmanFaroz/gigaword"), _gigaword, _OWN_SPLITS),
-    Source("samsum", HubData("knkarthick/samsum"), _samsum, _OWN_SPLITS),
-    Source(
+    TaskData("gigaword", HubData("SalmanFaroz/gigaword"), _gigaword, _OWN_SPLITS),
+    TaskData("samsum", HubData("knkarthick/samsum"), _samsum, _OWN_SPLITS),
+    TaskData(
         "webnlg",
         HubData(
             "GEM/web_nlg",
@@ -86,6 +89,26 @@ SOURCES = (
         _OWN_SPLITS,
     ),
 )
+
+
+@dataclass(frozen=True)
+class Paper(Source):
+    """The paper's four data sets together."""
+
+    name = "paper"
+
+    @classmethod
+    def of(cls, text: str) -> "Paper | None":
+        """Take the name of the paper's data."""
+        return cls() if text == PAPER_DATA else None
+
+    def shares(self, reading: Reading) -> Shares:
+        """Load the four tasks; they have columns of their own."""
+        return load_paper(reading.hub_folder)
+
+    def test(self, reading: Reading) -> tuple[Example, ...]:
+        """Load the test rows of the four tasks."""
+        return load_paper(reading.hub_folder).test
 
 
 def load_paper(hub_folder: str = "") -> Shares:
@@ -99,7 +122,7 @@ def load_paper(hub_folder: str = "") -> Shares:
     """
     parts: dict[str, list[Example]] = {share: [] for share in ROWS}
     notes = []
-    for source in SOURCES:
+    for source in TASKS:
         drawn = _Draw(source, source.data.splits(hub_folder))
         for share, wanted in ROWS.items():
             parts[share] += drawn.take(share, wanted)
@@ -120,7 +143,7 @@ def load_paper(hub_folder: str = "") -> Shares:
 class _Draw:
     """Draws examples of one task without replacement, and counts what it passes over."""
 
-    def __init__(self, source: Source, splits: Mapping[str, Any]) -> None:
+    def __init__(self, source: TaskData, splits: Mapping[str, Any]) -> None:
         self.empty = self.repeated = 0
         self._source = source
         self._instructions: set[str] = set()

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.data_files import read_examples
+from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Example, tasks_of
 
 ODD = ["NA", "007", "None", "null", "2024-01-01", "12:30", "1e5", "true", 'a "quoted", comma', "two\nlines", "é 中 😀"]
@@ -46,7 +46,7 @@ def write(path: Path, content: str | bytes | list[dict[str, Any]]) -> Path:
 def refusal(path: Path, columns: Columns | None = None) -> str:
     """The one-line message with which the file is refused."""
     with pytest.raises(UserError) as caught:
-        read_examples(path, columns or Columns())
+        Reading(columns or Columns()).file(path)
     message = str(caught.value)
     assert str(path) in message and "\n" not in message
     return message
@@ -54,37 +54,37 @@ def refusal(path: Path, columns: Columns | None = None) -> str:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
 def test_every_format_gives_the_texts_as_they_stand(tmp_path: Path, suffix: str) -> None:
-    found = read_examples(write(tmp_path / f"train{suffix}", ROWS), Columns())
+    found = Reading().file(write(tmp_path / f"train{suffix}", ROWS))
     assert found == tuple(Example(**row) for row in ROWS)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv"])
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"train{suffix}", b"\xef\xbb\xbf" + encode(ROWS, suffix))
-    assert read_examples(path, Columns())[0] == Example(**ROWS[0])
+    assert Reading().file(path)[0] == Example(**ROWS[0])
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 @pytest.mark.parametrize("folder", ["my [data]", "a*b", "sp ace", "späße"])
 def test_any_folder_name_will_do(tmp_path: Path, folder: str, suffix: str) -> None:
-    assert len(read_examples(write(tmp_path / folder / f"train{suffix}", ROWS), Columns())) == len(ROWS)
+    assert len(Reading().file(write(tmp_path / folder / f"train{suffix}", ROWS))) == len(ROWS)
 
 
 def test_a_json_file_may_hold_one_object_a_line(tmp_path: Path) -> None:
     path = write(tmp_path / "train.json", encode(ROWS, ".jsonl"))
-    assert read_examples(path, Columns()) == tuple(Example(**row) for row in ROWS)
+    assert Reading().file(path) == tuple(Example(**row) for row in ROWS)
 
 
 def test_a_column_that_is_all_dates_stays_text(tmp_path: Path) -> None:
     rows = [{"instruction": f"when {i}", "response": f"2024-01-0{i}"} for i in range(1, 4)]
     for suffix in (".jsonl", ".json", ".csv"):
-        found = read_examples(write(tmp_path / f"dates{suffix}", rows), Columns())
+        found = Reading().file(write(tmp_path / f"dates{suffix}", rows))
         assert [example.response for example in found] == ["2024-01-01", "2024-01-02", "2024-01-03"]
 
 
 def test_numbers_become_texts_one_by_one(tmp_path: Path) -> None:
     rows = [{"instruction": f"q{i}", "response": value} for i, value in enumerate([7, 0.5, "x"])]
-    found = read_examples(write(tmp_path / "train.jsonl", rows), Columns())
+    found = Reading().file(write(tmp_path / "train.jsonl", rows))
     assert [example.response for example in found] == ["7", "0.5", "x"]
 
 
@@ -92,13 +92,13 @@ def test_surrounding_space_is_dropped_and_blank_lines_are_skipped(tmp_path: Path
     path = write(
         tmp_path / "train.jsonl", '{"instruction": " a ", "response": "b\\n"}\n\n{"instruction": "c", "response": "d"}'
     )
-    assert read_examples(path, Columns()) == (Example("a", "b"), Example("c", "d"))
+    assert Reading().file(path) == (Example("a", "b"), Example("c", "d"))
 
 
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     rows = [{"q": "ask", "a": "tell", "kind": "chat", "instruction": "other"}]
     path = write(tmp_path / "train.csv", rows)
-    assert read_examples(path, Columns("q", "a", "kind")) == (Example("ask", "tell", "chat"),)
+    assert Reading(Columns("q", "a", "kind")).file(path) == (Example("ask", "tell", "chat"),)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
@@ -111,7 +111,7 @@ def test_a_missing_column_is_refused_with_those_there_are_and_the_flag(tmp_path:
 
 
 def test_a_task_column_by_the_default_name_may_be_absent(tmp_path: Path) -> None:
-    found = read_examples(write(tmp_path / "train.jsonl", [{"instruction": "a", "response": "b"}]), Columns())
+    found = Reading().file(write(tmp_path / "train.jsonl", [{"instruction": "a", "response": "b"}]))
     assert found == (Example("a", "b", None),)
     assert tasks_of(found) == []
 
@@ -173,9 +173,9 @@ def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> Non
 
 def test_a_client_column_is_read_by_its_default_name_or_another(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"instruction": "a", "response": "b", "client": 7, "user": " u "}])
-    assert read_examples(path, Columns()) == (Example("a", "b", None, "7"),)
-    assert read_examples(path, Columns(client="user")) == (Example("a", "b", None, "u"),)
-    assert read_examples(path, Columns(task="user", client="user")) == (Example("a", "b", "u", "u"),)
+    assert Reading().file(path) == (Example("a", "b", None, "7"),)
+    assert Reading(Columns(client="user")).file(path) == (Example("a", "b", None, "u"),)
+    assert Reading(Columns(task="user", client="user")).file(path) == (Example("a", "b", "u", "u"),)
 
 
 @pytest.mark.parametrize("value", ["", None, ["x"]])
@@ -184,20 +184,20 @@ def test_a_column_named_client_by_chance_that_does_not_fill_every_row_is_left_al
         {"instruction": "a", "response": "b", "client": "x"},
         {"instruction": "c", "response": "d", "client": value},
     ]
-    assert read_examples(write(tmp_path / "a.jsonl", rows), Columns()) == (Example("a", "b"), Example("c", "d"))
+    assert Reading().file(write(tmp_path / "a.jsonl", rows)) == (Example("a", "b"), Example("c", "d"))
     rows = [{"user" if key == "client" else key: v for key, v in row.items()} for row in rows]
     assert "row 2" in refusal(write(tmp_path / "b.jsonl", rows), Columns(client="user"))
 
 
 def test_a_missing_client_column_is_refused_by_its_flag_unless_it_has_the_default_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"instruction": "a", "response": "b"}])
-    assert read_examples(path, Columns()) == (Example("a", "b"),)
+    assert Reading().file(path) == (Example("a", "b"),)
     assert "--client-column" in refusal(path, Columns(client="user"))
 
 
 def test_equal_labels_are_one_object_in_memory(tmp_path: Path) -> None:
     rows = [{"instruction": f"a{i}", "response": "b", "task": "the task", "client": "the client"} for i in range(3)]
-    found = read_examples(write(tmp_path / "a.jsonl", rows), Columns())
+    found = Reading().file(write(tmp_path / "a.jsonl", rows))
     assert len({id(example.task) for example in found}) == len({id(example.client) for example in found}) == 1
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.loading import load_shares, load_test
+from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Shares, tasks_of
+from fedrouter_sim.examples.sources import load_shares, load_test
 
 ROWS = [{"instruction": f"say {i}", "response": f"r{i}", "task": f"t{i % 2}"} for i in range(12)]
 
@@ -27,34 +28,34 @@ def test_a_folders_shares_are_its_files(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", ROWS[:4])
     write(tmp_path / "valid.json", ROWS[4:5])
     write(tmp_path / "test.csv", ROWS[5:7])
-    shares = load_shares(str(tmp_path), Columns(), seed=0)
+    shares = load_shares(str(tmp_path), Reading(seed=0))
     assert [len(shares.train), len(shares.validation), len(shares.test)] == [4, 1, 2]
-    assert load_test(str(tmp_path), Columns()) == shares.test
+    assert load_test(str(tmp_path), Reading()) == shares.test
 
 
 def test_a_folder_needs_no_validation_file(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", ROWS[:4])
     write(tmp_path / "test.jsonl", ROWS[4:])
-    assert load_shares(str(tmp_path), Columns(), seed=0).validation == ()
+    assert load_shares(str(tmp_path), Reading(seed=0)).validation == ()
 
 
 @pytest.mark.parametrize("absent", ["train", "test"])
 def test_a_folder_without_train_or_test_file_is_refused(tmp_path: Path, absent: str) -> None:
     write(tmp_path / f"{'test' if absent == 'train' else 'train'}.jsonl", ROWS)
     with pytest.raises(UserError, match=f"no {absent} file"):
-        load_shares(str(tmp_path), Columns(), seed=0)
+        load_shares(str(tmp_path), Reading(seed=0))
 
 
 def test_two_files_of_one_share_are_refused_by_name(tmp_path: Path) -> None:
     for name in ("train.jsonl", "train.csv", "test.jsonl"):
         write(tmp_path / name, ROWS)
     with pytest.raises(UserError, match=r"both train\.jsonl and train\.csv"):
-        load_shares(str(tmp_path), Columns(), seed=0)
+        load_shares(str(tmp_path), Reading(seed=0))
 
 
 def test_a_path_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -> None:
     for source in (str(tmp_path / "x"), "no-such", "no/such.jsonl", "no/such/thing", "no/such:", ":x"):
-        for load in (lambda s: load_shares(s, Columns(), 0), lambda s: load_test(s, Columns())):
+        for load in (lambda s: load_shares(s, Reading(seed=0)), lambda s: load_test(s, Reading())):
             with pytest.raises(UserError, match=r"no such file or folder; give multitask, paper, .* org/name"):
                 load(source)
 
@@ -62,7 +63,7 @@ def test_a_path_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) 
 def split_file(tmp_path: Path, different: int, seed: int) -> Shares:
     """The shares of one file in which every instruction comes twice."""
     rows = [{"instruction": f"ask {i % different}", "response": f"r{i}"} for i in range(2 * different)]
-    return load_shares(str(write(tmp_path / "all.jsonl", rows)), Columns(), seed)
+    return load_shares(str(write(tmp_path / "all.jsonl", rows)), Reading(seed=seed))
 
 
 @pytest.mark.parametrize("different", [3, 10, 57])
@@ -88,18 +89,18 @@ def test_one_file_of_too_few_instructions_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_whole_file_serves_as_test_data(tmp_path: Path) -> None:
-    assert len(load_test(str(write(tmp_path / "mine.jsonl", ROWS)), Columns())) == len(ROWS)
+    assert len(load_test(str(write(tmp_path / "mine.jsonl", ROWS)), Reading())) == len(ROWS)
 
 
 def test_the_embedded_data_has_labels_in_every_share() -> None:
-    shares = load_shares("multitask", Columns(), seed=0)
+    shares = load_shares("multitask", Reading(seed=0))
     assert len(tasks_of(shares.train)) == 4
     assert tasks_of(shares.train) == tasks_of(shares.validation) == tasks_of(shares.test)
 
 
 def test_the_embedded_unseen_tasks_are_test_data_of_other_tasks() -> None:
-    seen = tasks_of(load_test("multitask", Columns()))
-    unseen = tasks_of(load_test("unseen", Columns()))
+    seen = tasks_of(load_test("multitask", Reading()))
+    unseen = tasks_of(load_test("unseen", Reading()))
     assert unseen and not set(seen) & set(unseen)
 
 
@@ -123,35 +124,35 @@ def test_the_splits_of_a_hub_data_set_are_its_shares(tmp_path: Path, hub_folder:
     local = tmp_path / "local"
     for split, rows in (("train", ROWS[:6]), ("validation", ROWS[6:8]), ("test", ROWS[8:])):
         write(local / f"{split}.jsonl", rows)
-    shares = load_shares("org/whole", Columns(), 0, hub_folder)
-    assert shares == load_shares(str(local), Columns(), 0) and not shares.notes
-    assert load_test("org/whole", Columns(), hub_folder) == shares.test
+    shares = load_shares("org/whole", Reading(seed=0, hub_folder=hub_folder))
+    assert shares == load_shares(str(local), Reading(seed=0)) and not shares.notes
+    assert load_test("org/whole", Reading(hub_folder=hub_folder)) == shares.test
 
 
 def test_a_hub_data_set_with_training_rows_only_is_split_as_a_file_is(tmp_path: Path, hub_folder: str) -> None:
-    shares = load_shares("org/single", Columns(), 3, hub_folder)
-    assert shares == load_shares(str(write(tmp_path / "all.jsonl", ROWS)), Columns(), 3)
+    shares = load_shares("org/single", Reading(seed=3, hub_folder=hub_folder))
+    assert shares == load_shares(str(write(tmp_path / "all.jsonl", ROWS)), Reading(seed=3))
     with pytest.raises(UserError, match="org/single: has no split 'test'; it has train"):
-        load_test("org/single", Columns(), hub_folder)
+        load_test("org/single", Reading(hub_folder=hub_folder))
 
 
 def test_a_hub_data_set_without_test_split_is_tested_on_its_validation_rows_and_says_so(hub_folder: str) -> None:
-    shares = load_shares("org/untested", Columns(), 0, hub_folder)
+    shares = load_shares("org/untested", Reading(seed=0, hub_folder=hub_folder))
     assert [len(shares.train), len(shares.validation), len(shares.test)] == [9, 0, 3]
     assert shares.notes == ("--data org/untested: has no split 'test', so 'validation' serves as the test share",)
-    assert load_test("org/untested", Columns(), hub_folder) == shares.test
+    assert load_test("org/untested", Reading(hub_folder=hub_folder)) == shares.test
 
 
 def test_refusals_name_hub_data_set_split_row_and_column(tmp_path: Path, hub_folder: str) -> None:
     with pytest.raises(UserError, match="org/odd: has no split 'train'; it has test"):
-        load_shares("org/odd", Columns(), 0, hub_folder)
+        load_shares("org/odd", Reading(seed=0, hub_folder=hub_folder))
     with pytest.raises(
         UserError, match=r"--data org/whole, split train: no column 'question'; it has .*--instruction-c"
     ):
-        load_shares("org/whole", Columns(instruction="question"), 0, hub_folder)
+        load_shares("org/whole", Reading(Columns(instruction="question"), seed=0, hub_folder=hub_folder))
     write(tmp_path / "hub/org/gaps/train.jsonl", [*ROWS[:3], {**ROWS[3], "response": None}])
     with pytest.raises(UserError, match="--data org/gaps, split train, row 4: column 'response' is empty"):
-        load_shares("org/gaps", Columns(), 0, hub_folder)
+        load_shares("org/gaps", Reading(seed=0, hub_folder=hub_folder))
 
 
 def test_a_local_path_wins_over_a_hub_data_set_of_that_name(
@@ -160,4 +161,4 @@ def test_a_local_path_wins_over_a_hub_data_set_of_that_name(
     monkeypatch.chdir(tmp_path)
     for split in ("train", "test"):
         write(tmp_path / f"org/whole/{split}.jsonl", ROWS[:1])
-    assert len(load_shares("org/whole", Columns(), 0, hub_folder).train) == 1
+    assert len(load_shares("org/whole", Reading(seed=0, hub_folder=hub_folder)).train) == 1

@@ -1,0 +1,30 @@
+"""What a row format is."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from fedrouter_sim.examples.record import Columns, Example
+from fedrouter_sim.examples.rows import Rows
+
+
+class RowFormat(ABC):
+    """How rows become examples. A new one is a file here and a row in the table."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def wanted(self, columns: Columns) -> tuple[str, ...]:
+        """Return the distinct names of the columns to read."""
+
+    @abstractmethod
+    def examples(self, rows: Rows, columns: Columns, where: str) -> tuple[Example, ...]:
+        """Make the examples of rows, in order.
+
+        Args:
+            rows: with the columns that `wanted` names, where they are there.
+            columns: which column holds which field.
+            where: the data, as messages begin with it.
+
+        Raises:
+            UserError: a column is missing, or a row does not have what it needs; the row is counted from 1.
+        """

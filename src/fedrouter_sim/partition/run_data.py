@@ -1,0 +1,140 @@
+"""The data of a run: loaded, partitioned among the clients, and what else is tested. The same for every method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.reading import Reading
+from fedrouter_sim.examples.record import Columns, Example, Shares, tasks_of
+from fedrouter_sim.examples.sources import load_shares
+from fedrouter_sim.partition.assigning import split_iid
+from fedrouter_sim.partition.partitioning import ClientShares, partition
+from fedrouter_sim.partition.splits import find_split
+from fedrouter_sim.partition.splits.split import Wanted
+from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
+from fedrouter_sim.tables import parse_options
+
+TestShares = Mapping[int, Sequence[Example]]
+"""Client -> the test samples that it answers."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a run: its shares without the held-out task, each client's part of them, and what else is tested."""
+
+    shares: Shares
+    clients: tuple[ClientShares, ...]
+    drifted: tuple[ClientShares, ...] = ()  # the clients' data after the drift
+    held_out: tuple[tuple[Example, ...], ...] = ()  # test samples of the held-out task, a shard per client
+    client_ids: tuple[str, ...] = ()  # what the data calls the clients, where it says itself whose row it is
+    notes: tuple[str, ...] = ()  # what of the data was left out, for the user
+
+    def record(self) -> dict[str, list[str]]:
+        """Return what a run's manifest says of its data: the clients' ids and the notes, where there are any."""
+        values = {"data_clients": list(self.client_ids), "data_notes": list(self.notes)}
+        return {key: value for key, value in values.items() if value}
+
+    def labels(self, drifted: bool = False, gathered: bool = False) -> dict[int, list[str | None]]:
+        """Return the task labels of each client's training examples, for measuring only.
+
+        Args:
+            drifted: of the data after the drift.
+            gathered: of client 0, which holds the examples of all.
+        """
+        found = [[example.task for example in own.train] for own in (self.drifted if drifted else self.clients)]
+        return {0: [task for own in found for task in own]} if gathered else dict(enumerate(found))
+
+    def samples(self) -> int:
+        """Return how many test samples there are, over all test data and clients."""
+        return sum(len(own) for share in self.test_shares().values() for own in share.values())
+
+    def test_shares(self, most: int | None = None) -> dict[str, TestShares]:
+        """Return the test data that there are, by name, with at most `most` samples per client."""
+        by_name: dict[str, list[tuple[Example, ...]]] = {
+            ALL: [own.test_all for own in self.clients],
+            OWN: [own.test_own for own in self.clients],
+            DRIFT: [own.test_own for own in self.drifted],
+            HELD_OUT: list(self.held_out),
+        }
+        # Own data may be without test rows, when the test share lacks the tasks that the clients train.
+        return {
+            name: {client: own[:most] for client, own in enumerate(parts)}
+            for name, parts in by_name.items()
+            if any(parts)
+        }
+
+
+def reading_of(config: RunConfig) -> Reading:
+    """Return how the settings say that data are read."""
+    columns = Columns(config.instruction_column, config.response_column, config.task_column, config.client_column)
+    return Reading(columns, config.format, config.seed, config.hub_folder)
+
+
+def load_data(config: RunConfig, shares: Shares | None = None) -> tuple[Shares, Sequence[Example]]:
+    """Load the data that `config` names, or take `shares`; return them without the held-out task, and its test rows."""
+    if shares is None:
+        shares = load_shares(config.data, reading_of(config))
+    return _without(shares, config.hold_out) if config.hold_out else (shares, ())
+
+
+def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
+    """Partition the data that `config` names, or `shares`: the same clients, whatever the method.
+
+    Raises:
+        UserError: the data cannot be partitioned so, or have no task of the name to be held out.
+    """
+    shares, held = load_data(config, shares)
+    options = parse_options(config.option)
+    wanted = Wanted(
+        config.clients, config.seed, config.examples_per_client, config.test_examples_per_client, config.alpha
+    )
+    split = find_split(config.split, options)
+    used = [split]
+    clients = partition(shares.train, shares.test, split, wanted)
+    drifted: tuple[ClientShares, ...] = ()
+    if config.drift_at:
+        used.append(find_split(config.drift_to, options))
+        drifted = partition(shares.train, shares.test, used[-1], wanted)
+    naming = next((one for one in used if one.client_ids(shares.train, config.clients)), split)
+    return RunData(
+        shares,
+        clients,
+        drifted,
+        tuple(split_iid(held, config.clients, config.test_examples_per_client, config.seed)) if held else (),
+        tuple(naming.client_ids(shares.train, config.clients)),
+        (*shares.notes, *naming.notes(shares.train, shares.test, config.clients)),
+    )
+
+
+def checked_shares(shares: Shares) -> Shares:
+    """Return shares, which may be lists, as tuples; refuse examples without text, as a file's rows without text are.
+
+    Raises:
+        UserError: naming the share and the position.
+    """
+    for name in ("train", "validation", "test"):
+        if name != "validation" and not getattr(shares, name):
+            raise UserError(f"shares.{name}: holds no example; give at least one per client")
+        for position, example in enumerate(getattr(shares, name)):
+            for field in ("instruction", "response"):
+                value = getattr(example, field)
+                if not isinstance(value, str) or not value.strip():
+                    raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text")
+            for field in ("task", "client"):
+                value = getattr(example, field)
+                if value is not None and not isinstance(value, str):
+                    raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text or None")
+    return replace(shares, train=tuple(shares.train), validation=tuple(shares.validation), test=tuple(shares.test))
+
+
+def _without(shares: Shares, task: str) -> tuple[Shares, list[Example]]:
+    """Take a task out of all shares; return them and its test examples."""
+    held = [example for example in shares.test if example.task == task]
+    known = tasks_of(shares.train)
+    if task not in known or not held or len(known) < 2:
+        raise UserError(
+            f"--hold-out {task}: must be one of at least two tasks that training and test data have; there are: "
+            f"{', '.join(known) or 'none (name the column with --task-column)'}"
+        )
+    return shares.without(task), held
