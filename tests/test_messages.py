@@ -1,19 +1,36 @@
-"""Messages: their size is that of what would be sent, and none of them holds a text."""
+"""Messages: their size is that of what would be sent, and none of those that are sent holds a text."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from fedrouter_sim.messages import CentroidMessage, Group, Update
+from fedrouter_sim import messages
+from fedrouter_sim.messages import (
+    CentroidMessage,
+    ClientEmbeddings,
+    ClientFacts,
+    FeatureSums,
+    Grouping,
+    GroupTokens,
+    LocalClusters,
+    StepTime,
+    Update,
+)
 
+FACTS = ClientFacts(id=3, examples=30, answer_tokens=9)
+SUMS = FeatureSums.of(np.array([[1, 2], [3, 4], [5, 9]], dtype=np.float32))
 CENTROIDS = CentroidMessage(
     client=3,
     centroids=np.zeros((2, 64), dtype=np.float32),
     sizes=np.array([10, 20], dtype=np.int64),
     answer_tokens=np.array([5, 9], dtype=np.int64),
 )
+GROUPING = Grouping(3, np.array([0, 1, 0]), ("cluster 0", "cluster 1"), np.array([5, 9]))
+CLUSTERS = LocalClusters(CENTROIDS, GROUPING)
+EMBEDDINGS = ClientEmbeddings(3, (0, 2), np.zeros((2, 64), dtype=np.float32))
 UPDATE = Update(
     client=3,
     group=0,
@@ -26,23 +43,55 @@ UPDATE = Update(
     steps=10,
     tokens=4000,
 )
+SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE]
+KEPT = [FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90)]  # or too small to be counted
+every_message = pytest.mark.parametrize("message", [*SENT, *KEPT], ids=lambda message: type(message).__name__)
+
+
+def test_all_messages_are_tested_here() -> None:
+    there = {kind for kind in vars(messages).values() if dataclasses.is_dataclass(kind)}
+    assert {type(message) for message in (*SENT, *KEPT)} == there
 
 
 def test_a_centroid_message_is_as_large_as_its_arrays() -> None:
     assert CENTROIDS.nbytes == 4 * 2 * 64 + 8 * 2 + 8 * 2
 
 
+def test_of_local_clusters_only_the_centroid_message_is_sent() -> None:
+    assert CLUSTERS.nbytes == CENTROIDS.nbytes
+    assert CLUSTERS.sent is CENTROIDS
+
+
 def test_an_update_is_as_large_as_its_adapter() -> None:
     assert UPDATE.nbytes == 4 * 8 * (64 + 192)
 
 
-@pytest.mark.parametrize("message", [CENTROIDS, UPDATE, Group(0, 0, (1, 2), "all")])
-def test_messages_cannot_be_changed_after_sending(message: CentroidMessage | Update | Group) -> None:
+def test_feature_sums_are_as_large_as_two_sums_and_a_count() -> None:
+    assert SUMS.nbytes == 2 * 2 * 8 + 8
+
+
+def test_feature_sums_add_up_in_double_precision() -> None:
+    assert (SUMS.count, SUMS.total.tolist(), SUMS.total_squares.tolist()) == (3, [9, 15], [35, 101])
+    large = FeatureSums.of(np.full((3, 1), 1e8 + 8, dtype=np.float32))
+    assert large.total.dtype == large.total_squares.dtype == np.float64
+    assert (large.total.tolist(), large.total_squares.tolist()) == ([3 * (1e8 + 8)], [3 * (1e8 + 8) ** 2])
+
+
+@pytest.mark.parametrize("message", KEPT, ids=lambda message: type(message).__name__)
+def test_what_stays_with_the_client_has_no_size(message: Any) -> None:
+    assert message.nbytes == 0
+
+
+@every_message
+def test_messages_cannot_be_changed_after_sending(message: Any) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        message.client = 1  # type: ignore[misc]
+        setattr(message, dataclasses.fields(message)[0].name, 1)
 
 
 def test_no_message_to_the_server_holds_a_text_beside_the_pools_name() -> None:
-    for message in (CENTROIDS, UPDATE):
+    for message in (SUMS, CLUSTERS.sent, UPDATE):
         texts = {f.name for f in dataclasses.fields(message) if isinstance(getattr(message, f.name), str)}
         assert texts <= {"pool"}
+        for field in dataclasses.fields(message):
+            value = getattr(message, field.name)
+            assert not isinstance(value, np.ndarray) or value.dtype.kind in "fi"

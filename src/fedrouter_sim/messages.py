@@ -1,11 +1,57 @@
-"""What passes between client and server: the same messages that a real network would carry, and never a text."""
+"""All that leaves a client: frozen records of numbers, never a text of the client's examples.
+
+`nbytes` is the size of a message as sent. A message whose size is 0 stays with the client in a real federation: the
+simulation, which plays all parts, keeps it for its records.
+"""
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.arrays import Floats, Ints
+
+
+class Message(Protocol):
+    """What all messages have in common."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClientFacts:
+    """What a plan needs to know of every client. Three numbers, too small to be counted."""
+
+    id: int
+    examples: int  # training examples
+    answer_tokens: int  # longest training response in tokens, EOS included
+    cut: int = 0  # training instructions that were cut to fit
+    nbytes: int = 0
+
+
+@dataclass(frozen=True)
+class FeatureSums:
+    """What a client tells of its embeddings before local clustering: enough for the mean and deviation of all."""
+
+    count: int
+    total: NDArray[np.float64]  # (d,)
+    total_squares: NDArray[np.float64]  # (d,)
+
+    @classmethod
+    def of(cls, embeddings: Floats) -> Self:
+        """Sum the features of (n, d) embeddings."""
+        values = embeddings.astype(np.float64)
+        return cls(len(values), values.sum(axis=0), (values**2).sum(axis=0))
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent: both sums and the count."""
+        return self.total.nbytes + self.total_squares.nbytes + 8
 
 
 @dataclass(frozen=True)
@@ -13,9 +59,9 @@ class CentroidMessage:
     """A client's local clusters, sent once before round 1."""
 
     client: int
-    centroids: NDArray[np.float32]  # (k, d), normalised
-    sizes: NDArray[np.int64]  # (k,), examples in each cluster
-    answer_tokens: NDArray[np.int64]  # (k,), longest training response of each cluster, in tokens
+    centroids: Floats  # (k, d), normalised
+    sizes: Ints  # (k,), examples in each cluster
+    answer_tokens: Ints  # (k,), longest training response of each cluster, in tokens
 
     @property
     def nbytes(self) -> int:
@@ -24,24 +70,56 @@ class CentroidMessage:
 
 
 @dataclass(frozen=True)
-class Pull:
-    """A proximal term: strength / 2 times the squared distance of (A, B) to a pool's adapter of the round's start."""
+class Grouping:
+    """How a client has grouped its own examples. It stays with the client."""
 
-    pool: str
-    strength: float
+    client: int
+    labels: Ints  # (n,), part of each example; parts are numbered by first example
+    names: tuple[str, ...]  # (k,), what each part is
+    answer_tokens: Ints  # (k,), longest training response of each part, in tokens
+    nbytes: int = 0
 
 
 @dataclass(frozen=True)
-class Group:
-    """The examples of one client that train one adapter together."""
+class LocalClusters:
+    """A client's local clustering: what it sends, and which example is in which cluster, which it keeps."""
+
+    sent: CentroidMessage
+    grouping: Grouping
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent: the centroids, sizes and lengths."""
+        return self.sent.nbytes
+
+
+@dataclass(frozen=True)
+class ClientEmbeddings:
+    """Embeddings of some of a client's examples. They stay with the client."""
 
     client: int
-    rank: int  # among its client's groups, by first example
-    examples: tuple[int, ...]  # positions in the client's list, ascending
-    pool: str
-    clusters: tuple[int, ...] = ()  # local clusters it is made of, where the method clusters
-    pull: Pull | None = None
-    steps: int | None = None  # optimizer steps a round, where the method fixes them; else a share of the client's
+    positions: tuple[int, ...]  # of the examples
+    embeddings: Floats  # (n, d), raw
+    nbytes: int = 0
+
+
+@dataclass(frozen=True)
+class GroupTokens:
+    """How long a client's groups are in tokens. It stays with the client."""
+
+    client: int
+    means: tuple[float, ...]  # mean tokens of an example, by group
+    nbytes: int = 0
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """What one optimizer step took on a client's batch. It stays with the client."""
+
+    client: int
+    seconds: float
+    tokens: int  # real tokens of the batch
+    nbytes: int = 0
 
 
 @dataclass(frozen=True)

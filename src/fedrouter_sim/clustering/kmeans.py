@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from fedrouter_sim.arrays import Floats, Ints
 
 RESTARTS = 10
 ITERATIONS = 50
@@ -113,61 +111,3 @@ def _numbered(points: Floats, labels: Ints) -> Clustering:
     labels = renamed[labels]
     centroids = np.stack([points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))])
     return Clustering(centroids.astype(np.float32), labels, np.bincount(labels).astype(np.int64))
-
-
-@dataclass(frozen=True)
-class FeatureSums:
-    """What a client tells of its embeddings before local clustering: enough for the mean and deviation of all."""
-
-    count: int
-    total: NDArray[np.float64]  # (d,)
-    total_squares: NDArray[np.float64]  # (d,)
-
-    @classmethod
-    def of(cls, embeddings: Floats) -> Self:
-        """Sum the features of (n, d) embeddings."""
-        values = embeddings.astype(np.float64)
-        return cls(len(values), values.sum(axis=0), (values**2).sum(axis=0))
-
-
-@dataclass(frozen=True)
-class Normalizer:
-    """The normalisation of embeddings: 'none', 'l2' (unit rows) or 'standardize', (x - mean) / deviation."""
-
-    kind: str
-    mean: Floats | None = None  # (d,), for 'standardize'
-    deviation: Floats | None = None  # (d,), for 'standardize'; 1 where a feature is constant
-
-    @classmethod
-    def standardizing(cls, sums: list[FeatureSums]) -> Self:
-        """Build 'standardize' from the sums of all clients, added up in the order given."""
-        count = sum(one.count for one in sums)
-        mean = np.sum([one.total for one in sums], axis=0) / count
-        variance = np.sum([one.total_squares for one in sums], axis=0) / count - mean**2
-        deviation = np.sqrt(np.maximum(variance, 0))
-        # A feature whose spread is rounding noise must not be blown up.
-        deviation[deviation <= 1e-6 * np.maximum(np.abs(mean), 1)] = 1
-        return cls("standardize", mean.astype(np.float32), deviation.astype(np.float32))
-
-    def __call__(self, embeddings: Floats) -> Floats:
-        """Normalise (n, d) embeddings."""
-        if self.mean is not None and self.deviation is not None:
-            return (embeddings - self.mean) / self.deviation
-        if self.kind == "l2":
-            norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-            return np.asarray(embeddings / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
-        return embeddings
-
-    def invert(self, points: Floats) -> Floats:
-        """Map normalised (n, d) points back: exact for affine kinds, since means map to means.
-
-        Raises:
-            ValueError: 'l2' forgets the length of what it normalised.
-        """
-        if self.kind == "l2":
-            raise ValueError(
-                "l2 normalisation cannot be undone: the mean of unit vectors is not the unit vector of the mean"
-            )
-        if self.mean is not None and self.deviation is not None:
-            return points * self.deviation + self.mean
-        return points

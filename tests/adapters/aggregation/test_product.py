@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.aggregation.product import ProductMean, factors_by_module
-from fedrouter_sim.adapters.state import Adapter, WeightedMean, scaled
+from fedrouter_sim.adapters.state import Adapter
 
 SHAPES = {"model.h.0.attn": (12, 5), "model.h.0.mlp": (4, 9)}  # module -> (d_out, d_in)
 
@@ -111,14 +112,6 @@ def test_the_order_alone_decides_the_bits() -> None:
 
     one, two = result(), result()
     assert all(torch.equal(one[key], two[key]) for key in one)
-
-
-def test_scaling_scales_the_product_alone() -> None:
-    larger = products(scaled(adapter(0), 2.5))["model.h.0.mlp"]
-    torch.testing.assert_close(larger, 2.5 * products(adapter(0))["model.h.0.mlp"], rtol=1e-5, atol=1e-5)
-    assert torch.equal(
-        scaled(adapter(0), 2.5)["model.h.0.mlp.lora_A.weight"], adapter(0)["model.h.0.mlp.lora_A.weight"]
-    )
 
 
 def test_what_cannot_be_averaged_is_refused_and_leaves_the_mean_as_it_was() -> None:

@@ -1,7 +1,7 @@
 """The weighted mean of what adapters do, B A, brought back to a given rank: for adapters of different beginnings.
 
 The mean of the A's times the mean of the B's is not the mean of the products. Adapters that start from one initial
-adapter keep close enough for that (`adapters.WeightedMean`, as FedAvg does); others have bases of their own.
+adapter keep close enough for that (`aggregation.mean`, as FedAvg does); others have bases of their own.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from fedrouter_sim.adapters.aggregation.rule import Aggregation
 from fedrouter_sim.adapters.state import Adapter, check_finite
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -24,7 +25,7 @@ class Truncated:
     error: float
 
 
-class ProductMean:
+class ProductMean(Aggregation):
     """The running weighted mean of the products B A of adapters, which may differ in rank; used as `WeightedMean` is.
 
     The mean of n products of rank r is one product of rank n r: the B's side by side, each times its weight, and the
@@ -36,9 +37,11 @@ class ProductMean:
         rank: of the result.
     """
 
+    name = "product"
+
     def __init__(self, rank: int) -> None:
+        super().__init__(rank)
         self.total = 0.0
-        self._rank = rank
         self._products: dict[str, tuple[Tensor, Tensor]] = {}  # module -> B (d_out, k), A (k, d_in)
 
     def add(self, adapter: Adapter, weight: float) -> None:
@@ -66,12 +69,14 @@ class ProductMean:
         self.total += weight
 
     def result(self) -> Adapter:
-        """Return the mean in float32, truncated to the rank.
+        """Return the mean in float32, truncated to the rank; `lost` is then the relative error of that.
 
         Raises:
             ValueError: nothing was added.
         """
-        return self.truncated().adapter
+        truncated = self.truncated()
+        self.lost = truncated.error
+        return truncated.adapter
 
     def truncated(self) -> Truncated:
         """Return the adapter of the given rank that is nearest to the mean in the Frobenius norm, with its error.
@@ -90,10 +95,10 @@ class ProductMean:
             q_b, r_b = torch.linalg.qr(b)
             q_a, r_a = torch.linalg.qr(a.T)
             left, values, right = torch.linalg.svd(r_b @ r_a.T / self.total, full_matrices=False)
-            kept = min(self._rank, len(values))
+            kept = min(self.rank, len(values))
             roots = values[:kept].sqrt()
-            new_a = torch.zeros(self._rank, a.shape[1])
-            new_b = torch.zeros(b.shape[0], self._rank)
+            new_a = torch.zeros(self.rank, a.shape[1])
+            new_b = torch.zeros(b.shape[0], self.rank)
             new_a[:kept] = (roots[:, None] * (right[:kept] @ q_a.T)).float()
             new_b[:, :kept] = (q_b @ left[:, :kept] * roots).float()
             adapter |= {module + _A: new_a, module + _B: new_b}

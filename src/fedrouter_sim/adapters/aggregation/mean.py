@@ -1,0 +1,48 @@
+"""The weighted mean of adapters, factor by factor."""
+
+import torch
+from torch import Tensor
+
+from fedrouter_sim.adapters.aggregation.rule import Aggregation
+from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
+
+
+class WeightedMean(Aggregation):
+    """The running weighted mean of adapters, factor by factor: mean of the A's and mean of the B's (FedAvg).
+
+    Sums are kept in float64. With whole-number weights they are exact in practice, so the mean of equal adapters is
+    that adapter to the bit. Memory is that of one adapter, however many are added; add in a fixed order.
+    """
+
+    name = "mean"
+
+    def __init__(self, rank: int = 1) -> None:
+        super().__init__(rank)  # which the factors have already
+        self.total = 0.0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, adapter: Adapter, weight: float) -> None:
+        """Add one adapter.
+
+        Raises:
+            ValueError: the weight is not positive, a value is not finite, or keys or shapes differ from the first's.
+        """
+        if not weight > 0:
+            raise ValueError(f"weight {weight} is not positive")
+        check_finite(adapter)
+        if not self._sums:
+            self._sums = {key: torch.zeros(value.shape, dtype=torch.float64) for key, value in adapter.items()}
+        check_compatible(self._sums, adapter)
+        for key, value in adapter.items():
+            self._sums[key].add_(value.double(), alpha=weight)
+        self.total += weight
+
+    def result(self) -> Adapter:
+        """Return the mean in float32.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        if not self._sums:
+            raise ValueError("the mean of no adapters is undefined")
+        return {key: (value / self.total).float() for key, value in self._sums.items()}

@@ -1,0 +1,41 @@
+"""Clustering across clients: what all clients sent becomes the tasks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.kmeans import Clustering, kmeans
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.randomness import derive_seed
+
+
+def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int) -> Clustering:
+    """Cluster all clients' local centroids into `tasks` tasks (step 3), unweighted.
+
+    Returns:
+        A clustering whose rows are the local clusters of all clients, in client order.
+
+    Raises:
+        UserError: there are fewer distinct local centroids than tasks.
+    """
+    points = stacked_centroids(messages)
+    distinct = len(np.unique(points, axis=0))
+    if distinct < tasks:
+        raise UserError(
+            f"--tasks {tasks} is more than the {distinct} different local centroids that {len(messages)} clients sent; "
+            "lower --tasks, or raise --clients or --local-clusters"
+        )
+    return kmeans(points, tasks, derive_seed(seed, "global clustering"))
+
+
+def stacked_centroids(messages: Sequence[CentroidMessage]) -> Floats:
+    """Return the local centroids of all clients, (sum of k, d), in client order."""
+    return np.concatenate([message.centroids for message in messages])
+
+
+def split_by_client(labels: Ints, messages: Sequence[CentroidMessage]) -> tuple[tuple[int, ...], ...]:
+    """Cut one label per local cluster into a tuple per client."""
+    ends = np.cumsum([len(message.sizes) for message in messages])
+    return tuple(tuple(int(label) for label in part) for part in np.split(labels, ends)[:-1])
