@@ -1,4 +1,4 @@
-"""The router: nearest task centroids, local candidates, and its files."""
+"""The router: nearest task centroids, candidates, rules of one's own, and its files."""
 
 import json
 from collections.abc import Callable
@@ -6,44 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inside import clients_of
 from safetensors.numpy import load_file, save_file
 
-from fedrouter_sim.clustering.kmeans import Normalizer
+from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.methods import Federation
+from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.methods.fedrouter import FedRouter
-from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME, Router, task_name
+from fedrouter_sim.routing import task_name
+from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME, Router
 
 CENTROIDS = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0]], dtype=np.float32)
 AFFINE = Normalizer("standardize", np.array([1, 2, 3], dtype=np.float32), np.array([2, 4, 0.5], dtype=np.float32))
 
 
-def message(client: int, points: list[list[float]], sizes: list[int], answers: list[int]) -> CentroidMessage:
-    return CentroidMessage(client, np.array(points, dtype=np.float32), np.array(sizes), np.array(answers))
-
-
 def make(normalizer: Normalizer = Normalizer("none")) -> Router:  # noqa: B008  # frozen
-    return Router(
-        centroids=CENTROIDS,
-        normalizer=normalizer,
-        clients=(
-            message(3, [[0, 1, 0], [10, 1, 0]], [4, 6], [5, 9]),
-            message(11, [[1, 10, 0]], [3], [7]),
-            message(12, [[0, 0, 1], [1, 0, 0], [0, 9, 0]], [1, 2, 3], [6, 2, 3]),
-        ),
-        assignment=((0, 1), (2,), (0, 0, 2)),
-        max_tokens=128,
-        backbone_digest="abc",
-    )
+    return Router(CENTROIDS, normalizer, max_tokens=128, backbone_digest="abc")
 
 
 @pytest.mark.parametrize("normalizer", [Normalizer("none"), AFFINE])
 def test_a_task_centroid_routes_to_its_own_task(normalizer: Normalizer) -> None:
     found = make(normalizer).route(normalizer.invert(CENTROIDS))
-    assert list(found.index) == [0, 1, 2]
+    assert list(found.task) == [0, 1, 2]
     np.testing.assert_allclose(found.distance, 0, atol=1e-4)
     np.testing.assert_allclose(found.margin, 10, rtol=1e-5)
+    assert found.weights is None
 
 
 def test_distances_and_margins_are_l2_in_the_normalised_space() -> None:
@@ -55,25 +42,20 @@ def test_distances_and_margins_are_l2_in_the_normalised_space() -> None:
     np.testing.assert_allclose(unit.distance, [1, 1], rtol=1e-6)  # unit rows lie nearest to the origin
 
 
-def test_local_routing_keeps_to_the_clients_tasks() -> None:
+def test_routing_keeps_to_the_candidates() -> None:
     router = make()
     near_second = np.array([[9, 0, 0], [0, 1, 0]], dtype=np.float32)
-    assert list(router.route(near_second).index) == [1, 0]
-    assert [router.tasks_of(client) for client in (3, 11, 12)] == [[0, 1], [2], [0, 2]]
-    assert list(router.route(near_second, router.tasks_of(11)).index) == [2, 2]
-    assert np.isinf(router.route(near_second, router.tasks_of(11)).margin).all()
-    local = router.route(near_second, router.tasks_of(12))
-    assert list(local.index) == [0, 0]
-    np.testing.assert_allclose(local.distance, [9, 1], rtol=1e-6)
-
-
-def test_local_clusters_and_longest_answers_by_client_id() -> None:
-    centroids, sizes = make().local_clusters(12, (0, 2))
-    np.testing.assert_array_equal(centroids, [[0, 0, 1], [0, 9, 0]])
-    assert list(sizes) == [1, 3]
-    assert make().answer_tokens() == [6, 9, 7]
-    [message] = [message for message in make().clients if message.client == 12]
-    assert list(make().answer_tokens_of(12, (2, 0))) == [message.answer_tokens[2], message.answer_tokens[0]]
+    assert list(router.route(near_second).task) == [1, 0]
+    assert list(router.route(near_second, [2]).task) == [2, 2]
+    assert np.isinf(router.route(near_second, [2]).margin).all()
+    for candidates in ([0, 2], [2, 0]):
+        some = router.route(near_second, candidates)
+        assert list(some.task) == [0, 0]
+        np.testing.assert_allclose(some.distance, [9, 1], rtol=1e-6)
+    for candidates in ([0, 1, 2], range(3)):
+        everything = router.route(near_second, candidates)
+        assert list(everything.task) == [1, 0]
+        np.testing.assert_array_equal(everything.margin, router.route(near_second).margin)
 
 
 @pytest.mark.parametrize("normalizer", [Normalizer("none"), Normalizer("l2"), AFFINE])
@@ -82,14 +64,12 @@ def test_save_and_load_give_the_same_router(tmp_path: Path, normalizer: Normaliz
     router.save(tmp_path)
     loaded = Router.load(tmp_path)
     texts = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32) * 9
-    for client in (None, 3, 11, 12):
-        tasks = None if client is None else router.tasks_of(client)
-        one, two = router.route(texts, tasks), loaded.route(texts, None if client is None else loaded.tasks_of(client))
-        for name in ("index", "distance", "margin"):
+    for tasks in (None, [0, 1], [2], [0, 2]):
+        one, two = router.route(texts, tasks), loaded.route(texts, tasks)
+        for name in ("task", "distance", "margin"):
             assert np.array_equal(getattr(one, name), getattr(two, name))
-    assert loaded.assignment == router.assignment
-    assert loaded.answer_tokens() == router.answer_tokens()
     assert (loaded.max_tokens, loaded.backbone_digest, loaded.normalizer.kind) == (128, "abc", normalizer.kind)
+    assert (loaded.rule, loaded.options) == ("nearest", ())
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -104,13 +84,64 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert recipe["tasks"] == [task_name(task) for task in range(3)] == ["task_0", "task_1", "task_2"]
 
 
+def test_its_files_hold_nothing_of_any_client(tmp_path: Path) -> None:
+    make(AFFINE).save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RECIPE_NAME, TENSORS_NAME]
+    assert set(load_file(tmp_path / TENSORS_NAME)) == {"task_centroids", "feature_mean", "feature_deviation"}
+
+
 def test_planned_router_survives_its_files(federate: Callable[..., Federation], tmp_path: Path) -> None:
     federation = federate()
     router = FedRouter().plan(federation).router
     assert router is not None
     router.save(tmp_path)
-    embeddings = np.concatenate([client.embeddings for client in federation.clients])
+    embeddings = np.concatenate([client.embeddings for client in clients_of(federation)])
     assert np.array_equal(router.route(embeddings).distance, Router.load(tmp_path).route(embeddings).distance)
+
+
+FARTHEST = '''"""A rule of one's own: the farthest centroid, times so much."""
+
+import numpy as np
+
+from fedrouter_sim.routing.rule import Routes, RoutingRule
+
+
+class Farthest(RoutingRule):
+    name = "farthest"
+
+    def __init__(self, times: float = 1.0) -> None:
+        self.times = times
+
+    def route(self, points, centroids):
+        distances = np.linalg.norm(points[:, None] - centroids[None], axis=2)
+        return Routes(distances.argmax(1), self.times * distances.max(1), np.zeros(len(points)))
+'''
+
+
+def test_a_rule_of_ones_own_and_its_options_survive_the_files(tmp_path: Path) -> None:
+    file = tmp_path / "farthest.py"
+    file.write_text(FARTHEST, encoding="utf-8")
+    router = Router(CENTROIDS, AFFINE, 128, "abc", f"{file}:Farthest", ("times=2.0", "for_others=x"))
+    router.save(tmp_path)
+    loaded = Router.load(tmp_path)
+    assert (loaded.rule, loaded.options) == (router.rule, router.options)
+    texts = AFFINE.invert(np.array([[9, 0, 0], [0, 1, 0]], dtype=np.float32))
+    for one in (router, loaded):
+        found = one.route(texts)
+        assert list(found.task) == [2, 1]
+        np.testing.assert_allclose(found.distance, [2 * np.sqrt(181), 2 * np.sqrt(101)], rtol=1e-5)
+        assert list(one.route(texts, [0, 2]).task) == [2, 2]
+
+
+def test_a_router_of_the_first_format_is_read(tmp_path: Path) -> None:
+    make(AFFINE).save(tmp_path)
+    recipe = json.loads((tmp_path / RECIPE_NAME).read_text(encoding="utf-8"))
+    assert recipe.pop("format") == 2
+    del recipe["rule"], recipe["options"]
+    (tmp_path / RECIPE_NAME).write_text(json.dumps({"format": 1} | recipe), encoding="utf-8")
+    loaded = Router.load(tmp_path)
+    assert (loaded.rule, loaded.options, loaded.max_tokens) == ("nearest", (), 128)
+    assert list(loaded.route(AFFINE.invert(CENTROIDS)).task) == [0, 1, 2]
 
 
 def drop_tensors(folder: Path) -> None:
@@ -122,16 +153,14 @@ def truncate_tensors(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
 
-def no_owners(folder: Path) -> None:
+def no_centroids(folder: Path) -> None:
     tensors = load_file(folder / TENSORS_NAME)
-    del tensors["client_ids"]
+    del tensors["task_centroids"]
     save_file(tensors, folder / TENSORS_NAME)
 
 
-def too_few_rows(folder: Path) -> None:
-    tensors = load_file(folder / TENSORS_NAME)
-    tensors["client_centroids"] = tensors["client_centroids"][:2]
-    save_file(tensors, folder / TENSORS_NAME)
+def drop_recipe(folder: Path) -> None:
+    (folder / RECIPE_NAME).unlink()
 
 
 def half_a_recipe(folder: Path) -> None:
@@ -145,10 +174,12 @@ def recipe_is_a_list(folder: Path) -> None:
 
 def later_format(folder: Path) -> None:
     path = folder / RECIPE_NAME
-    path.write_text(path.read_text(encoding="utf-8").replace('"format": 1', '"format": 2'), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 3'), encoding="utf-8")
 
 
-DAMAGES = [drop_tensors, truncate_tensors, no_owners, too_few_rows, half_a_recipe, recipe_is_a_list, later_format]
+DAMAGES = [
+    drop_tensors, truncate_tensors, no_centroids, drop_recipe, half_a_recipe, recipe_is_a_list, later_format
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

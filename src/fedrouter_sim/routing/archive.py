@@ -1,0 +1,99 @@
+"""The archive: every client's local centroids and the tasks they were assigned to.
+
+The server keeps it beside the router: `local` routing goes by it, and it can be clustered again without any client. A
+router that is shipped does without.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME
+from fedrouter_sim.storage import read_json
+
+ARCHIVE_NAME = "clients.safetensors"
+_REMEDY = "train or aggregate the run anew"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What clients sent of their local clusters, in the router's space, and where each cluster belongs."""
+
+    clients: tuple[CentroidMessage, ...]  # in client order
+    assignment: tuple[tuple[int, ...], ...]  # task of each local cluster of each client
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        return {message.client: place for place, message in enumerate(self.clients)}
+
+    def tasks_of(self, client: int) -> list[int]:
+        """Return the tasks that a client's own centroids were assigned to: the candidates of `local` routing."""
+        return sorted(set(self.assignment[self._place[client]]))
+
+    def local_clusters(self, client: int, clusters: Sequence[int]) -> tuple[Floats, Ints]:
+        """Return the centroids (k, d) and sizes (k,) of some local clusters of a client."""
+        message = self.clients[self._place[client]]
+        return message.centroids[list(clusters)], message.sizes[list(clusters)]
+
+    def answer_tokens_of(self, client: int, clusters: Sequence[int]) -> Ints:
+        """Return the longest training response in tokens, (k,), of some local clusters of a client."""
+        return self.clients[self._place[client]].answer_tokens[list(clusters)]
+
+    def answer_tokens(self, tasks: int) -> list[int]:
+        """Return each of so many tasks' longest training response in tokens."""
+        longest = [1] * tasks
+        for message, assigned in zip(self.clients, self.assignment, strict=True):
+            for tokens, task in zip(message.answer_tokens, assigned, strict=True):
+                longest[task] = max(longest[task], int(tokens))
+        return longest
+
+    def save(self, folder: Path) -> None:
+        """Write clients.safetensors; same archive, same bytes."""
+        counts = [len(message.sizes) for message in self.clients]
+        tensors: dict[str, NDArray[Any]] = {
+            "client_centroids": np.concatenate([message.centroids for message in self.clients]),
+            "client_cluster_sizes": np.concatenate([message.sizes for message in self.clients]),
+            "client_answer_tokens": np.concatenate([message.answer_tokens for message in self.clients]),
+            "client_ids": np.repeat([message.client for message in self.clients], counts).astype(np.int64),
+            "assignment": np.concatenate([np.asarray(tasks, dtype=np.int64) for tasks in self.assignment]),
+        }
+        (folder / ARCHIVE_NAME).write_bytes(save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Archive | None":
+        """Read an archive back; None where the run has none. Older runs have it in the file of the router.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = folder / ARCHIVE_NAME
+        if not path.exists():
+            path = folder / TENSORS_NAME  # where format 1 had it
+            if not path.exists() or read_json(folder / RECIPE_NAME, _REMEDY).get("format") != 1:
+                return None
+        try:
+            tensors = load_file(path)
+            owners = tensors["client_ids"]
+            rows = [np.flatnonzero(owners == client) for client in dict.fromkeys(owners.tolist())]
+            clients = tuple(
+                CentroidMessage(
+                    client=int(owners[own[0]]),
+                    centroids=tensors["client_centroids"][own],
+                    sizes=tensors["client_cluster_sizes"][own],
+                    answer_tokens=tensors["client_answer_tokens"][own],
+                )
+                for own in rows
+            )
+            return cls(clients, tuple(tuple(tensors["assignment"][own].tolist()) for own in rows))
+        except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+            raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None

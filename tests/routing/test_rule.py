@@ -1,0 +1,72 @@
+"""Routes, the table of routers, and the paper's rule."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.routing import BARE, FIXED, GLOBAL, LOCAL, ORACLE, ROUTERS, ROUTINGS, find_router, task_name
+from fedrouter_sim.routing.nearest import NearestCentroid
+from fedrouter_sim.routing.rule import Routes
+
+POINTS = np.array([[3, 4], [9, 0]], dtype=np.float32)
+
+
+def routes(weights: list[list[float]] | None = None) -> Routes:
+    return Routes(
+        np.array([1, 0]), np.array([5.0, 1.0]), np.array([2.0, 3.0]), None if weights is None else np.array(weights)
+    )
+
+
+def test_hard_routes_among_candidates_are_renamed() -> None:
+    found = routes().among([2, 5], 7)
+    assert list(found.task) == [5, 2]
+    assert (list(found.distance), list(found.margin)) == ([5.0, 1.0], [2.0, 3.0])
+    assert found.weights is None
+
+
+def test_weights_among_candidates_stand_at_their_tasks() -> None:
+    found = routes([[0.25, 0.75], [1.0, 0.0]]).among([0, 3], 4)
+    assert list(found.task) == [3, 0]
+    np.testing.assert_array_equal(found.weights, [[0.25, 0, 0, 0.75], [1, 0, 0, 0]])
+
+
+def test_the_nearest_centroid_is_by_l2() -> None:
+    found = NearestCentroid().route(POINTS, np.array([[0, 0], [10, 0]], dtype=np.float32))
+    assert list(found.task) == [0, 1]
+    np.testing.assert_allclose(found.distance, [5, 1], rtol=1e-6)
+    np.testing.assert_allclose(found.margin, [np.sqrt(65) - 5, 8], rtol=1e-6)
+    assert found.weights is None
+
+
+def test_a_single_centroid_has_no_rival() -> None:
+    found = NearestCentroid().route(POINTS, np.zeros((1, 2), dtype=np.float32))
+    assert list(found.task) == [0, 0]
+    assert np.isinf(found.margin).all()
+
+
+def test_the_table_of_routers() -> None:
+    assert list(ROUTERS.names) == ["nearest"]
+    assert isinstance(find_router("nearest"), NearestCentroid)
+    assert find_router("nearest", {"of_another": "x"}).name == "nearest"
+    with pytest.raises(UserError, match=r"--router magic: choose one of nearest, or give your own as FILE\.py:CLASS"):
+        find_router("magic")
+
+
+def test_a_router_of_ones_own_is_found_by_file_and_class(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from fedrouter_sim.routing.nearest import NearestCentroid\n"
+        "class Mine(NearestCentroid):\n    name = 'mine'\n"
+        "class Other:\n    name = 'other'\n",
+        encoding="utf-8",
+    )
+    assert find_router(f"{file}:Mine").name == "mine"
+    with pytest.raises(UserError, match="no class Other that is a"):
+        find_router(f"{file}:Other")
+
+
+def test_the_names_of_routings_and_of_task_adapters() -> None:
+    assert ROUTINGS == (GLOBAL, LOCAL, FIXED, ORACLE, BARE) == ("global", "local", "fixed", "oracle", "none")
+    assert [task_name(task) for task in (0, 12)] == ["task_0", "task_12"]
