@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from fedrouter_sim.backbone.answering import Begun, answer, begin
+from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
 from fedrouter_sim.backbone.forward import pad
 
 OnRows = Callable[[Sequence[int]], None]
@@ -45,14 +45,14 @@ def together(
     parts: Sequence[Sequence[int]] | None,
     shared: int,
     end: int,
-    spurt: int,
+    stretch: int,
     on_rows: OnRows = lambda rows: None,
 ) -> Tensor:
     if parts is None:
-        begun = Begun(*pad(PROMPTS, end, CPU, left=True), cache=None)
+        started = RunPrompts(*pad(PROMPTS, end, CPU, left=True), cache=None)
     else:
-        begun = begin(model.base_model, PROMPTS, parts, shared, end, on_rows)
-    return answer(model, begun, MOST, end, spurt, on_rows)
+        started = run_prompts(model.base_model, PROMPTS, parts, shared, end, on_rows)
+    return answer(model, started, MOST, end, stretch, on_rows)
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +72,13 @@ def expected(model: Any) -> dict[int, list[list[int]]]:
 @pytest.mark.parametrize(
     ("parts", "shared"), [(None, 0), ([ALL], 0), ([ALL], 3), ([[0], [1, 2, 3], [4]], 0), ([[0, 1], [2, 3, 4]], 3)]
 )
-@pytest.mark.parametrize("spurt", [1, 4, MOST])
+@pytest.mark.parametrize("stretch", [1, 4, MOST])
 def test_answers_are_those_of_each_prompt_alone(
-    model: Any, expected: dict[int, list[list[int]]], parts: list[list[int]] | None, shared: int, spurt: int
+    model: Any, expected: dict[int, list[list[int]]], parts: list[list[int]] | None, shared: int, stretch: int
 ) -> None:
     for end, answers in expected.items():
         filled = [[*found, *[end] * (MOST - len(found))] for found in answers]
-        assert together(model, parts, shared, end, spurt).tolist() == filled
+        assert together(model, parts, shared, end, stretch).tolist() == filled
 
 
 def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected: dict[int, list[list[int]]]) -> None:
@@ -92,21 +92,21 @@ def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected
         handle.remove()
     prompts, answering = rows[:2], rows[2:]
     lengths = list(map(len, answers))
-    # Two tokens a spurt: in the spurt that begins at token i those are left whose answers have not ended by then.
+    # Two tokens a stretch: in the stretch that begins at token i those are left whose answers have not ended by then.
     left = [sum(length > i - i % 2 for length in lengths) for i in range(-(-max(lengths) // 2) * 2)][:MOST]
     assert prompts == [2, 3] and answering == left and min(answering) < len(PROMPTS)
-    spurts = [[row for row in ALL if lengths[row] > token] for token in range(0, max(lengths), 2)]
-    assert called == [[0, 1], [2, 3, 4], *spurts]
+    stretches = [[row for row in ALL if lengths[row] > token] for token in range(0, max(lengths), 2)]
+    assert called == [[0, 1], [2, 3, 4], *stretches]
 
 
 def test_all_but_the_last_tokens_are_in_the_cache_whose_padding_is_masked(model: Any) -> None:
     with torch.inference_mode():
-        begun = begin(model.base_model, PROMPTS, [[0, 1], [2, 3, 4]], len(PREFIX), 0)
-    assert begun.ids[:, -1].tolist() == [prompt[-1] for prompt in PROMPTS]
-    assert begun.mask.sum(1).tolist() == list(map(len, PROMPTS))
-    assert begun.cache.get_seq_length() == begun.ids.shape[1] - 1 == len(PROMPTS[0]) - 1
+        started = run_prompts(model.base_model, PROMPTS, [[0, 1], [2, 3, 4]], len(PREFIX), 0)
+    assert started.ids[:, -1].tolist() == [prompt[-1] for prompt in PROMPTS]
+    assert started.mask.sum(1).tolist() == list(map(len, PROMPTS))
+    assert started.cache.get_seq_length() == started.ids.shape[1] - 1 == len(PROMPTS[0]) - 1
     whole = model(input_ids=torch.tensor([PROMPTS[3][:-1]]), use_cache=True).past_key_values
-    for found, layer in zip(begun.cache.layers, whole.layers, strict=True):
+    for found, layer in zip(started.cache.layers, whole.layers, strict=True):
         kept = found.keys[3, :, : layer.keys.shape[-2]]
         torch.testing.assert_close(kept, layer.keys[0], rtol=1e-4, atol=1e-5)
         assert not found.keys[3, :, layer.keys.shape[-2] + 1 :].any()  # beyond what its part was padded to

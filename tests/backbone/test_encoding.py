@@ -6,8 +6,9 @@ from transformers import PreTrainedTokenizerFast
 
 from fedrouter_sim.backbone import encoding
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder, Prompt
+from fedrouter_sim.backbone.prompts import TEMPLATES, render_prompt
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import TEMPLATES, Example, render_prompt
+from fedrouter_sim.examples.record import Example
 
 EOS, BOS = "<|end|>", "<|begin|>"
 TEMPLATE = "Q: {instruction}\nA:"
@@ -73,11 +74,6 @@ def test_prompts_and_embedded_texts_begin_as_the_tokenizer_has_it_and_responses_
     assert found.prompt.ids[0] == begin and found.prompt.ids.count(begin) == 1
     assert begin not in found.response
     assert coder.texts(["x"])[0].ids[0] == begin
-
-
-def test_response_lengths_count_eos() -> None:
-    assert encoder().response_lengths([Example("x", "abc"), Example("x", "中")]) == [4, 4]
-    assert encoder().response_lengths([]) == []
 
 
 def test_an_example_that_just_fits_is_not_cut() -> None:

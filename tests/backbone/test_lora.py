@@ -15,11 +15,12 @@ from peft import PeftModel
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from fedrouter_sim.adapters.state import save_adapter
+from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.loading import quiet
 from fedrouter_sim.backbone.lora import json_config, lora_config, usual_targets
-from fedrouter_sim.backbone.model import Backbone, OptimizerSettings
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.mixing import Mixture
-from fedrouter_sim.backbone.model import Backbone, OptimizerSettings
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
 

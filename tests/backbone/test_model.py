@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.backbone.model import Backbone, OptimizerSettings, Proximal, dropout_seed
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example

@@ -1,4 +1,4 @@
-"""Greedy answers: prompts are run in batches of like length and answered together, and who has ended leaves."""
+"""Greedy answers: prompts are run in batches of like length and answered together; ended answers leave the batch."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
 
 
 @dataclass(frozen=True)
-class Begun:
-    """Prompts as `generate` goes on from them.
+class RunPrompts:
+    """Prompts that have been run, as `generate` goes on from them.
 
     Attributes:
         ids: tokens (B, L); the last column holds each prompt's last token.
@@ -27,14 +27,14 @@ class Begun:
     cache: Any
 
 
-def begin(
+def run_prompts(
     body: Any,
     prompts: Sequence[Tokens],
     parts: Sequence[Sequence[int]],
     shared: int,
     fill: int,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
-) -> Begun:
+) -> RunPrompts:
     """Run prompts up to their last tokens, some at a time, so that padding costs no pass over it.
 
     Args:
@@ -55,7 +55,7 @@ def begin(
         ids, mask = pad([rest[row][shared:] for row in part], fill, device)
         caches.append(run_rows(body, copy.deepcopy(past), ids, mask, use_cache=True).past_key_values)
     ids, mask = pad(rest, fill, device)
-    return Begun(torch.cat([ids, last], dim=1), torch.cat([mask, torch.ones_like(last)], dim=1), _joined(caches))
+    return RunPrompts(torch.cat([ids, last], dim=1), torch.cat([mask, torch.ones_like(last)], dim=1), _joined(caches))
 
 
 def _joined(caches: Sequence[Any]) -> Any:
@@ -71,27 +71,27 @@ def _joined(caches: Sequence[Any]) -> Any:
 
 def answer(
     model: Any,
-    begun: Begun,
+    started: RunPrompts,
     most: int,
     end: int,
-    spurt: int,
+    stretch: int,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
 ) -> Tensor:
     """Return the tokens that follow each prompt greedily, (B, most), filled up with `end`.
 
     Args:
         model: the model with its head.
-        begun: the prompts.
+        started: the prompts.
         most: tokens of an answer.
         end: the token that ends an answer.
-        spurt: after so many tokens each, rows whose answer has ended leave the batch.
+        stretch: after so many tokens each, rows whose answer has ended leave the batch.
     """
-    ids, mask, cache = begun.ids, begun.mask, begun.cache
+    ids, mask, cache = started.ids, started.mask, started.cache
     answers = ids.new_full((len(ids), most), end)
     rows = torch.arange(len(ids), device=ids.device)
-    for done in range(0, most, spurt):
+    for done in range(0, most, stretch):
         settings = GenerationConfig(
-            max_new_tokens=min(spurt, most - done),
+            max_new_tokens=min(stretch, most - done),
             do_sample=False,
             eos_token_id=end,
             pad_token_id=end,

@@ -1,17 +1,16 @@
 """From texts to token ids: prompts, responses, and what is cut where a text is too long."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from transformers import PreTrainedTokenizerBase
 
+from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, chat_renderer, render_prompt
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import CHAT_TEMPLATE, Example, render_prompt
+from fedrouter_sim.examples.record import Example
 
 _TOGETHER = 1_000  # texts tokenised in one call, whose by-products take much more memory than their ids
-# Chat templates that name today's date get this one: a prompt does not change by the day.
-_FIXED_DAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}{{ '' }}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,6 @@ class Encoder:
         prompts = self.prompts([example.instruction for example in examples], rooms)
         return [EncodedExample(p, r) for p, r in zip(prompts, responses, strict=True)]
 
-    def response_lengths(self, examples: Sequence[Example]) -> list[int]:
-        """Return the tokens of each response, EOS included."""
-        return [len(response) for response in self._responses([example.response for example in examples])]
-
     def prompts(self, instructions: Sequence[str], rooms: Sequence[int]) -> list[Prompt]:
         """Encode prompts into at most `rooms` tokens each.
 
@@ -130,30 +125,3 @@ class Encoder:
                     "shorten the response, or take --template plain"
                 )
             kept = max(kept - max(len(ids) - room, 1), 0)
-
-
-def chat_renderer(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], str]:
-    """Return what renders an instruction as one user message of a tokenizer's chat template, up to the answer.
-
-    Raises:
-        UserError: the tokenizer has no chat template, or one that fails on, or drops, a user's message.
-    """
-
-    def render(instruction: str) -> str:
-        message = {"role": "user", "content": instruction}
-        return str(
-            tokenizer.apply_chat_template([message], chat_template=template, tokenize=False, add_generation_prompt=True)
-        )
-
-    remedy = "take --template alpaca, plain or a text with {instruction}"
-    if not tokenizer.chat_template:
-        raise UserError(f"--template chat: the backbone's tokenizer has no chat template; {remedy}")
-    try:
-        template = _FIXED_DAY + tokenizer.get_chat_template()
-        probe = render("question")
-    except Exception as error:  # a template is a program and fails as it likes
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"--template chat: the tokenizer's chat template fails ({said}); {remedy}") from None
-    if "question" not in probe:
-        raise UserError(f"--template chat: the tokenizer's chat template leaves the user's message out; {remedy}")
-    return render

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim import __version__
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.storage import new_folder, write_json, write_text
+from fedrouter_sim.version import __version__
 
 DESCRIPTION_NAME = "backbone.json"
 """File of a converted folder that says in a line what the model is."""
@@ -143,7 +143,7 @@ def _read(file: Path, name: str) -> tuple[_Facts, Any, Any]:
             tokenizer = AutoTokenizer.from_pretrained(**source)
             loaded: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
         except Exception as error:  # a damaged file fails in as many ways as there are readers
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = first_line(error)
             raise UserError(
                 f"--model {name}: not readable as a GGUF model ({said}); the file is damaged or of a kind that "
                 "transformers does not know: give a folder in the form of transformers"

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
 
 _CPU = torch.device("cpu")
 
@@ -54,7 +54,7 @@ def load_model(
             tokenizer = AutoTokenizer.from_pretrained(folder, **local)
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"--model {name}: not loadable ({str(error).splitlines()[0]})") from None
+            raise UserError(f"--model {name}: not loadable ({first_line(error)})") from None
     model, found = loaded
     refuse_missing(found["missing_keys"], name, "give a folder whose config.json and weights belong together")
     return tokenizer, model if quantize != "none" else model.to(device)
@@ -81,7 +81,7 @@ def quiet() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to mend
+            warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to fix
             yield
     finally:
         transformers_logging.set_verbosity(verbosity)

@@ -17,18 +17,20 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
-from fedrouter_sim.backbone.answering import Begun, answer, begin
+from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
 from fedrouter_sim.backbone.batching import length_sorted
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
+from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder
-from fedrouter_sim.backbone.forward import Tokens, common_prefix, if_padded, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, run_prefix, run_rows
 from fedrouter_sim.backbone.loading import load_model, quiet
 from fedrouter_sim.backbone.locating import describe_model, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.backbone.mixing import Mixture, MixtureSlot
+from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, take_steps
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.randomness import derive_seed, torch_generator
+from fedrouter_sim.randomness import torch_generator
 
 _OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
 _CACHE_BYTES = 2**28
@@ -38,16 +40,7 @@ _ROWS = 32  # of a batch where nothing is trained
 _PADDING = {"cpu": 64, "cuda": 4096}
 _ANSWERED_ROWS = 64  # that get their next tokens in one pass
 _CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
-_SPURT = 8  # tokens after which answers that have ended leave
-
-
-@dataclass(frozen=True)
-class TrainedAdapter:
-    """What local training yields. `loss` is the mean over steps; `tokens` counts real (not padding) tokens."""
-
-    adapter: Adapter
-    loss: float
-    tokens: int
+_STRETCH = 8  # tokens after which answers that have ended leave
 
 
 @dataclass(frozen=True)
@@ -56,23 +49,6 @@ class Generated:
 
     answers: list[str]
     cut: set[str]
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """AdamW settings of one group's local training; its state starts anew each time."""
-
-    lr: float
-    weight_decay: float
-    clip: float
-
-
-@dataclass(frozen=True)
-class Proximal:
-    """A term strength / 2 * sum (theta - anchor)^2 in the loss, over A and B."""
-
-    anchor: Adapter
-    strength: float
 
 
 class Backbone:
@@ -146,10 +122,7 @@ class Backbone:
         with torch.inference_mode(), self._peft.disable_adapter():
             for batch in self._batches([len(text.ids) for text in encoded]):
                 ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
-                hidden = self._body(input_ids=ids, attention_mask=if_padded(mask), use_cache=False).last_hidden_state
-                weights = mask.unsqueeze(-1).float()  # (B, L, 1)
-                mean = (hidden.float() * weights).sum(1) / weights.sum(1)  # (B, d)
-                embeddings[batch] = mean.cpu().numpy()
+                embeddings[batch] = mean_hidden_state(self._body, ids, mask).cpu().numpy()
         embeddings.flags.writeable = False
         return embeddings
 
@@ -163,7 +136,7 @@ class Backbone:
         on_step: Callable[[float], None] = lambda loss: None,
         pull: Proximal | None = None,
     ) -> TrainedAdapter:
-        """Train a copy of `start`, one AdamW step a batch, and return it.
+        """Train a copy of `start`, one AdamW step per batch, and return it.
 
         The loss of a batch is the mean cross-entropy over its response tokens, EOS included. The backbone stays in
         inference mode: of all dropout, only LoRA's own is on, drawn from `dropout_seed`. What all prompts of a batch
@@ -179,20 +152,16 @@ class Backbone:
             pull: a proximal term to add to the loss.
         """
         self._load(start)
-        parameters = list(self._slot.values())
-        adamw = torch.optim.AdamW(parameters, lr=optimizer.lr, weight_decay=optimizer.weight_decay, fused=True)
-        losses: list[float] = []
         with self._own_randomness(), self._lora_dropout():
             torch.manual_seed(dropout_seed)
-            for batch in batches:
-                token_losses, _ = self._response_losses([examples[i] for i in batch])
-                loss = token_losses.mean()
-                adamw.zero_grad(set_to_none=True)
-                (loss if pull is None else loss + self._distance_term(pull)).backward()
-                nn.utils.clip_grad_norm_(parameters, optimizer.clip)
-                adamw.step()
-                losses.append(loss.item())
-                on_step(losses[-1])
+            losses = take_steps(
+                list(self._slot.values()),
+                batches,
+                lambda batch: self._response_losses([examples[i] for i in batch])[0].mean(),
+                optimizer,
+                on_step,
+                None if pull is None else lambda: self._distance_term(pull),
+            )
         trained = {key: slot.detach().to("cpu", copy=True) for key, slot in self._slot.items()}
         tokens = sum(len(examples[i]) for batch in batches for i in batch)
         return TrainedAdapter(trained, sum(losses) / len(losses), tokens)
@@ -232,12 +201,12 @@ class Backbone:
         """Return the tokens (B, most) that follow each prompt, of which the longest comes first."""
         end = self.encoder.eos
         if self._stateful or self._slides or len(prompts[-1]) < 2:
-            begun = Begun(*pad(prompts, end, self._device, left=True), cache=None)
+            started = RunPrompts(*pad(prompts, end, self._device, left=True), cache=None)
         else:
             rest = [prompt[:-1] for prompt in prompts]
             parts = list(self._batches(list(map(len, rest))))
-            begun = begin(self._body, prompts, parts, self._shared(rest), end, on_rows)
-        return answer(self._model, begun, most, end, most if self._stateful else _SPURT, on_rows)
+            started = run_prompts(self._body, prompts, parts, self._shared(rest), end, on_rows)
+        return answer(self._model, started, most, end, most if self._stateful else _STRETCH, on_rows)
 
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
@@ -341,8 +310,3 @@ class Backbone:
 def _in(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
     """Return what calls `act` with the members of the batch that stand in given places."""
     return lambda places: act([batch[place] for place in places])
-
-
-def dropout_seed(seed: int, round_: int, client: int, group: int) -> int:
-    """Return the seed of the dropout masks of one group's local training."""
-    return derive_seed(seed, "dropout", round_, client, group)
