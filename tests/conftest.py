@@ -15,8 +15,10 @@ import pytest
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.messages import Update
-from fedrouter_sim.methods import METHODS, Federation, Plan
+from fedrouter_sim.methods import find_method
 from fedrouter_sim.simulation import Observer, Outcome, RoundRecord, simulate
 
 ROWS = {"opinion": 24, "reverse": 16, "sum": 20, "title": 20}  # training rows of each task
@@ -160,15 +162,16 @@ def backbone(micro_config: ConfigMaker) -> Any:
 @pytest.fixture(scope="session")
 def federate(micro_config: ConfigMaker, backbone: Any) -> FederationMaker:
     """Return a federation under the micro settings with `changes`; all share the one micro backbone."""
-    from fedrouter_sim.operations.prepare import build_federation, deal_data
+    from fedrouter_sim.federation.federation import build_federation
+    from fedrouter_sim.partition.run_data import partition_data
 
     def make(
         relabel: Callable[[Example], Example] = lambda example: example, use_backbone: Any = None, **changes: Any
     ) -> Federation:
         config = micro_config(**changes)
-        dealt = deal_data(config)
-        clients = tuple(dataclasses.replace(own, train=tuple(map(relabel, own.train))) for own in dealt.clients)
-        return build_federation(config, dataclasses.replace(dealt, clients=clients), use_backbone or backbone)
+        data = partition_data(config)
+        clients = tuple(dataclasses.replace(own, train=tuple(map(relabel, own.train))) for own in data.clients)
+        return build_federation(config, dataclasses.replace(data, clients=clients), use_backbone or backbone)
 
     return make
 
@@ -176,13 +179,10 @@ def federate(micro_config: ConfigMaker, backbone: Any) -> FederationMaker:
 @pytest.fixture(scope="session")
 def run_method(federate: FederationMaker) -> Simulator:
     """Return a function that simulates a method by name under the micro settings with changes."""
-    from fedrouter_sim.operations.prepare import deal_data, drifted_clients
 
     def run(method: str, **changes: Any) -> Simulated:
         federation, heard = federate(method=method, **changes), Heard()
-        config = federation.config
-        drifted = drifted_clients(config, deal_data(config), federation.backbone)
-        return Simulated(federation, simulate(federation, METHODS[method], heard, drifted), heard)
+        return Simulated(federation, simulate(federation, find_method(method), heard), heard)
 
     return run
 
@@ -190,7 +190,8 @@ def run_method(federate: FederationMaker) -> Simulator:
 @pytest.fixture(scope="session")
 def finished_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished fedrouter run. For reading only: a test that writes takes `run_copy`."""
-    from fedrouter_sim.operations.train import Display, train
+    from fedrouter_sim.federation.observers import Display
+    from fedrouter_sim.operations.train import train
 
     return train(micro_config(), tmp_path_factory.mktemp("runs") / "finished", False, Display()).folder
 

@@ -1,27 +1,24 @@
 """The round loop: who takes part, what is averaged, what is counted."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from inside import backbone_of, clients_of
 
-from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.batching import draw_batches
-from fedrouter_sim.federation.client import Client, share_steps
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.observers import Observer, RoundRecord
+from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.federation.plan import Deployment, LastRound, Plan
+from fedrouter_sim.federation.schedule import learning_rate, share_steps
 from fedrouter_sim.messages import Update
-from fedrouter_sim.methods import METHODS, Federation, Plan
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.methods.fedavg import FedAvg
 from fedrouter_sim.randomness import numpy_generator
-from fedrouter_sim.simulation import (
-    Observer,
-    Observers,
-    Outcome,
-    RoundRecord,
-    learning_rate,
-    sample_participants,
-    simulate,
-)
+from fedrouter_sim.simulation import Outcome, simulate
 
 FederationMaker = Callable[..., Federation]
 Same = Callable[[Adapter, Adapter], bool]
@@ -44,7 +41,7 @@ class Listener(Observer):
         self._round = record.round
         self.updates[record.round], self.planned_steps[record.round] = [], []
 
-    def client_started(self, client: Client, steps: int) -> None:
+    def client_started(self, client: int, steps: int) -> None:
         self.planned_steps[self._round].append(steps)
 
     def stepped(self, loss: float) -> None:
@@ -61,15 +58,7 @@ class Listener(Observer):
 def partial(federate: FederationMaker) -> tuple[Federation, Outcome, Listener]:
     """A fedrouter simulation in which half of the clients take part in a round."""
     federation, listener = federate(participation=0.5, rounds=4, local_steps=5), Listener()
-    return federation, simulate(federation, METHODS["fedrouter"], listener), listener
-
-
-def test_learning_rate_follows_the_cosine() -> None:
-    rates = [learning_rate(round_, 4, 5e-3, 1e-4) for round_ in (1, 2, 3, 4)]
-    half = (5e-3 - 1e-4) / 2
-    assert rates == pytest.approx([5e-3, 1e-4 + half * (1 + math.sqrt(0.5)), 1e-4 + half, 1e-4 + half * 0.292893219])
-    assert learning_rate(1, 1, 0.1, 0.0) == pytest.approx(0.1)
-    assert {learning_rate(round_, 5, 0.1, 0.1) for round_ in range(1, 6)} == {0.1}
+    return federation, simulate(federation, find_method("fedrouter"), listener), listener
 
 
 def test_a_plan_beyond_the_rounds_of_the_run_starts_the_schedule_anew(run_method: Callable[..., Any]) -> None:
@@ -94,7 +83,8 @@ def test_before_a_drift_all_is_as_without_and_after_it_clients_train_on_the_new_
     stages = drifted.outcome.stages
     assert len(stages) == len(plain.outcome.stages) + 1
     assert drifted.heard.plans[-1][0] == 2  # rounds done before the last plan
-    new = {example.task for client in stages[-1].clients[:1] for example in client.examples}
+    assert [stage.drifted for stage in stages] == [False] * (len(stages) - 1) + [True]
+    new = {example.task for example in clients_of(stages[-1].federation)[0].examples}
     assert len(new) == (4 if method == "central" else 1)
     assert stages[-2].plan.groups != stages[-1].plan.groups
     assert [pool.name for pool in stages[-2].plan.pools] == [pool.name for pool in stages[-1].plan.pools]
@@ -105,14 +95,14 @@ def test_after_a_drift_every_row_of_fedrouter_goes_to_the_nearest_of_all_tasks(r
     first, last = done.outcome.stages
     assert last.plan.router is first.plan.router
     router = last.plan.router
-    for client in last.clients:
+    for client in clients_of(last.federation):
         points = router.normalizer(client.embeddings)
         nearest = np.linalg.norm(points[:, None] - router.centroids[None], axis=2).argmin(1)
         groups = last.plan.groups_of(client.id)
         assert {i: group.pool for group in groups for i in group.examples} == {
             i: f"task_{task}" for i, task in enumerate(nearest)
         }
-        assert len(groups) > len(router.tasks_of(client.id))  # the clusters that it once had are no limit
+        assert len(groups) > len(last.plan.archive.tasks_of(client.id))  # the clusters that it once had are no limit
     assert done.outcome.records[1].steps == 16
 
 
@@ -131,36 +121,15 @@ def test_a_drift_in_the_first_round_leaves_no_round_of_the_first_mixture(run_met
     done = run_method("fedavg", drift_at=1, drift_to="single")
     assert [before for before, _ in done.heard.plans] == [0, 0]
     sizes = {update.client: update.examples for update in done.heard.updates[1]}
-    assert sizes == {client.id: len(client.examples) for client in done.outcome.stages[1].clients}
-    assert sizes != {client.id: len(client.examples) for client in done.federation.clients}
+    assert sizes == {client.id: client.examples for client in done.outcome.stages[1].federation.clients}
+    assert sizes != {client.id: client.examples for client in done.federation.clients}
 
 
 def test_what_answers_is_the_last_plans(run_method: Callable[..., Any]) -> None:
     outcome = run_method("feddpa", local_steps=2).outcome
     assert outcome.plan is outcome.stages[-1].plan
-    assert (outcome.deployment.pools, outcome.deployment.kept) == (outcome.plan.pools, outcome.plan.kept)
+    assert (outcome.deployment.pools, outcome.deployment.state) == (outcome.plan.pools, outcome.plan.state)
     assert list(outcome.adapters) == [pool.name for pool in outcome.plan.pools]
-
-
-@pytest.mark.parametrize(("participation", "expected"), [(1.0, 4), (0.5, 2), (0.75, 3), (0.6, 2), (0.01, 1)])
-def test_number_of_participants(federate: FederationMaker, participation: float, expected: int) -> None:
-    clients = federate().clients
-    for round_ in range(1, 20):
-        ids = [client.id for client in sample_participants(clients, participation, 1, round_)]
-        assert len(ids) == len(set(ids)) == expected
-        assert ids == sorted(ids)
-
-
-def test_participants_are_keyed_by_seed_and_round(federate: FederationMaker) -> None:
-    clients = federate().clients
-
-    def sampled(seed: int, round_: int) -> tuple[int, ...]:
-        return tuple(client.id for client in sample_participants(clients, 0.5, seed, round_))
-
-    rounds = [sampled(1, round_) for round_ in range(1, 40)]
-    assert rounds == [sampled(1, round_) for round_ in range(1, 40)]
-    assert rounds != [sampled(2, round_) for round_ in range(1, 40)]
-    assert len(set(rounds)) == 6  # every pair of four clients comes up
 
 
 def test_only_participants_train(partial: tuple[Federation, Outcome, Listener]) -> None:
@@ -176,7 +145,7 @@ def test_round_means_and_pools_without_updates(
     partial: tuple[Federation, Outcome, Listener], weighted_mean: Callable[..., dict[str, np.ndarray]], same: Same
 ) -> None:
     federation, outcome, listener = partial
-    before = dict.fromkeys(outcome.adapters, federation.backbone.initial_adapter(federation.config.seed))
+    before = dict.fromkeys(outcome.adapters, federation.initial)
     kept = averaged = 0
     for round_, after in listener.adapters.items():
         for pool, adapter in after.items():
@@ -201,8 +170,9 @@ def test_groups_start_from_their_pools_adapter(partial: tuple[Federation, Outcom
     config = federation.config
     for update in listener.updates[3]:
         groups = outcome.plan.groups_of(update.client)
-        again = federation.clients[update.client].train(
-            groups[update.group], listener.adapters[2], update.steps, learning_rate(3, 4, 0.02, 1e-4), 3
+        start = listener.adapters[2][update.pool]
+        again = clients_of(federation)[update.client].train(
+            groups[update.group], start, None, update.steps, learning_rate(3, 4, 0.02, 1e-4), 3
         )
         assert config.lr == 0.02
         assert same(again.adapter, update.adapter)
@@ -211,13 +181,13 @@ def test_groups_start_from_their_pools_adapter(partial: tuple[Federation, Outcom
 def test_counts_are_right(partial: tuple[Federation, Outcome, Listener]) -> None:
     federation, outcome, listener = partial
     config = federation.config
-    nbytes = 4 * sum(v.numel() for v in federation.backbone.initial_adapter(0).values())
+    nbytes = 4 * sum(v.numel() for v in backbone_of(federation).initial_adapter(0).values())
     for record in outcome.records:
         steps = tokens = groups = 0
         for client in record.participants:
             own = outcome.plan.groups_of(client)
             for group, count in zip(own, share_steps(own, config.local_steps, config.budget), strict=True):
-                encoded = [federation.clients[client].encoded[i] for i in group.examples]
+                encoded = [clients_of(federation)[client].encoded[i] for i in group.examples]
                 lengths = [len(example.prompt.ids) + len(example.response) for example in encoded]
                 generator = numpy_generator(config.seed, "batches", record.round, client, group.rank)
                 batches = draw_batches(lengths, count, config.batch_size, generator)
@@ -245,25 +215,74 @@ def test_losses_are_weighted_by_steps(partial: tuple[Federation, Outcome, Listen
 
 def test_every_group_takes_all_steps_under_per_group(federate: FederationMaker) -> None:
     federation = federate(budget="per-group", local_steps=3, rounds=1)
-    outcome = simulate(federation, METHODS["fedrouter"], Observer())
+    outcome = simulate(federation, find_method("fedrouter"), Observer())
     assert outcome.records[0].steps == 3 * len(outcome.plan.groups) > 3 * 4
 
 
-def test_observers_are_called_in_order() -> None:
-    heard: list[tuple[str, str]] = []
+def test_what_planning_took_is_in_the_whole_and_in_no_round(partial: tuple[Federation, Outcome, Listener]) -> None:
+    federation, outcome, _ = partial
+    assert federation.config.normalize == "standardize"
+    sums, message = 2 * 32 * 8 + 8, 2 * 32 * 4 + 2 * 8 + 2 * 8  # centroids, sizes, longest responses
+    told = 4 * (2 * 32 * 4 + 4 * 32 * 4) + 8 * 8  # features and task centroids to each; eight assignments
+    up, down = (sum(getattr(record, name) for record in outcome.records) for name in ("bytes_up", "bytes_down"))
+    assert outcome.traffic.up - up == 4 * (sums + message)
+    assert outcome.traffic.down - down == told
+    assert outcome.traffic == federation.workers.outbox.total
 
-    class Named(Observer):
-        def __init__(self, name: str) -> None:
-            self.name = name
 
-        def stepped(self, loss: float) -> None:
-            heard.append((self.name, f"stepped {loss}"))
+class TwoPlans(FedAvg):
+    """FedAvg whose plan is made anew, the same, after round 2."""
 
-        def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
-            heard.append((self.name, f"ended {record.round}"))
+    def __init__(self) -> None:
+        self.last: list[LastRound] = []
 
-    both = Observers(Named("one"), Named("two"))
-    both.planned(Plan(), 3, 24)
-    both.stepped(0.5)
-    both.round_ended(RoundRecord(3, 0.1, []), {})
-    assert heard == [("one", "stepped 0.5"), ("two", "stepped 0.5"), ("one", "ended 3"), ("two", "ended 3")]
+    def plan(self, federation: Federation) -> Plan:
+        plan = super().plan(federation)
+        return Plan(plan.groups, plan.pools, until=2, more_follows=True)
+
+    def next_plan(self, federation: Federation, last: LastRound) -> Plan:
+        self.last.append(last)
+        federation.tell({0: 11})
+        return Plan(last.plan.groups, last.plan.pools)
+
+
+def test_the_next_plan_is_made_from_the_last_round_of_all_clients(federate: FederationMaker, same: Same) -> None:
+    federation, listener, method = federate(participation=0.25, rounds=3), Listener(), TwoPlans()
+    outcome = simulate(federation, method, listener)
+    assert [len(record.participants) for record in outcome.records] == [1, 4, 1]
+    [last] = method.last
+    assert last.plan is outcome.stages[0].plan
+    assert same(last.starts["global"], listener.adapters[1]["global"])
+    assert [update.client for update in last.updates] == [0, 1, 2, 3]
+    assert list(last.updates) == listener.updates[2]
+    size = adapter_bytes(federation.initial)
+    assert [(record.bytes_up, record.bytes_down) for record in outcome.records] == [
+        (size, size), (4 * size, 4 * size), (size, size)
+    ]  # fmt: skip
+    assert outcome.traffic == Traffic(6 * size, 6 * size + 11)
+
+
+def test_a_plan_that_is_made_already_is_followed(federate: FederationMaker, same: Same) -> None:
+    class Given(FedAvg):
+        def plan(self, federation: Federation) -> Plan:
+            raise AssertionError("there is a plan already")
+
+    federation, other = federate(), federate()
+    plan = FedAvg().plan(federation)
+    outcome = simulate(federation, Given(), Observer(), plan=plan)
+    assert outcome.plan is plan
+    assert same(outcome.adapters["global"], simulate(other, FedAvg(), Observer()).adapters["global"])
+
+
+def test_the_adapters_of_every_round_are_validated(federate: FederationMaker, same: Same) -> None:
+    seen: list[tuple[int, Deployment, Mapping[str, Adapter]]] = []
+
+    def validate(round_: int, deployment: Deployment, adapters: Mapping[str, Adapter]) -> dict[str, float] | None:
+        seen.append((round_, deployment, adapters))
+        return {"loss": 0.5} if round_ == 2 else None
+
+    listener = Listener()
+    outcome = simulate(federate(), find_method("fedavg"), listener, validate)
+    assert [record.validation for record in outcome.records] == [None, {"loss": 0.5}]
+    assert [(round_, deployment) for round_, deployment, _ in seen] == [(n, outcome.deployment) for n in (1, 2)]
+    assert all(same(adapters["global"], listener.adapters[round_]["global"]) for round_, _, adapters in seen)

@@ -1,4 +1,4 @@
-"""The server: weighted means per pool, and global clustering."""
+"""The server: one adapter per pool, and weighted means of what each pool receives."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from fedrouter_sim.adapters.aggregation import find_aggregation
+from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.errors import UserError
-from fedrouter_sim.federation.server import Server, cluster_globally, split_by_client, stacked_centroids
-from fedrouter_sim.messages import CentroidMessage, Update
+from fedrouter_sim.federation.server import Server
+from fedrouter_sim.messages import Update
 
 
 def adapter(seed: int) -> Adapter:
@@ -22,21 +23,14 @@ def update(pool: str, examples: int, weights: Adapter, client: int = 0) -> Updat
 
 
 def server_of(*pools: str, initial: Adapter | None = None) -> Server:
-    server = Server(initial or adapter(0))
+    server = Server(initial or adapter(0), WeightedMean)
     server.open(dict.fromkeys(pools))
     return server
 
 
-def message(client: int, *centroids: list[float]) -> CentroidMessage:
-    count = len(centroids)
-    return CentroidMessage(
-        client, np.array(centroids, dtype=np.float32), np.ones(count, dtype=np.int64), np.ones(count, dtype=np.int64)
-    )
-
-
 def test_pools_start_from_the_initial_adapter() -> None:
     initial = adapter(0)
-    server = Server(initial)
+    server = Server(initial, WeightedMean)
     server.open({"one": None, "two": None})
     assert list(server.adapters) == ["one", "two"]
     assert all(found is initial for found in server.adapters.values())
@@ -106,32 +100,33 @@ def test_updates_count_for_one_round_only(same: Callable[[Adapter, Adapter], boo
     assert same(server.adapters["one"], latest)
 
 
+def test_every_pool_of_a_round_has_an_aggregate_of_its_own_rule() -> None:
+    made: list[WeightedMean] = []
+
+    def new_aggregation() -> WeightedMean:
+        made.append(WeightedMean())
+        return made[-1]
+
+    server = Server(adapter(0), new_aggregation)
+    server.open({"one": None, "two": None, "three": None})
+    for round_ in (1, 2):
+        for pool in ("one", "two", "one"):
+            server.receive(update(pool, 1, adapter(round_)))
+        server.aggregate()
+        assert len(made) == 2 * round_
+    by_product = Server(adapter(0), find_aggregation("product", rank=2))
+    by_product.open({"one": None})
+    one, two = adapter(1), adapter(2)
+    by_product.receive(update("one", 1, one))
+    by_product.receive(update("one", 1, two))
+    by_product.aggregate()
+    mean = [by_product.adapters["one"][f"x.lora_{factor}.weight"] for factor in "BA"]
+    assert mean[0].shape == (4, 2)
+    assert not torch.allclose(mean[1], (one["x.lora_A.weight"] + two["x.lora_A.weight"]) / 2)
+
+
 def test_an_adapter_that_is_not_finite_is_refused() -> None:
     server = server_of("one")
     broken = {key: value * torch.nan for key, value in adapter(1).items()}
     with pytest.raises(ValueError, match="not finite"):
         server.receive(update("one", 1, broken))
-
-
-def test_global_clustering_groups_near_centroids_in_client_order() -> None:
-    messages = [message(0, [0, 0], [9, 9]), message(1, [9, 8]), message(2, [0, 1], [5, -9])]
-    found = cluster_globally(messages, tasks=3, seed=1)
-    assert list(found.labels) == [0, 1, 1, 0, 2]
-    assert split_by_client(found.labels, messages) == ((0, 1), (1,), (0, 2))
-    np.testing.assert_allclose(found.centroids, [[0, 0.5], [9, 8.5], [5, -9]])
-    np.testing.assert_array_equal(stacked_centroids(messages)[2], [9, 8])
-
-
-def test_global_clustering_is_unweighted() -> None:
-    heavy = CentroidMessage(
-        0, np.array([[0, 0], [2, 0]], dtype=np.float32), np.array([1000, 1]), np.array([1, 1], dtype=np.int64)
-    )
-    np.testing.assert_allclose(cluster_globally([heavy], tasks=1, seed=0).centroids, [[1, 0]])
-
-
-@pytest.mark.parametrize("tasks", [3, 4])
-def test_more_tasks_than_different_centroids_are_refused(tasks: int) -> None:
-    messages = [message(0, [0, 0], [1, 1]), message(1, [1, 1], [0, 0])]
-    with pytest.raises(UserError, match=rf"--tasks {tasks} is more than the 2 .* --local-clusters"):
-        cluster_globally(messages, tasks, seed=0)
-    assert len(cluster_globally(messages, 2, seed=0).centroids) == 2

@@ -3,8 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+from inside import clients_of
 
-from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation, Plan
+from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan
+from fedrouter_sim.methods import find_method
 from fedrouter_sim.simulation import Observer, simulate
 
 
@@ -14,16 +19,17 @@ def test_trains_and_sends_nothing(federate: Callable[..., Federation], monkeypat
     def train(*arguments: object, **settings: object) -> None:
         raise AssertionError("base trained something")
 
-    monkeypatch.setattr(type(federation.clients[0]), "train", train)
-    outcome = simulate(federation, METHODS["base"], Observer())
+    monkeypatch.setattr(Client, "train", train)
+    outcome = simulate(federation, find_method("base"), Observer())
     assert outcome.plan == Plan()
     assert outcome.adapters == {}
     assert outcome.records == []
+    assert outcome.traffic == Traffic()
 
 
 def test_nobody_answers(federate: Callable[..., Federation]) -> None:
-    client = federate().clients[0]
+    client = clients_of(federate())[0]
     asked = Asked(0, client.examples[:3], lambda: pytest.fail("nobody needs embeddings"))
-    choices = METHODS["base"].answered_by(Deployment(()), asked, "fixed")
+    choices = find_method("base").answered_by(Deployment(()), asked, "fixed")
     assert choices == [Choice()] * 3
     assert {choice.pool for choice in choices} == {None}

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from inside import clients_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.methods import METHODS, Asked, Federation
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.federation.plan import Asked
+from fedrouter_sim.methods import find_method
 
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
@@ -51,8 +55,9 @@ def test_with_partial_participation_it_takes_as_many_steps_as_the_participants(r
 
 def test_all_examples_of_a_task_are_in_one_group(run_method: Simulator) -> None:
     done = run_method("central", rounds=1, local_steps=1)
-    everyone = [example for client in done.federation.clients for example in client.examples]
-    [client] = done.outcome.stages[0].clients
+    everyone = [example for client in clients_of(done.federation) for example in client.examples]
+    [client] = clients_of(done.outcome.stages[0].federation)
+    assert done.outcome.plan.gathered
     assert list(client.examples) == everyone
     assert {group.pool: len(group.examples) for group in done.outcome.plan.groups} == SIZES
     labels = {pool.name: pool.label for pool in done.outcome.plan.pools}
@@ -64,17 +69,17 @@ def test_all_examples_of_a_task_are_in_one_group(run_method: Simulator) -> None:
 def test_nothing_is_sent(run_method: Simulator) -> None:
     done = run_method("central")
     assert [(record.bytes_up, record.bytes_down) for record in done.outcome.records] == [(0, 0)] * 2
-    assert (done.outcome.plan.bytes_up, done.outcome.plan.bytes_down) == (0, 0)
+    assert done.outcome.traffic == Traffic()
 
 
 def test_answers_by_label(run_method: Simulator) -> None:
     done = run_method("central", rounds=1, local_steps=1)
     asked = Asked(3, [Example("x", "y", "sum"), Example("x", "y", "poem")], lambda: pytest.fail("no need"))
-    choices = METHODS["central"].answered_by(done.outcome.deployment, asked, "fixed")
+    choices = find_method("central").answered_by(done.outcome.deployment, asked, "fixed")
     assert [choice.pool for choice in choices] == ["label_2", None]
 
 
 def test_unlabelled_data_is_refused(federate: Callable[..., Federation]) -> None:
     unlabelled = federate(relabel=lambda example: dataclasses.replace(example, task=None))
     with pytest.raises(UserError, match=r"--method central .* --task-column"):
-        METHODS["central"].plan(unlabelled)
+        find_method("central").plan(unlabelled)

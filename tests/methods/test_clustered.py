@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from inside import clients_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.federation.schedule import learning_rate
+from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.clustered import _change_of_b, ward
-from fedrouter_sim.simulation import learning_rate
 
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
@@ -53,7 +55,7 @@ def test_likeness_is_that_of_the_changes_of_b_alone() -> None:
 
 
 def test_clients_of_a_task_end_up_in_one_pool(grouped: Any) -> None:
-    tasks = [{example.task for example in client.examples} for client in grouped.federation.clients]
+    tasks = [{example.task for example in client.examples} for client in clients_of(grouped.federation)]
     assert all(len(own) == 1 for own in tasks)
     by_pool: dict[str, set[str]] = {}
     for group in grouped.outcome.plan.groups:
@@ -85,7 +87,7 @@ def test_new_pools_start_from_the_global_adapter(grouped: Any, same: Same) -> No
     [group] = grouped.outcome.plan.groups_of(update.client)
     assert group.pool == update.pool
     lr = learning_rate(3, 4, config.lr, config.lr_min)
-    again = federation.clients[update.client].train(group, {group.pool: last_global}, 8, lr, 3)
+    again = clients_of(federation)[update.client].train(group, last_global, None, 8, lr, 3)
     assert same(again.adapter, update.adapter)
     untouched = {pool.name for pool in grouped.outcome.plan.pools} - {u.pool for u in grouped.heard.updates[3]}
     assert all(same(grouped.heard.adapters[3][pool], last_global) for pool in untouched)
@@ -94,10 +96,10 @@ def test_new_pools_start_from_the_global_adapter(grouped: Any, same: Same) -> No
 def test_the_pool_of_the_client_answers(grouped: Any) -> None:
     deployment = grouped.outcome.deployment
     for group in grouped.outcome.plan.groups:
-        asked = Asked(group.client, grouped.federation.clients[0].examples[:2], lambda: pytest.fail("no need"))
-        assert METHODS["clustered"].answered_by(deployment, asked, "fixed") == [Choice.of(group.pool)] * 2
+        asked = Asked(group.client, clients_of(grouped.federation)[0].examples[:2], lambda: pytest.fail("no need"))
+        assert find_method("clustered").answered_by(deployment, asked, "fixed") == [Choice.of(group.pool)] * 2
     during_warm_up = Deployment(grouped.heard.plans[0][1].pools)
-    assert METHODS["clustered"].answered_by(during_warm_up, asked, "fixed") == [Choice.of("global")] * 2
+    assert find_method("clustered").answered_by(during_warm_up, asked, "fixed") == [Choice.of("global")] * 2
 
 
 @pytest.mark.parametrize("warmup_rounds", [2, 3])

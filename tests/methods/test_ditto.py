@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from inside import backbone_of, clients_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.batching import draw_batches
-from fedrouter_sim.backbone.model import OptimizerSettings, Proximal, dropout_seed
-from fedrouter_sim.methods import METHODS, Asked, Choice
+from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
+from fedrouter_sim.federation.plan import Asked, Choice
+from fedrouter_sim.federation.schedule import learning_rate
+from fedrouter_sim.methods import find_method
 from fedrouter_sim.randomness import numpy_generator
-from fedrouter_sim.simulation import learning_rate
 
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
@@ -34,7 +36,7 @@ def test_without_a_pull_the_personal_adapters_are_those_of_local_training(run_me
 @pytest.mark.parametrize("round_", [2, 3])
 def test_the_pull_goes_to_the_global_adapter_of_the_rounds_start(pulled: Any, same: Same, round_: int) -> None:
     federation, config, before = pulled.federation, pulled.federation.config, pulled.heard.adapters[round_ - 1]
-    client = federation.clients[1]
+    client = clients_of(federation)[1]
     [update] = [update for update in pulled.heard.updates[round_] if update.pool == "client_001"]
     lr = learning_rate(round_, 3, config.lr, config.lr_min)
     batches = draw_batches(
@@ -42,18 +44,22 @@ def test_the_pull_goes_to_the_global_adapter_of_the_rounds_start(pulled: Any, sa
     )
 
     def by_hand(anchor: Adapter) -> Adapter:
-        return federation.backbone.train(
-            before["client_001"],
-            client.encoded,
-            batches,
-            OptimizerSettings(lr, config.weight_decay, config.clip),
-            dropout_seed(1, round_, 1, update.group),
-            pull=Proximal(anchor, 8.0),
-        ).adapter
+        return (
+            backbone_of(federation)
+            .train(
+                before["client_001"],
+                client.encoded,
+                batches,
+                OptimizerSettings(lr, config.weight_decay, config.clip),
+                dropout_seed(1, round_, 1, update.group),
+                pull=Proximal(anchor, 8.0),
+            )
+            .adapter
+        )
 
     assert same(update.adapter, by_hand(before["global"]))
     aggregated = pulled.heard.adapters[round_]["global"]
-    for wrong in (federation.backbone.initial_adapter(1), aggregated, before["client_001"]):
+    for wrong in (backbone_of(federation).initial_adapter(1), aggregated, before["client_001"]):
         assert not same(update.adapter, by_hand(wrong))
 
 
@@ -68,8 +74,8 @@ def test_the_shared_adapter_is_the_mean_of_updates_without_a_pull(
         [_, group] = pulled.outcome.plan.groups_of(update.client)
         assert (group.pool, group.pull) == ("global", None)
         lr = learning_rate(2, 3, config.lr, config.lr_min)
-        starts = {"global": pulled.heard.adapters[1]["global"]}
-        trained.append(federation.clients[update.client].train(group, starts, 3, lr, 2).adapter)
+        start = pulled.heard.adapters[1]["global"]
+        trained.append(clients_of(federation)[update.client].train(group, start, None, 3, lr, 2).adapter)
     expected = weighted_mean(trained, [update.examples for update in shared])
     for key, value in pulled.heard.adapters[2]["global"].items():
         assert value.numpy() == pytest.approx(expected[key], rel=1e-6)
@@ -93,5 +99,5 @@ def test_only_the_shared_adapter_is_sent(pulled: Any) -> None:
 
 
 def test_the_personal_adapter_answers(pulled: Any) -> None:
-    asked = Asked(2, pulled.federation.clients[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
-    assert METHODS["ditto"].answered_by(pulled.outcome.deployment, asked, "fixed") == [Choice.of("client_002")] * 3
+    asked = Asked(2, clients_of(pulled.federation)[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
+    assert find_method("ditto").answered_by(pulled.outcome.deployment, asked, "fixed") == [Choice.of("client_002")] * 3

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from inside import clients_of
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Federation
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.methods import find_method
 from fedrouter_sim.simulation import Observer, simulate
 
 FederationMaker = Callable[..., Federation]
@@ -15,8 +18,8 @@ def test_equals_fedrouter_with_one_task_and_one_cluster(
     federate: FederationMaker, same: Callable[[Adapter, Adapter], bool]
 ) -> None:
     changes = {"tasks": 1, "local_clusters": 1, "lora_dropout": 0.2, "participation": 0.75}
-    fedavg = simulate(federate(**changes), METHODS["fedavg"], Observer())
-    fedrouter = simulate(federate(**changes), METHODS["fedrouter"], Observer())
+    fedavg = simulate(federate(**changes), find_method("fedavg"), Observer())
+    fedrouter = simulate(federate(**changes), find_method("fedrouter"), Observer())
     assert list(fedavg.adapters) == ["global"]
     assert list(fedrouter.adapters) == ["task_0"]
     assert len(fedavg.records) == 2
@@ -27,7 +30,7 @@ def test_equals_fedrouter_with_one_task_and_one_cluster(
 
 def test_the_global_adapter_answers_everything(federate: FederationMaker) -> None:
     federation = federate()
-    plan = METHODS["fedavg"].plan(federation)
+    plan = find_method("fedavg").plan(federation)
     assert [len(plan.groups_of(client.id)) for client in federation.clients] == [1] * 4
-    asked = Asked(2, federation.clients[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
-    assert METHODS["fedavg"].answered_by(Deployment(plan.pools), asked, "fixed") == [Choice((("global", 1.0),))] * 3
+    asked = Asked(2, clients_of(federation)[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
+    assert find_method("fedavg").answered_by(Deployment(plan.pools), asked, "fixed") == [Choice((("global", 1.0),))] * 3

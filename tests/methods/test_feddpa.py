@@ -5,16 +5,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inside import backbone_of, clients_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.mixing import Mixture
-from fedrouter_sim.evaluation.evaluator import Cell, Evaluator
-from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Pool
-from fedrouter_sim.simulation import learning_rate
+from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.scores import Cell
+from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Pool
+from fedrouter_sim.federation.schedule import learning_rate
+from fedrouter_sim.methods import find_method
 
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
-FEDDPA = METHODS["feddpa"]
+FEDDPA = find_method("feddpa")
 OWN = ["client_000", "client_001", "client_002", "client_003"]
 
 
@@ -24,7 +30,7 @@ def both_phases(run_method: Simulator) -> Any:
 
 
 def weights_for(embeddings: list[list[float]], references: list[list[float]]) -> list[tuple[tuple[str, float], ...]]:
-    deployment = Deployment((), kept={"client_002": np.array(references, dtype=np.float32)})
+    deployment = Deployment((), state={"client_002": np.array(references, dtype=np.float32)})
     asked = Asked(2, ["x"] * len(embeddings), lambda: np.array(embeddings, dtype=np.float32))  # type: ignore[list-item]
     return [choice.weights for choice in FEDDPA.answered_by(deployment, asked, "fixed")]
 
@@ -45,9 +51,9 @@ def test_the_similarity_is_the_mean_over_the_references() -> None:
 
 
 def test_references_are_five_of_the_clients_own_training_samples(both_phases: Any) -> None:
-    kept = both_phases.outcome.deployment.kept
+    kept = both_phases.outcome.deployment.state
     assert list(kept) == OWN
-    for client in both_phases.federation.clients:
+    for client in clients_of(both_phases.federation):
         found = kept[f"client_{client.id:03d}"]
         assert found.shape == (5, 32)
         places = [int(np.flatnonzero((client.embeddings == row).all(axis=1))[0]) for row in found]
@@ -83,8 +89,8 @@ def test_personal_adapters_start_from_the_final_global_one_and_train_alone(both_
     for update in heard.updates[3]:
         [group] = both_phases.outcome.plan.groups_of(update.client)
         assert group.pool == update.pool == f"client_{update.client:03d}"
-        again = federation.clients[update.client].train(
-            group, {group.pool: final}, 2, learning_rate(1, 2, config.lr, config.lr_min), 3
+        again = clients_of(federation)[update.client].train(
+            group, final, None, 2, learning_rate(1, 2, config.lr, config.lr_min), 3
         )
         assert update.steps == 2
         assert same(again.adapter, update.adapter)
@@ -97,44 +103,44 @@ def test_nothing_of_the_personal_phase_is_sent(both_phases: Any) -> None:
     assert [(r.bytes_up, r.bytes_down) for r in both_phases.outcome.records] == [
         (2 * size, 2 * size), (4 * size, 4 * size), (0, 0), (0, 0)
     ]  # fmt: skip
-    [first, second] = [plan for _, plan in both_phases.heard.plans]
-    assert (first.bytes_up, first.bytes_down) == (0, 0)
-    assert (second.bytes_up, second.bytes_down) == (0, 4 * size)  # the final global adapter, to every client
+    # Beside the rounds: the final global adapter, to every client.
+    assert both_phases.outcome.traffic == Traffic(6 * size, 6 * size + 4 * size)
+    [_, second] = [plan for _, plan in both_phases.heard.plans]
     assert {pool.name: pool.private for pool in second.pools} == {"global": False} | dict.fromkeys(OWN, True)
 
 
 def test_before_the_personal_adapters_the_global_one_answers(both_phases: Any) -> None:
     deployment = Deployment(both_phases.heard.plans[0][1].pools)
-    asked = Asked(1, both_phases.federation.clients[1].examples[:2], lambda: pytest.fail("no need"))
+    asked = Asked(1, clients_of(both_phases.federation)[1].examples[:2], lambda: pytest.fail("no need"))
     assert FEDDPA.answered_by(deployment, asked, "fixed") == [Choice.of("global")] * 2
 
 
 def test_answers_are_scored_by_the_mixed_outputs(both_phases: Any) -> None:
     federation, outcome = both_phases.federation, both_phases.outcome
-    client = federation.clients[both_phases.heard.updates[3][0].client]  # one that trained its personal adapter
+    backbone = backbone_of(federation)
+    client = clients_of(federation)[both_phases.heard.updates[3][0].client]  # one that trained its personal adapter
     own, examples = f"client_{client.id:03d}", client.examples[:4]
-    evaluator = Evaluator(
-        federation.backbone, FEDDPA, outcome.deployment, outcome.adapters.__getitem__, None, longest_answer=1
-    )
+    answerer = Answerer(backbone, FEDDPA, outcome.deployment, outcome.adapters.__getitem__, longest_answer=1)
+    evaluator = Evaluator(answerer, None, find_metric("rouge1"))
     result = evaluator.evaluate(Cell("own", "fixed"), {client.id: examples})
     asked = Asked(client.id, examples, lambda: client.embeddings[:4])
     rows = np.array([[weight for _, weight in c.weights] for c in FEDDPA.answered_by(outcome.deployment, asked, "")])
     assert ((rows[:, 1] > 0) & (rows[:, 1] <= 0.5)).all()
     pair = (outcome.adapters["global"], outcome.adapters[own])
-    expected = federation.backbone.score(Mixture(pair, rows), federation.backbone.encoder.examples(examples))
-    np.testing.assert_allclose([answer.loss for answer in result.answers], expected[:, 0], rtol=1e-6)
+    expected = backbone.score(Mixture(pair, rows), backbone.encoder.examples(examples))
+    np.testing.assert_allclose([answer.sample.loss for answer in result.answers], expected[:, 0], rtol=1e-6)
     for answer, row in zip(result.answers, rows, strict=True):
         assert answer.pool == "global"
         assert answer.weights == pytest.approx({"global": row[0], own: row[1]})
     for alone in (*pair, None):
-        scores = federation.backbone.score(alone, federation.backbone.encoder.examples(examples))
+        scores = backbone.score(alone, backbone.encoder.examples(examples))
         assert not np.allclose(scores[:, 0], expected[:, 0], rtol=1e-4)
 
 
 def test_a_mixed_answer_may_be_as_long_as_either_pools(both_phases: Any) -> None:
     pools = both_phases.outcome.plan.pools
     longest = {pool.name: pool.answer_tokens for pool in pools}
-    for client in both_phases.federation.clients:
+    for client in clients_of(both_phases.federation):
         own = max(len(example.response) for example in client.encoded)
         assert longest[f"client_{client.id:03d}"] == own <= longest["global"]
     assert all(isinstance(pool, Pool) for pool in pools)

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from inside import backbone_of, clients_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.batching import draw_batches
-from fedrouter_sim.backbone.model import OptimizerSettings, Proximal, dropout_seed
-from fedrouter_sim.messages import Pull
-from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment
+from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
+from fedrouter_sim.federation.groups import Pull
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.federation.schedule import learning_rate
+from fedrouter_sim.methods import find_method
 from fedrouter_sim.randomness import numpy_generator
-from fedrouter_sim.simulation import learning_rate
 
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
@@ -37,9 +39,7 @@ def test_a_strong_pull_keeps_updates_nearer_to_the_rounds_global_adapter(run_met
             [
                 distance(
                     update.adapter,
-                    one.heard.adapters[round_ - 1]["global"]
-                    if round_ > 1
-                    else one.federation.backbone.initial_adapter(one.federation.config.seed),
+                    one.heard.adapters[round_ - 1]["global"] if round_ > 1 else one.federation.initial,
                 )
                 for update in one.heard.updates[round_]
             ]
@@ -52,7 +52,7 @@ def test_the_pull_goes_to_the_global_adapter_of_the_rounds_start(run_method: Sim
     done = run_method("fedprox", fedprox_mu=3.0)
     federation, config = done.federation, done.federation.config
     assert {group.pull for group in done.outcome.plan.groups} == {Pull("global", 3.0)}
-    client = federation.clients[1]
+    client = clients_of(federation)[1]
     settings = OptimizerSettings(learning_rate(2, 2, config.lr, config.lr_min), config.weight_decay, config.clip)
     batches = draw_batches(
         [len(example) for example in client.encoded], 4, config.batch_size, numpy_generator(1, "batches", 2, 1, 0)
@@ -60,7 +60,7 @@ def test_the_pull_goes_to_the_global_adapter_of_the_rounds_start(run_method: Sim
 
     def by_hand(anchor: Adapter) -> Any:
         start = done.heard.adapters[1]["global"]
-        return federation.backbone.train(
+        return backbone_of(federation).train(
             start, client.encoded, batches, settings, dropout_seed(1, 2, 1, 0), pull=Proximal(anchor, 3.0)
         )
 
@@ -68,12 +68,12 @@ def test_the_pull_goes_to_the_global_adapter_of_the_rounds_start(run_method: Sim
     expected = by_hand(done.heard.adapters[1]["global"])
     assert same(update.adapter, expected.adapter)
     assert update.loss == expected.loss
-    assert not same(update.adapter, by_hand(federation.backbone.initial_adapter(1)).adapter)
+    assert not same(update.adapter, by_hand(backbone_of(federation).initial_adapter(1)).adapter)
 
 
 def test_the_global_adapter_answers_everything(run_method: Simulator) -> None:
     done = run_method("fedprox", rounds=1, local_steps=1)
-    asked = Asked(2, done.federation.clients[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
-    assert METHODS["fedprox"].answered_by(Deployment(done.outcome.plan.pools), asked, "fixed") == [
+    asked = Asked(2, clients_of(done.federation)[0].examples[:3], lambda: pytest.fail("nobody needs embeddings"))
+    assert find_method("fedprox").answered_by(Deployment(done.outcome.plan.pools), asked, "fixed") == [
         Choice.of("global")
     ] * 3  # fmt: skip

@@ -1,4 +1,4 @@
-"""The registry, the user's own method files, and what holds for every method alike."""
+"""The table of methods, the user's own method files, and what holds for every method alike."""
 
 import dataclasses
 import hashlib
@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.cli.settings import setting_parameters
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
-from fedrouter_sim.methods import METHODS, find_method, method_digest
+from fedrouter_sim.federation.observers import Display, Observer
+from fedrouter_sim.methods import METHODS, find_method
+from fedrouter_sim.methods.bare_backbone import BareBackbone
 from fedrouter_sim.operations.evaluate import evaluate
-from fedrouter_sim.operations.prepare import deal_data
-from fedrouter_sim.operations.train import Display, Trained, train
-from fedrouter_sim.runs.run_folder import Run
-from fedrouter_sim.simulation import Observer, simulate
+from fedrouter_sim.operations.train import Trained, train
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.simulation import simulate
 
 ConfigMaker = Callable[..., RunConfig]
 Simulator = Callable[..., Any]
@@ -32,7 +35,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedrouter_sim.methods import Asked, Choice, Deployment, FedAvg
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.methods.fedavg import FedAvg
 
 
 @dataclass  # which looks its module up by name
@@ -76,24 +80,32 @@ def own_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_registry() -> None:
-    assert list(METHODS) == NAMES
-    assert all(method.name == name for name, method in METHODS.items())
-    assert find_method("fedavg") is METHODS["fedavg"]
-    assert [name for name in NAMES if not METHODS[name].trains] == ["base"]
+def test_the_table_has_every_method_by_its_name() -> None:
+    assert list(METHODS.names) == NAMES
+    for name in NAMES:
+        assert (METHODS.class_of(name).name, METHODS.reference(METHODS.class_of(name))) == (name, name)
+        assert type(find_method(name)) is METHODS.class_of(name)
+    assert METHODS.class_of("base") is BareBackbone
+    assert [name for name in NAMES if not find_method(name).trains] == ["base"]
 
 
 def test_help_names_every_method() -> None:
-    said = RunConfig.__dataclass_fields__["method"].metadata["help"]
-    assert all(name in said for name in NAMES)
+    [option] = [parameter for parameter in setting_parameters() if parameter.name == "method"]
+    assert option.annotation.__metadata__[0].metavar.split("|") == [*NAMES, "FILE.py:CLASS"]
 
 
 def test_own_method_is_found_by_file_and_class(own_file: Path) -> None:
     method = find_method(f"{own_file}:Half")
     assert (method.name, method.trains, method.routings) == ("half", True, ("fixed",))
-    assert method_digest(f"{own_file}:Half") == hashlib.sha256(own_file.read_bytes()).hexdigest()
-    assert [method_digest(name) for name in NAMES] == [None] * len(NAMES)
-    assert method_digest("gone.py:Half") is None
+    assert METHODS.digest(f"{own_file}:Half") == hashlib.sha256(own_file.read_bytes()).hexdigest()
+    assert [METHODS.digest(name) for name in NAMES] == [None] * len(NAMES)
+    assert METHODS.digest("gone.py:Half") is None
+
+
+def test_an_own_method_takes_options(own_file: Path) -> None:
+    found: Any = find_method(f"{own_file}:Half", {"most": "3", "other": "x"})  # others are for other entries
+    assert found.most == 3
+    assert METHODS.option_names(f"{own_file}:Half") == ["most"]
 
 
 @pytest.mark.parametrize(
@@ -105,13 +117,13 @@ def test_own_method_is_found_by_file_and_class(own_file: Path) -> None:
         ("{folder}:Half", ["is no Python file"]),
         (":Half", ["nothing is no Python file"]),
         ("{folder}/notes.txt:Half", ["notes.txt is no Python file"]),
-        ("{folder}/half.py:Whole", ["no class Whole that is a fedrouter_sim.methods.Method"]),
+        ("{folder}/half.py:Whole", ["no class Whole that is a fedrouter_sim.methods.method.Method"]),
         ("{folder}/half.py:", ["no class"]),
-        ("{folder}/half.py:NoMethod", ["no class NoMethod that is a fedrouter_sim.methods.Method"]),
-        ("{folder}/half.py:function", ["no class function that is a fedrouter_sim.methods.Method"]),
+        ("{folder}/half.py:NoMethod", ["no class NoMethod that is a fedrouter_sim.methods.method.Method"]),
+        ("{folder}/half.py:function", ["no class function that is a fedrouter_sim.methods.method.Method"]),
         ("{folder}/half.py:Nameless", ["Nameless has no name of its own; set `name = ...`"]),
         ("{folder}/half.py:Unchanged", ["Unchanged has no name of its own"]),  # 'fedavg' is taken
-        ("{folder}/half.py:Abstract", ["does not run (TypeError"]),
+        ("{folder}/half.py:Abstract", ["Abstract does not define answered_by, plan, which every method has to"]),
         ("{folder}/raises.py:Half", ["raises.py does not run (ZeroDivisionError: division by zero)"]),
         ("{folder}/broken.py:Half", ["broken.py does not run (SyntaxError"]),
         ("{folder}/imports.py:Half", ["imports.py does not run (ModuleNotFoundError: No module named 'no_such'"]),
@@ -134,16 +146,15 @@ def test_own_method_trains_and_evaluates(micro_config: ConfigMaker, own_file: Pa
     done = train(config, tmp_path / "own", False, Display())
     fedavg = train(micro_config(method="fedavg", rounds=1), tmp_path / "fedavg", False, Display())
     assert same(Run(done.folder).adapter("global"), Run(fedavg.folder).adapter("global"))
-    assert done.summary["method"] == "half"
+    assert done.summary.method == "half"
     run = Run(done.folder)
-    assert run.manifest["method_sha256"] == method_digest(config.method)
-    assert "method_sha256" in Run(fedavg.folder).manifest
-    assert Run(fedavg.folder).manifest["method_sha256"] is None
+    assert run.manifest["own_sha256"] == {"method": METHODS.digest(config.method)}
+    assert Run(fedavg.folder).manifest["own_sha256"] == {}
     [result] = evaluate(run, Display(), ("all",)).results
     assert {answer.pool for answer in result.answers if answer.client == 0} == {None}
     assert {answer.pool for answer in result.answers if answer.client != 0} == {"global"}
     stored = json.loads((done.folder / "eval" / "all-fixed.json").read_text(encoding="utf-8"))
-    assert (stored["method"], stored["mean"]["rouge1"]) == ("half", done.summary["rouge1"])
+    assert (stored["method"], stored["mean"]["rouge1"]) == ("half", done.summary.score)
 
 
 def test_a_run_refuses_its_own_method_once_its_file_has_changed(
@@ -184,27 +195,27 @@ def test_all_methods_see_the_same_clients_and_test_samples(
             asked.setdefault(result.cell.test_data, set()).add(result.samples_sha256)
     assert {test_data: len(found) for test_data, found in asked.items()} == {"all": 1, "own": 1}
     assert asked["all"] != asked["own"]
-    dealt = [deal_data(micro_config(method=name)) for name in NAMES]
-    assert all(one == dealt[0] for one in dealt)
+    run_data = [partition_data(micro_config(method=name)) for name in NAMES]
+    assert all(one == run_data[0] for one in run_data)
 
 
 def test_all_methods_take_the_same_number_of_steps(trained: dict[str, Trained]) -> None:
-    steps = {name: done.summary["optimizer_steps"] for name, done in trained.items()}
+    steps = {name: done.summary.optimizer_steps for name, done in trained.items()}
     assert steps == dict.fromkeys(NAMES, 2 * 4 * 4) | {"base": 0}
 
 
 def test_only_methods_that_share_send_bytes(trained: dict[str, Trained]) -> None:
-    silent = {name for name, d in trained.items() if (d.summary["bytes_up"], d.summary["bytes_down"]) == (0, 0)}
+    silent = {name for name, d in trained.items() if (d.summary.bytes_up, d.summary.bytes_down) == (0, 0)}
     assert silent == {"base", "local", "central"}
-    assert all(done.summary["bytes_up"] > 0 for name, done in trained.items() if name not in silent)
+    assert all(done.summary.bytes_up > 0 for name, done in trained.items() if name not in silent)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_answers_from_its_folder_as_it_did_from_memory(
     trained: dict[str, Trained], backbone: Any, name: str, tmp_path: Path
 ) -> None:
-    run, shares = Run(trained[name].folder), deal_data(trained[name].config).test_shares()
-    evaluator = Evaluator(backbone, run.method, run.deployment, run.adapter, run.truth, run.longest_answer)
+    run, shares = Run(trained[name].folder), partition_data(trained[name].config).test_shares()
+    evaluator = Evaluator(run.answerer(backbone), run.truth, run.metric)
     for result in trained[name].results:
         again = evaluator.evaluate(result.cell, shares[result.cell.test_data])
         assert again.to_dict() == result.to_dict()
@@ -218,7 +229,7 @@ def test_labels_change_no_byte(
 ) -> None:
     changes = {"rounds": 2, "warmup_rounds": 1, "local_steps": 2, "tasks": 2}
     relabelled = federate(relabel=lambda example: dataclasses.replace(example, **labels), method=name, **changes)
-    other = simulate(relabelled, METHODS[name], Observer())
+    other = simulate(relabelled, find_method(name), Observer())
     true = run_method(name, **changes).outcome
     assert other.adapters.keys() == true.adapters.keys()
     assert all(same(other.adapters[pool], true.adapters[pool]) for pool in true.adapters)

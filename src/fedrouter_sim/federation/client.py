@@ -1,21 +1,20 @@
 """A client: its private examples, its local clustering, its local training. Only messages leave it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
-import numpy as np
-
 from fedrouter_sim.adapters.state import Adapter, check_finite
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.encoding import EncodedExample
-from fedrouter_sim.backbone.model import Backbone, OptimizerSettings, Proximal, dropout_seed
-from fedrouter_sim.clustering.kmeans import Clustering, FeatureSums, Floats, Normalizer, kmeans
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.messages import CentroidMessage, Group, Update
-from fedrouter_sim.partition.dealing import largest_remainder
-from fedrouter_sim.randomness import derive_seed, numpy_generator
+from fedrouter_sim.federation.groups import Group
+from fedrouter_sim.messages import Update
+from fedrouter_sim.randomness import numpy_generator
 
 
 class Client:
@@ -37,25 +36,18 @@ class Client:
         """The client's examples in token ids."""
         return self._backbone.encoder.examples(self.examples)
 
-    def feature_sums(self) -> FeatureSums:
-        """Return what standardisation needs of this client."""
-        return FeatureSums.of(self.embeddings)
-
-    def cluster(self, normalizer: Normalizer) -> Clustering:
-        """Cluster the client's own examples (step 2): k_l clusters, fewer if it has fewer distinct examples."""
-        seed = derive_seed(self._config.seed, "local clustering", self.id)
-        return kmeans(normalizer(self.embeddings), self._config.local_clusters, seed)
-
-    def describe(self, clustering: Clustering) -> CentroidMessage:
-        """Return the message that tells the server of the local clusters (step 3)."""
-        lengths = np.array([len(example.response) for example in self.encoded])
-        longest = [lengths[clustering.labels == cluster].max() for cluster in range(len(clustering.sizes))]
-        return CentroidMessage(self.id, clustering.centroids, clustering.sizes, np.array(longest, dtype=np.int64))
+    @classmethod
+    def holding_all(cls, clients: "Sequence[Client]") -> "Client":
+        """Make one client, 0, of the examples of several, in client order."""
+        first = clients[0]
+        examples = [example for client in clients for example in client.examples]
+        return cls(0, examples, first._backbone, first._config)
 
     def train(
         self,
         group: Group,
-        adapters: Mapping[str, Adapter],
+        start: Adapter,
+        anchor: Adapter | None,
         steps: int,
         lr: float,
         round_: int,
@@ -65,26 +57,24 @@ class Client:
 
         Args:
             group: what trains.
-            adapters: the pools' adapters at the start of the round.
+            start: the adapter of the group's pool at the start of the round.
+            anchor: the adapter that the group's proximal term pulls to, where it has one.
             steps: optimizer steps.
             lr: learning rate.
             round_: number of the round.
             on_step: called with the loss after each step.
+
+        Raises:
+            UserError: training diverged.
         """
         config = self._config
         examples = [self.encoded[i] for i in group.examples]
         key = (round_, self.id, group.rank)
         generator = numpy_generator(config.seed, "batches", *key)
         batches = draw_batches([len(example) for example in examples], steps, config.batch_size, generator)
-        pull = Proximal(adapters[group.pull.pool], group.pull.strength) if group.pull else None
+        pull = Proximal(anchor, group.pull.strength) if group.pull and anchor is not None else None
         trained = self._backbone.train(
-            adapters[group.pool],
-            examples,
-            batches,
-            OptimizerSettings(lr, config.weight_decay, config.clip),
-            dropout_seed(config.seed, *key),
-            on_step,
-            pull,
+            start, examples, batches, self._optimizer(lr), dropout_seed(config.seed, *key), on_step, pull
         )
         try:
             check_finite(trained.adapter)
@@ -106,33 +96,18 @@ class Client:
             tokens=trained.tokens,
         )
 
+    def trial_step(self, group: Group) -> int:
+        """Take one step on a batch of middle length, throw its adapter away, and return the batch's real tokens.
 
-def participants(clients: int, participation: float) -> int:
-    """Return how many of so many clients take part in a round: at least one."""
-    return max(1, round(participation * clients))
+        It draws from generators of its own, so that training is the same as without.
+        """
+        config = self._config
+        examples = [self.encoded[i] for i in group.examples]
+        generator = numpy_generator(config.seed, "measured step")
+        batches = draw_batches([len(example) for example in examples], config.local_steps, config.batch_size, generator)
+        batch = sorted(batches, key=lambda indices: sum(len(examples[i]) for i in indices))[len(batches) // 2]
+        start = self._backbone.initial_adapter(config.seed)
+        return self._backbone.train(start, examples, [batch], self._optimizer(config.lr), dropout_seed=0).tokens
 
-
-def share_steps(groups: Sequence[Group], local_steps: int, budget: str) -> list[int]:
-    """Return the optimizer steps for a round of each of a client's groups.
-
-    A group whose method fixed its steps takes those. Else under 'shared': `local_steps` in all, in proportion to
-    examples by largest remainder, but at least 1 each (so a client with more groups than steps takes a step for each
-    group). Under 'per-group': `local_steps` each.
-    """
-    fixed = [group.steps for group in groups if group.steps is not None]
-    if fixed:
-        if len(fixed) < len(groups):
-            raise ValueError("a client's groups have either all or none of them a fixed number of steps")
-        return fixed
-    if budget == "per-group" or not groups:
-        return [local_steps] * len(groups)
-    sizes = np.array([len(group.examples) for group in groups], dtype=np.float64)
-    free = local_steps - len(groups)
-    if free <= 0:
-        return [1] * len(groups)
-    steps = largest_remainder(sizes, local_steps)
-    while (steps == 0).any():
-        # The least is 1: taken from whoever has most, which keeps the total.
-        steps[int(np.argmin(steps))] += 1
-        steps[int(np.argmax(steps))] -= 1
-    return [int(n) for n in steps]
+    def _optimizer(self, lr: float) -> OptimizerSettings:
+        return OptimizerSettings(lr, self._config.weight_decay, self._config.clip)

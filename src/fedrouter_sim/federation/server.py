@@ -1,23 +1,25 @@
-"""The server: global clustering of what clients sent, and the aggregation of their updates, per pool."""
+"""The server: holds one adapter per pool, and aggregates the updates of each pool."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-import numpy as np
-
-from fedrouter_sim.adapters.state import Adapter, WeightedMean
-from fedrouter_sim.clustering.kmeans import Clustering, Floats, Ints, kmeans
-from fedrouter_sim.errors import UserError
-from fedrouter_sim.messages import CentroidMessage, Update
-from fedrouter_sim.randomness import derive_seed
+from fedrouter_sim.adapters.aggregation.rule import Aggregation
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.messages import Update
 
 
 class Server:
-    """Holds one adapter a pool. Memory grows with the pools, not with the clients."""
+    """Holds one adapter per pool. With running rules, such as the mean, memory grows with the pools, not the clients.
 
-    def __init__(self, initial: Adapter) -> None:
+    Args:
+        initial: the adapter that pools start from.
+        new_aggregation: makes the running aggregate of one pool in one round.
+    """
+
+    def __init__(self, initial: Adapter, new_aggregation: Callable[[], Aggregation]) -> None:
         self.adapters: dict[str, Adapter] = {}
         self._initial = initial
-        self._means: dict[str, WeightedMean] = {}
+        self._new_aggregation = new_aggregation
+        self._running: dict[str, Aggregation] = {}
 
     def open(self, parents: Mapping[str, str | None]) -> None:
         """Hold these pools from now on (name -> pool it starts from, or None), and drop all others.
@@ -31,41 +33,13 @@ class Server:
         }
 
     def receive(self, update: Update) -> None:
-        """Add an update to its pool's running mean, weighted by example count. Call in client and group order."""
-        self._means.setdefault(update.pool, WeightedMean()).add(update.adapter, update.examples)
+        """Add an update to its pool, weighted by example count. Call in client and group order."""
+        if update.pool not in self._running:
+            self._running[update.pool] = self._new_aggregation()
+        self._running[update.pool].add(update.adapter, update.examples)
 
     def aggregate(self) -> None:
-        """Replace each pool's adapter by the mean of what it received; one that received nothing keeps its adapter."""
+        """Replace each pool's adapter by the aggregate of what it received; one that received nothing keeps its own."""
         # A new mapping: whoever still holds the round's starts keeps them.
-        self.adapters = self.adapters | {pool: mean.result() for pool, mean in self._means.items()}
-        self._means = {}
-
-
-def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int) -> Clustering:
-    """Cluster all clients' local centroids into `tasks` tasks (step 3), unweighted.
-
-    Returns:
-        A clustering whose rows are the local clusters of all clients, in client order.
-
-    Raises:
-        UserError: there are fewer distinct local centroids than tasks.
-    """
-    points = stacked_centroids(messages)
-    distinct = len(np.unique(points, axis=0))
-    if distinct < tasks:
-        raise UserError(
-            f"--tasks {tasks} is more than the {distinct} different local centroids that {len(messages)} clients sent; "
-            "lower --tasks, or raise --clients or --local-clusters"
-        )
-    return kmeans(points, tasks, derive_seed(seed, "global clustering"))
-
-
-def stacked_centroids(messages: Sequence[CentroidMessage]) -> Floats:
-    """Return the local centroids of all clients, (sum of k, d), in client order."""
-    return np.concatenate([message.centroids for message in messages])
-
-
-def split_by_client(labels: Ints, messages: Sequence[CentroidMessage]) -> tuple[tuple[int, ...], ...]:
-    """Cut one label per local cluster into a tuple per client."""
-    ends = np.cumsum([len(message.sizes) for message in messages])
-    return tuple(tuple(int(label) for label in part) for part in np.split(labels, ends)[:-1])
+        self.adapters = self.adapters | {pool: running.result() for pool, running in self._running.items()}
+        self._running = {}

@@ -1,9 +1,11 @@
 """The bare backbone: nothing is trained, nothing is sent."""
 
-from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, Method, Plan
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan
+from fedrouter_sim.methods.method import Method
 
 
-class Base(Method):
+class BareBackbone(Method):
     """The backbone alone answers everything."""
 
     name = "base"

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedrouter_sim.federation.client import Client, participants, share_steps
-from fedrouter_sim.methods.method import Federation, Plan
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.federation.schedule import client_steps, participants
 from fedrouter_sim.methods.oracle import Oracle
 
 
 class Central(Oracle):
     """As the oracle with a single client that holds everybody's examples; nothing is sent.
 
-    A task takes as many steps a round as all clients together take for it in a federated run by task.
+    A task takes as many steps per round as all clients together take for it in a federated run by task.
     """
 
     name = "central"
@@ -26,18 +27,16 @@ class Central(Oracle):
         return self._gathered(federation, lambda merged: super(Central, self).follow(merged, plan))
 
     def _gathered(self, federation: Federation, by_label: Callable[[Federation], Plan]) -> Plan:
-        config = federation.config
         apart = by_label(federation)
         steps: Counter[str] = Counter()
-        for client in federation.clients:
-            groups = apart.groups_of(client.id)
-            shares = share_steps(groups, config.local_steps, config.budget)
-            steps.update({group.pool: share for group, share in zip(groups, shares, strict=True)})
-        examples = [example for client in federation.clients for example in client.examples]
-        everyone = Client(0, examples, federation.backbone, config)
-        plan = by_label(replace(federation, clients=(everyone,)))
+        for client in federation.ids:
+            shares = client_steps(apart, client, federation.config)
+            steps.update({group.pool: n for group, n in zip(apart.groups_of(client), shares, strict=True)})
+        plan = by_label(federation.gathered())
         # With partial participation only as many steps are taken as by a round's participants.
-        participating = participants(len(federation.clients), config.participation) / len(federation.clients)
+        count = len(federation.clients)
+        participating = participants(count, federation.config.participation) / count
         grouped = tuple(replace(group, steps=max(1, round(steps[group.pool] * participating))) for group in plan.groups)
-        pools = tuple(replace(pool, private=True) for pool in plan.pools)
-        return replace(plan, groups=grouped, pools=pools, clients=(everyone,))
+        return replace(
+            plan, groups=grouped, pools=tuple(replace(pool, private=True) for pool in plan.pools), gathered=True
+        )

@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.clustering.kmeans import Ints
+from fedrouter_sim.arrays import Ints
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
 from fedrouter_sim.methods.fedavg import FedAvg
-from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, LastRound, Plan, client_pool, pools_of
 
 
 class Clustered(FedAvg):
@@ -34,23 +35,24 @@ class Clustered(FedAvg):
                 f"--warmup-rounds {config.warmup_rounds}: must be below --rounds {config.rounds}, or the clients are "
                 "never grouped"
             )
-        return replace(plan, until=config.warmup_rounds, then=self._grouped)
+        return replace(plan, until=config.warmup_rounds, more_follows=True)
 
-    def _grouped(self, federation: Federation, last: LastRound) -> Plan:
+    def next_plan(self, federation: Federation, last: LastRound) -> Plan:
+        """Group the clients by their updates, once."""
         changes = [_change_of_b(last.starts[update.pool], update.adapter) for update in last.updates]
         labels = ward(np.stack(changes), federation.config.tasks)
         names = [f"clients_{label}" for label in labels]
         groups = tuple(replace(group, pool=name) for group, name in zip(last.plan.groups, names, strict=True))
         parent = last.plan.pools[0].name
-        pools = pools_of(groups, federation.clients, sorted(set(names)))
+        pools = pools_of(groups, sorted(set(names)))
         members = {client_pool(group.client): np.array([label]) for group, label in zip(groups, labels, strict=True)}
-        return Plan(groups, tuple(replace(pool, parent=parent) for pool in pools), kept=members)
+        return Plan(groups, tuple(replace(pool, parent=parent) for pool in pools), state=members)
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the adapter of the client's pool; by the global one as long as there are no others."""
-        if not deployment.kept:
+        if not deployment.state:
             return super().answered_by(deployment, asked, routing)
-        label = int(deployment.kept[client_pool(asked.client)][0])
+        label = int(deployment.state[client_pool(asked.client)][0])
         return [Choice.of(f"clients_{label}")] * len(asked.examples)
 
 

@@ -1,11 +1,12 @@
-"""Ditto (Li et al. 2021, arXiv 2012.04221): a personal adapter a client, pulled towards the global one."""
+"""Ditto (Li et al. 2021, arXiv 2012.04221): a personal adapter per client, pulled towards the global one."""
 
 from dataclasses import replace
 
-from fedrouter_sim.messages import Pull
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import Pull, whole_group
+from fedrouter_sim.federation.plan import Plan, pools_of
 from fedrouter_sim.methods.fedavg import POOL
 from fedrouter_sim.methods.local import Local
-from fedrouter_sim.methods.method import Federation, Plan, pools_of, whole_group
 
 
 class Ditto(Local):
@@ -27,5 +28,4 @@ class Ditto(Local):
             for client, own in zip(federation.clients, personal.groups, strict=True)
             for group in (replace(own, pull=pull), whole_group(client, POOL, rank=1))
         )
-        shared = pools_of(groups[1::2], federation.clients, [POOL])
-        return Plan(groups, (*personal.pools, *shared))
+        return Plan(groups, (*personal.pools, *pools_of(groups[1::2], [POOL])))

@@ -4,21 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.clustering.kmeans import Floats
-from fedrouter_sim.federation.client import Client, share_steps
+from fedrouter_sim.arrays import Floats
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import whole_group
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
+from fedrouter_sim.federation.questions import AskReferences
+from fedrouter_sim.federation.schedule import share_steps
+from fedrouter_sim.messages import ClientFacts
 from fedrouter_sim.methods.fedavg import POOL, FedAvg
-from fedrouter_sim.methods.method import (
-    Asked,
-    Choice,
-    Deployment,
-    Federation,
-    LastRound,
-    Plan,
-    client_pool,
-    pools_of,
-    whole_group,
-)
-from fedrouter_sim.randomness import numpy_generator
 
 REFERENCES = 5  # training samples of a client that a test sample is compared with
 MOST_PERSONAL = 0.5  # weight of the personal adapter at similarity 1
@@ -39,42 +32,41 @@ class FedDPA(FedAvg):
     def plan(self, federation: Federation) -> Plan:
         """Plan as FedAvg does, with the shared adapter's part of the steps."""
         plan = super().plan(federation)
-        groups = tuple(replace(group, steps=_parts(federation, group.client)[0]) for group in plan.groups)
-        return replace(plan, groups=groups, until=federation.config.rounds, then=self._personal)
+        groups = tuple(
+            replace(group, steps=_parts(federation, client)[0])
+            for client, group in zip(federation.clients, plan.groups, strict=True)
+        )
+        return replace(plan, groups=groups, until=federation.config.rounds, more_follows=True)
 
-    def _personal(self, federation: Federation, last: LastRound) -> Plan:
+    def next_plan(self, federation: Federation, last: LastRound) -> Plan:
+        """Give every client a personal adapter, for as many rounds again."""
         clients, config = federation.clients, federation.config
         groups = tuple(
-            whole_group(client, client_pool(client.id), rank=1, steps=_parts(federation, client.id)[1])
+            whole_group(client, client_pool(client.id), rank=1, steps=_parts(federation, client)[1])
             for client in clients
         )
-        own = pools_of(groups, clients, [group.pool for group in groups])
+        own = pools_of(groups, [group.pool for group in groups])
         pools = (*last.plan.pools, *(replace(pool, parent=POOL, private=True) for pool in own))
-        references = {client_pool(client.id): _references(client, config.seed) for client in clients}
-        sent = sum(update.nbytes for update in last.updates)  # the final global adapter goes to every client
-        return Plan(groups, pools, kept=references, bytes_down=sent, until=2 * config.rounds)
+        drawn = federation.ask(AskReferences(REFERENCES, config.seed, "feddpa references"))
+        references = {client_pool(message.client): message.embeddings for message in drawn}
+        # The final global adapter goes to every client.
+        federation.tell({update.client: update.nbytes for update in last.updates})
+        return Plan(groups, pools, state=references, until=2 * config.rounds)
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the mixed outputs of the global and the personal adapter."""
         own = client_pool(asked.client)
-        if own not in deployment.kept:  # before the personal adapters are there
+        if own not in deployment.state:  # before the personal adapters are there
             return super().answered_by(deployment, asked, routing)
-        similarity = _unit(asked.embeddings) @ _unit(deployment.kept[own]).T  # (n, references)
+        similarity = _unit(asked.embeddings) @ _unit(deployment.state[own]).T  # (n, references)
         personal = MOST_PERSONAL * np.clip(similarity.mean(axis=1), 0, 1)
         return [Choice(((POOL, 1 - float(a)), (own, float(a)))) for a in personal]
 
 
-def _parts(federation: Federation, client_id: int) -> list[int]:
+def _parts(federation: Federation, client: ClientFacts) -> list[int]:
     """Return the steps of a client's shared and personal part in a round of each."""
-    client, config = federation.clients[client_id], federation.config
-    both = [whole_group(client, POOL), whole_group(client, client_pool(client_id), rank=1)]
-    return share_steps(both, config.local_steps, config.budget)
-
-
-def _references(client: Client, seed: int) -> Floats:
-    """Draw the client's training samples that test samples are compared with; return their embeddings."""
-    order = numpy_generator(seed, "feddpa references", client.id).permutation(len(client.examples))
-    return np.asarray(client.embeddings[np.sort(order[:REFERENCES])])
+    both = [whole_group(client, POOL), whole_group(client, client_pool(client.id), rank=1)]
+    return share_steps(both, federation.config.local_steps, federation.config.budget)
 
 
 def _unit(rows: Floats) -> Floats:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from fedrouter_sim.messages import Pull
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import Pull
+from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.methods.fedavg import POOL, FedAvg
-from fedrouter_sim.methods.method import Federation, Plan
 
 
 class FedProx(FedAvg):

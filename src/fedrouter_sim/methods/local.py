@@ -1,18 +1,11 @@
-"""Local training: one group and one pool a client; nothing is shared."""
+"""Local training: one group and one pool per client; nothing is shared."""
 
 from dataclasses import replace
 
-from fedrouter_sim.methods.method import (
-    Asked,
-    Choice,
-    Deployment,
-    Federation,
-    Method,
-    Plan,
-    client_pool,
-    pools_of,
-    whole_group,
-)
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import whole_group
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, client_pool, pools_of
+from fedrouter_sim.methods.method import Method
 
 
 class Local(Method):
@@ -22,9 +15,8 @@ class Local(Method):
 
     def plan(self, federation: Federation) -> Plan:
         """Put every client's examples, as one group, into a pool of its own."""
-        clients = federation.clients
-        groups = tuple(whole_group(client, client_pool(client.id)) for client in clients)
-        pools = pools_of(groups, clients, [group.pool for group in groups])
+        groups = tuple(whole_group(client, client_pool(client.id)) for client in federation.clients)
+        pools = pools_of(groups, [group.pool for group in groups])
         return Plan(groups, tuple(replace(pool, private=True) for pool in pools))
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:

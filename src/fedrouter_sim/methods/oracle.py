@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import tasks_of
-from fedrouter_sim.federation.client import Client
-from fedrouter_sim.methods.method import Asked, Choice, Deployment, Federation, Method, Plan, Pool, group_by, pools_of
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import group_by
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, Pool, pools_of
+from fedrouter_sim.federation.questions import AskLabels
+from fedrouter_sim.methods.method import Method
 
 
 class Oracle(Method):
@@ -15,36 +17,48 @@ class Oracle(Method):
     name = "oracle"
 
     def plan(self, federation: Federation) -> Plan:
-        """Group each client's examples by label; a pool a label.
+        """Group each client's examples by label, with a pool per label.
 
         Raises:
-            UserError: the data has no task labels.
+            UserError: the data has no task labels, or not in every row.
         """
-        return self._by_label(federation.clients, [])
+        return self._by_label(federation, [])
 
     def follow(self, federation: Federation, plan: Plan) -> Plan:
         """Group the new examples by label; labels that are new get pools of their own."""
-        return self._by_label(federation.clients, plan.pools)
+        return self._by_label(federation, plan.pools)
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-        """Answer by the adapter of the sample's label."""
+        """Answer by the adapter of the sample's label.
+
+        Raises:
+            UserError: a sample has no label.
+        """
         by_label = {pool.label: pool.name for pool in deployment.pools}
+        for example in asked.examples:
+            if example.task is None:
+                raise UserError(
+                    f"method {self.name} answers by true task label, and {example.instruction[:40]!r} has none; give "
+                    "JSONL with a task per text, or take another method's run"
+                )
         return [Choice.of(by_label.get(example.task)) for example in asked.examples]
 
-    def _by_label(self, clients: Sequence[Client], known: Sequence[Pool]) -> Plan:
-        found = tasks_of([example for client in clients for example in client.examples])
-        if not found:
+    def _by_label(self, federation: Federation, known: Sequence[Pool]) -> Plan:
+        groupings = federation.ask(AskLabels())
+        found = sorted({name for grouping in groupings for name in grouping.names})
+        if "" in found:
+            some = "some training examples have" if len(found) > 1 else "the data has"
             raise UserError(
-                f"--method {self.name} pools by task label and the data has none; name the column with --task-column"
+                f"--method {self.name} pools by task label and {some} none; name the column with --task-column"
             )
         labels = list(dict.fromkeys([*(pool.label or "" for pool in known), *found]))
         names = {label: f"label_{number}" for number, label in enumerate(labels)}
         groups = tuple(
-            group for client in clients for group in group_by(client, [names[e.task or ""] for e in client.examples])
+            group for grouping in groupings for group in group_by(grouping, [names[name] for name in grouping.names])
         )
         pools = [
             replace(pool, label=label)
-            for label, pool in zip(labels, pools_of(groups, clients, list(names.values())), strict=True)
+            for label, pool in zip(labels, pools_of(groups, list(names.values())), strict=True)
         ]
         longest = {pool.name: pool.answer_tokens for pool in known}
         return Plan(

@@ -1,0 +1,98 @@
+"""Who watches a simulation: the display, the run folder, a stream of metrics. Observers only watch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.messages import Update
+
+
+@dataclass
+class RoundRecord:
+    """What one round did; a line of rounds.jsonl."""
+
+    round: int
+    lr: float
+    participants: list[int]
+    losses: dict[str, float] = field(default_factory=dict)  # mean over a pool's updates, weighted by steps
+    bytes_up: int = 0
+    bytes_down: int = 0
+    examples: int = 0  # seen in this round's batches
+    steps: int = 0  # optimizer steps
+    tokens: int = 0  # real tokens trained on
+    validation: dict[str, float] | None = None  # scores on the validation share, in rounds that are evaluated
+    seconds: dict[str, float] = field(default_factory=dict)  # per phase
+
+
+class Observer:
+    """Is told how a simulation goes. Does nothing by itself."""
+
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        """A plan has begun, for so many rounds and about so many optimizer steps."""
+
+    def round_started(self, record: RoundRecord) -> None:
+        """Participants are sampled."""
+
+    def client_started(self, client: int, steps: int) -> None:
+        """A participant is about to train for so many optimizer steps."""
+
+    def stepped(self, loss: float) -> None:
+        """An optimizer step is done."""
+
+    def received(self, update: Update) -> None:
+        """The server has received an update."""
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        """The server has aggregated."""
+
+
+class Observers(Observer):
+    """Several observers as one, called in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        for observer in self._observers:
+            observer.planned(plan, rounds, steps)
+
+    def round_started(self, record: RoundRecord) -> None:
+        for observer in self._observers:
+            observer.round_started(record)
+
+    def client_started(self, client: int, steps: int) -> None:
+        for observer in self._observers:
+            observer.client_started(client, steps)
+
+    def stepped(self, loss: float) -> None:
+        for observer in self._observers:
+            observer.stepped(loss)
+
+    def received(self, update: Update) -> None:
+        for observer in self._observers:
+            observer.received(update)
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        for observer in self._observers:
+            observer.round_ended(record, adapters)
+
+
+class Display(Observer):
+    """What shows the progress of an operation; silent by itself."""
+
+    def started(self, what: str, total: int | None = None) -> None:
+        """A phase has begun; `total` is its number of units, if known."""
+
+    def advanced(self, units: int) -> None:
+        """So many units of the phase are done."""
+
+    def before_training(self, cost: Callable[[], Cost]) -> None:
+        """Training is about to begin; `cost` counts and measures what it will take, for who wants to know."""
+
+    def noted(self, text: str) -> None:
+        """Something that the user may want to know while it runs."""
+
+
+SILENT = Display()

@@ -1,0 +1,152 @@
+"""Plans: which groups train, which pools average them, and who answers a test sample. A plan is data."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.groups import Group
+from fedrouter_sim.messages import Update
+from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.router import Router
+
+MethodState = Mapping[str, NDArray[Any]]
+"""What a method needs of training in order to answer, by name; saved beside the adapters."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The groups whose updates are averaged together; what it yields is an adapter."""
+
+    name: str
+    answer_tokens: int  # longest training response of the pool, EOS included: an answer may be that long
+    label: str | None = None  # the true task, where the method pools by it
+    private: bool = False  # belongs to one client and stays with it: nothing is sent
+    parent: str | None = None  # pool of the plan before, whose adapter it starts from; None: the initial adapter
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A method's answer to: which groups and pools. It holds until the last round, or until a round of its own."""
+
+    groups: tuple[Group, ...] = ()  # in client order, by rank within a client
+    pools: tuple[Pool, ...] = ()
+    router: Router | None = None
+    archive: Archive | None = None  # the clients' local centroids, where the router was made of them
+    local_clusters: Mapping[int, Ints] = field(default_factory=dict)  # client -> local cluster of each example
+    state: MethodState = field(default_factory=dict)  # what else answering needs
+    gathered: bool = False  # all examples are in one place, as those of client 0
+    until: int | None = None  # the last round of this plan; None: the last of the run
+    more_follows: bool = False  # after `until` the method plans anew; all clients take part in that round
+
+    @cached_property
+    def _by_client(self) -> Mapping[int, list[Group]]:
+        found: dict[int, list[Group]] = {}
+        for group in self.groups:
+            found.setdefault(group.client, []).append(group)
+        return found
+
+    def groups_of(self, client: int) -> list[Group]:
+        """Return the groups of one client, by rank."""
+        return self._by_client.get(client, [])
+
+    @property
+    def deployment(self) -> "Deployment":
+        """What answers under this plan, beside the adapters."""
+        return Deployment(self.pools, self.router, self.archive, self.state)
+
+
+@dataclass(frozen=True)
+class LastRound:
+    """What the next plan may be made from: the last round of a plan, in which all clients take part."""
+
+    plan: Plan
+    starts: Mapping[str, Adapter]  # the pools' adapters before the round
+    updates: tuple[Update, ...]  # of all clients, in client and group order
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a finished run answers with, beside the adapters of its pools."""
+
+    pools: tuple[Pool, ...]
+    router: Router | None = None
+    archive: Archive | None = None
+    state: MethodState = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Test samples that have to be answered, and who asks.
+
+    A method goes by their instructions and embeddings. Their `task` and `response` are there for measuring; only a
+    method that says that it is an upper bound, as `oracle` does, may read the task.
+    """
+
+    asker: int | None  # the client that asks; None: nobody in particular
+    examples: Sequence[Example]
+    embed: Callable[[], Floats]
+
+    @property
+    def client(self) -> int:
+        """The client that asks.
+
+        Raises:
+            UserError: the method needs to know it and nobody in particular asks.
+        """
+        if self.asker is None:
+            raise UserError("--client: who answers depends on the client that asks; name it, as --client 0")
+        return self.asker
+
+    @cached_property
+    def embeddings(self) -> Floats:
+        """The embeddings of the samples' instructions, (n, d), raw; computed only if the method asks for them."""
+        return self.embed()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who answers a sample: weights over pools. One pool with weight 1 is a hard choice; no pool, the bare backbone."""
+
+    weights: tuple[tuple[str, float], ...] = ()  # (pool, weight)
+    margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
+    distance: float | None = None  # of a router: L2 to the nearest centroid, in the normalised space
+
+    @classmethod
+    def of(cls, pool: str | None, margin: float | None = None, distance: float | None = None) -> "Choice":
+        """Choose one pool; None is the bare backbone."""
+        return cls(() if pool is None else ((pool, 1.0),), margin, distance)
+
+    @property
+    def pool(self) -> str | None:
+        """The pool of the largest weight, the first of equal ones; None is the bare backbone."""
+        return max(self.weights, key=lambda pair: pair[1])[0] if self.weights else None
+
+
+def client_pool(client: int) -> str:
+    """Return the name of a client's own pool."""
+    return f"client_{client:03d}"
+
+
+def pools_of(groups: Iterable[Group], names: Sequence[str]) -> tuple[Pool, ...]:
+    """Describe the pools of the given names, with the longest training response of each."""
+    longest = dict.fromkeys(names, 1)
+    for group in groups:
+        longest[group.pool] = max(longest[group.pool], group.answer_tokens)
+    return tuple(Pool(name, longest[name]) for name in names)
+
+
+def with_groups(plan: Plan, groups: tuple[Group, ...]) -> Plan:
+    """Return a plan with other groups in the same pools, whose answers may be as long as those of either."""
+    now = pools_of(groups, [pool.name for pool in plan.pools])
+    pools = tuple(
+        replace(old, answer_tokens=max(old.answer_tokens, new.answer_tokens))
+        for old, new in zip(plan.pools, now, strict=True)
+    )
+    return replace(plan, groups=groups, pools=pools)

@@ -1,0 +1,109 @@
+"""Workers: who trains clients and asks them. In this process, one client after the other."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.groups import Group
+from fedrouter_sim.federation.observers import Observer
+from fedrouter_sim.federation.outbox import Outbox
+from fedrouter_sim.federation.questions import Question
+from fedrouter_sim.messages import Message, Update
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a client is to train in a round: one group."""
+
+    group: Group
+    start: Adapter  # of the group's pool
+    anchor: Adapter | None  # what the group's proximal term pulls to, where it has one
+    steps: int  # optimizer steps
+    lr: float
+    round: int
+    private: bool = False  # of a pool that stays with the client: nothing is sent
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of what is sent to the client: the adapter that it starts from."""
+        return 0 if self.private else adapter_bytes(self.start)
+
+
+class Workers(ABC):
+    """Trains and asks clients. Both answer in the order of what was given, whatever is done first."""
+
+    @property
+    @abstractmethod
+    def outbox(self) -> Outbox:
+        """What all traffic passes through."""
+
+    @abstractmethod
+    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
+        """Yield the update of each order, in the order of the orders."""
+
+    @abstractmethod
+    def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
+        """Return the answer of each client, in client order; None asks all."""
+
+    def tell(self, nbytes: Mapping[int, int]) -> None:
+        """Send clients so many bytes each."""
+        for client in sorted(nbytes):
+            self.outbox.deliver(nbytes[client])
+
+    @abstractmethod
+    def gathered(self) -> "Workers":
+        """Return workers for a single client, 0, that holds the examples of all."""
+
+    @abstractmethod
+    def after_drift(self) -> "Workers":
+        """Return workers for the clients with the data that they drift to."""
+
+
+class InProcess(Workers):
+    """Clients in this process, which share one backbone."""
+
+    def __init__(self, clients: Sequence[Client], drifted: Sequence[Client] = (), outbox: Outbox | None = None) -> None:
+        self._clients = {client.id: client for client in clients}
+        self._drifted = tuple(drifted)
+        self._outbox = outbox or Outbox()
+
+    @property
+    def outbox(self) -> Outbox:
+        """What all traffic passes through."""
+        return self._outbox
+
+    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
+        """Train one order after the other."""
+        steps: dict[int, int] = {}
+        for order in orders:
+            steps[order.group.client] = steps.get(order.group.client, 0) + order.steps
+        for order in orders:
+            client = self._clients[order.group.client]
+            if client.id in steps:
+                observer.client_started(client.id, steps.pop(client.id))
+            self._outbox.deliver(order.nbytes)
+            update = client.train(
+                order.group, order.start, order.anchor, order.steps, order.lr, order.round, observer.stepped
+            )
+            yield update if order.private else self._outbox.send(update)
+
+    def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
+        """Ask one client after the other."""
+        answers = []
+        for client in self._clients if clients is None else clients:
+            self._outbox.deliver(question.nbytes)
+            answers.append(self._outbox.send(question.answer(self._clients[client])))
+        return answers
+
+    def gathered(self) -> "InProcess":
+        """Put all examples into one client."""
+        return InProcess([Client.holding_all(list(self._clients.values()))], outbox=self._outbox)
+
+    def after_drift(self) -> "InProcess":
+        """Take the drifted clients."""
+        return InProcess(self._drifted, outbox=self._outbox)

@@ -1,0 +1,233 @@
+"""What the server may ask of clients: the answers, what they weigh, and that they hold no text."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from inside import clients_of
+
+from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.federation import questions
+from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import Group
+from fedrouter_sim.federation.questions import (
+    AskFacts,
+    AskFeatureSums,
+    AskGroupTokens,
+    AskLabels,
+    AskLocalClusters,
+    AskReferences,
+    AskSpacedEmbeddings,
+    AskStepTime,
+    AskTasks,
+    Question,
+    spaced,
+)
+from fedrouter_sim.messages import ClientFacts
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.routing.router import Router
+
+FederationMaker = Callable[..., Federation]
+NONE = Normalizer("none")
+AFFINE = Normalizer("standardize", np.ones(32, dtype=np.float32), np.full(32, 2, dtype=np.float32))
+ROUTER = Router(np.stack([np.zeros(32), np.ones(32)]).astype(np.float32), NONE, 8, "")
+GROUPS = (Group(0, 0, (0, 2, 4), "a"), Group(1, 0, (0, 1), "b"), Group(1, 1, (2, 3), "a"))
+QUESTIONS: list[Question[Any]] = [
+    AskFacts(),
+    AskFeatureSums(),
+    AskLocalClusters(NONE, 2, seed=1),
+    AskTasks(ROUTER),
+    AskLabels(),
+    AskReferences(5, 1, "a purpose"),
+    AskSpacedEmbeddings(3),
+    AskGroupTokens(GROUPS),
+    AskStepTime(GROUPS[1]),
+]
+every_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: type(question).__name__)
+
+
+def numbers(value: Any) -> Any:
+    """Return a message as plain values, arrays as lists, so that two can be compared."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: numbers(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name != "seconds"}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield every text within a message."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from texts(inner)
+
+
+@pytest.fixture
+def client(federate: FederationMaker) -> Client:
+    return clients_of(federate())[1]
+
+
+def longest(client: Client, positions: Any) -> int:
+    return max(len(client.encoded[i].response) for i in positions)
+
+
+def test_all_questions_are_tested_here() -> None:
+    there = {kind for kind in vars(questions).values() if isinstance(kind, type) and issubclass(kind, Question)}
+    assert {type(question) for question in QUESTIONS} == there - {Question}
+
+
+@every_question
+def test_the_same_question_gets_the_same_answer(federate: FederationMaker, question: Question[Any]) -> None:
+    one, two = (question.answer(clients_of(federate())[1]) for _ in range(2))
+    assert numbers(one) == numbers(two)
+
+
+@every_question
+def test_no_answer_holds_a_text_of_the_clients_examples(client: Client, question: Question[Any]) -> None:
+    answer = question.answer(client)
+    own = {text for example in client.examples for text in (example.instruction, example.response)}
+    assert not own & set(texts(numbers(answer)))
+    if answer.nbytes:  # what is sent holds no text at all
+        assert not list(texts(numbers(getattr(answer, "sent", answer))))
+
+
+@every_question
+def test_only_what_standardisation_and_clustering_need_is_sent(client: Client, question: Question[Any]) -> None:
+    sizes = {AskFeatureSums: 2 * 32 * 8 + 8, AskLocalClusters: 2 * 32 * 4 + 2 * 8 + 2 * 8}
+    assert question.answer(client).nbytes == sizes.get(type(question), 0)
+    assert question.nbytes == 0
+
+
+def test_a_question_for_clusters_takes_the_normalisation_along() -> None:
+    assert AskLocalClusters(AFFINE, 2, 1).nbytes == 2 * 32 * 4
+    assert AskLocalClusters(Normalizer("l2"), 2, 1).nbytes == 0
+
+
+def test_facts_are_three_numbers(client: Client) -> None:
+    everything = range(len(client.examples))
+    assert AskFacts().answer(client) == ClientFacts(1, len(client.examples), longest(client, everything), cut=0)
+
+
+def test_facts_count_the_instructions_that_were_cut() -> None:
+    def encoded(response: int, cut: bool) -> Any:
+        return SimpleNamespace(response=(0,) * response, prompt=SimpleNamespace(cut=cut))
+
+    client: Any = SimpleNamespace(id=4, encoded=[encoded(2, True), encoded(5, False), encoded(3, True)])
+    assert AskFacts().answer(client) == ClientFacts(4, 3, 5, cut=2)
+
+
+def test_feature_sums_are_those_of_the_embeddings(client: Client) -> None:
+    found, values = AskFeatureSums().answer(client), client.embeddings.astype(np.float64)
+    assert found.count == len(client.examples)
+    np.testing.assert_allclose(found.total, values.sum(0), rtol=1e-12)
+    np.testing.assert_allclose(found.total_squares, (values**2).sum(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("normalizer", [NONE, AFFINE, Normalizer("l2")], ids=lambda normalizer: normalizer.kind)
+def test_clusters_and_their_message(client: Client, normalizer: Normalizer) -> None:
+    found = AskLocalClusters(normalizer, 2, seed=1).answer(client)
+    sent, labels = found.sent, found.grouping.labels
+    assert (sent.client, found.grouping.client, found.grouping.names) == (1, 1, ("cluster 0", "cluster 1"))
+    assert list(sent.sizes) == [int((labels == cluster).sum()) for cluster in range(2)]
+    assert sent.sizes.sum() == len(labels) == len(client.examples)
+    assert labels[0] == 0  # numbered by first example
+    for cluster in range(2):
+        own = np.flatnonzero(labels == cluster)
+        mean = normalizer(client.embeddings)[own].mean(0)
+        np.testing.assert_allclose(sent.centroids[cluster], mean, atol=1e-5)
+        assert sent.answer_tokens[cluster] == found.grouping.answer_tokens[cluster] == longest(client, own)
+    assert found.nbytes == sent.nbytes == 2 * 32 * 4 + 2 * 8 + 2 * 8
+
+
+def test_fewer_clusters_than_asked_where_examples_are_equal(client: Client) -> None:
+    client.__dict__["embeddings"] = np.repeat(np.eye(3, 32, dtype=np.float32), 7, axis=0)[: len(client.examples)]
+    found = AskLocalClusters(NONE, 4, seed=1).answer(client)
+    assert len(found.sent.sizes) == len(found.grouping.names) == 3
+
+
+def test_tasks_are_those_of_the_router(federate: FederationMaker) -> None:
+    federation = federate()
+    router = find_method("fedrouter").plan(federation).router
+    assert router is not None
+    client = clients_of(federation)[0]
+    found = AskTasks(router).answer(client)
+    points = router.normalizer(client.embeddings)
+    nearest = np.linalg.norm(points[:, None] - router.centroids[None], axis=2).argmin(1)
+    assert [found.names[part] for part in found.labels] == [f"task_{task}" for task in nearest]
+    parts = range(len(found.names))
+    assert len(found.names) == len(set(nearest)) > 1
+    assert list(found.answer_tokens) == [longest(client, np.flatnonzero(found.labels == part)) for part in parts]
+    assert found.client == 0
+
+
+def test_labels_are_parts_by_first_example(federate: FederationMaker) -> None:
+    tasks = iter(["b", "a", "b", None, "a"] * 100)
+    client = clients_of(federate(relabel=lambda example: dataclasses.replace(example, task=next(tasks))))[0]
+    found = AskLabels().answer(client)
+    assert (found.client, found.names) == (0, ("b", "a", ""))
+    assert found.labels[:5].tolist() == [0, 1, 0, 2, 1]
+    assert [found.names[part] for part in found.labels] == [example.task or "" for example in client.examples]
+    assert found.answer_tokens.tolist() == [longest(client, np.flatnonzero(found.labels == part)) for part in range(3)]
+
+
+def test_references_are_drawn_without_replacement_by_seed_purpose_and_client(client: Client) -> None:
+    def drawn(count: int = 5, seed: int = 1, purpose: str = "a purpose", number: int = 1) -> tuple[int, ...]:
+        client.id = number
+        found = AskReferences(count, seed, purpose).answer(client)
+        np.testing.assert_array_equal(found.embeddings, client.embeddings[list(found.positions)])
+        assert found.client == number
+        return found.positions
+
+    everything = tuple(range(len(client.examples)))
+    first = drawn()
+    assert len(set(first)) == 5
+    assert list(first) == sorted(first)
+    assert drawn(count=99) == everything
+    assert all(other != first for other in (drawn(seed=2), drawn(purpose="another"), drawn(number=2)))
+
+
+def test_spaced_positions_are_the_middles_of_equal_stretches() -> None:
+    assert spaced(9, 3) == [1, 4, 7]
+    assert spaced(100, 2) == [25, 75]
+    assert spaced(3, 5) == [0, 1, 2]
+    assert spaced(1, 1) == [0]
+
+
+def test_spaced_embeddings_are_the_raw_ones_at_those_positions(client: Client) -> None:
+    found = AskSpacedEmbeddings(4).answer(client)
+    assert list(found.positions) == spaced(len(client.examples), 4)
+    np.testing.assert_array_equal(found.embeddings, client.embeddings[list(found.positions)])
+    assert len(AskSpacedEmbeddings(10**6).answer(client).positions) == len(client.examples)
+
+
+def test_group_tokens_are_the_means_of_the_clients_own_groups(federate: FederationMaker) -> None:
+    lengths = [[len(example) for example in client.encoded] for client in clients_of(federate())]
+    found = [AskGroupTokens(GROUPS).answer(client) for client in clients_of(federate())]
+    assert found[0].means == pytest.approx((sum(lengths[0][i] for i in (0, 2, 4)) / 3,))
+    assert found[1].means == pytest.approx((sum(lengths[1][:2]) / 2, sum(lengths[1][2:4]) / 2))
+    assert [(answer.client, len(answer.means)) for answer in found] == [(0, 1), (1, 2), (2, 0), (3, 0)]
+
+
+@pytest.mark.parametrize(("quick", "steps"), [(1e9, 2), (0.0, 1)])
+def test_a_first_step_that_was_quick_was_mostly_warming_up_and_is_taken_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch, quick: float, steps: int
+) -> None:
+    taken: list[Group] = []
+    monkeypatch.setattr(client, "trial_step", lambda group: taken.append(group) or 7 * len(taken))
+    found = AskStepTime(GROUPS[1], quick).answer(client)
+    assert taken == [GROUPS[1]] * steps
+    assert (found.client, found.tokens) == (1, 7 * steps)
+    assert 0 < found.seconds < 1e9
+
+
+def test_a_step_is_timed_on_a_real_batch(client: Client) -> None:
+    found = AskStepTime(GROUPS[1]).answer(client)
+    assert found.seconds > 0
+    assert found.tokens == client.trial_step(GROUPS[1])
