@@ -9,15 +9,24 @@ import numpy as np
 import pytest
 import torch
 
+from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Generated
-from fedrouter_sim.clustering.kmeans import Normalizer
+from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.evaluator import BARE, ORACLE, Cell, Evaluator, Scores
+from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
+from fedrouter_sim.evaluation.scores import Cell
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Pool
 from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.methods import METHODS, Asked, Choice, Deployment, Pool
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.methods.fedavg import FedAvg
+from fedrouter_sim.methods.method import Method
+from fedrouter_sim.routing import BARE, ORACLE
+from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 
 POOLS = (Pool("task_0", 5), Pool("task_1", 7))
@@ -50,26 +59,32 @@ class StandIn:
         return np.array([[len(text.split())] for text in texts], dtype=np.float32).reshape(len(texts), 1)
 
 
-ROUTER = Router(
-    centroids=np.array([[1], [10]], dtype=np.float32),
-    normalizer=Normalizer("none"),
+ROUTER = Router(np.array([[1], [10]], dtype=np.float32), Normalizer("none"), max_tokens=8, backbone_digest="")
+ARCHIVE = Archive(
     clients=tuple(
         CentroidMessage(c, np.array([[1.0]], dtype=np.float32), np.array([1]), np.array([1])) for c in range(3)
     ),
     assignment=((0,), (1,), (0,)),
-    max_tokens=8,
-    backbone_digest="",
 )
+ADAPTERS = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
 SHORT, LONG = "one", "one two three four five six seven eight nine ten"  # the router's task_0 and task_1
 
 
-def evaluator(backbone: StandIn, method: str = "fedrouter", truth: Truth | None = TRUTH, **options: Any) -> Evaluator:
-    adapters = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
-    adapters["global"] = adapters["task_0"]
-    router = ROUTER if method == "fedrouter" else None
-    pools = POOLS if method == "fedrouter" else (Pool("global", 5),)
-    deployment = Deployment(pools, router)
-    return Evaluator(backbone, METHODS[method], deployment, adapters.__getitem__, truth, 9, **options)  # type: ignore[arg-type]
+def answerer(backbone: StandIn, method: Method, deployment: Deployment) -> Answerer:
+    adapters = ADAPTERS | {"global": ADAPTERS["task_0"]}
+    return Answerer(backbone, method, deployment, adapters.__getitem__, 9)  # type: ignore[arg-type]
+
+
+def evaluator(
+    backbone: StandIn,
+    method: str = "fedrouter",
+    truth: Truth | None = TRUTH,
+    metric: Metric = find_metric("rouge1"),  # noqa: B008  # holds nothing
+    **options: Any,
+) -> Evaluator:
+    routed = Deployment(POOLS, ROUTER, ARCHIVE)
+    deployment = routed if method == "fedrouter" else Deployment((Pool("global", 5),))
+    return Evaluator(answerer(backbone, find_method(method), deployment), truth, metric, **options)
 
 
 def sample(number: int, words: str = SHORT, task: str | None = "sum", response: str = "right") -> Example:
@@ -79,11 +94,11 @@ def sample(number: int, words: str = SHORT, task: str | None = "sum", response: 
 def test_means_are_over_clients_not_samples() -> None:
     shares = {0: [sample(n) for n in range(3)], 1: [sample(9, LONG)]}  # client 0: all right; client 1: all wrong
     result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
-    assert result.mean.rouge1 == 0.5  # over samples it would be 0.75
+    assert result.mean["rouge1"] == 0.5  # over samples it would be 0.75
     assert result.mean.samples == 4
-    assert {client: scores.rouge1 for client, scores in result.per_client.items()} == {0: 1.0, 1: 0.0}
+    assert {client: scores["rouge1"] for client, scores in result.per_client.items()} == {0: 1.0, 1: 0.0}
     assert result.worst_client == 1
-    assert result.mean.loss == LOSS / TOKENS
+    assert result.mean["loss"] == LOSS / TOKENS
 
 
 def test_per_task_is_over_the_clients_that_were_asked() -> None:
@@ -93,10 +108,10 @@ def test_per_task_is_over_the_clients_that_were_asked() -> None:
         2: [sample(5, SHORT, "title")],
     }
     result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
-    assert result.per_task["sum"].rouge1 == pytest.approx((2 / 3 + 0) / 2)
+    assert result.per_task["sum"]["rouge1"] == pytest.approx((2 / 3 + 0) / 2)
     assert result.per_task["sum"].samples == 4
-    assert result.per_task["title"].rouge1 == 0.5
-    assert result.mean.rouge1 == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert result.per_task["title"]["rouge1"] == 0.5
+    assert result.mean["rouge1"] == pytest.approx((2 / 3 + 0 + 1) / 3)
     assert result.worst_client == 1
 
 
@@ -155,11 +170,11 @@ def test_exact_match_only_where_answers_are_labels() -> None:
     result = evaluator(StandIn()).evaluate(
         Cell("all", "global"), {0: labels[:4], 1: [*labels[4:], *free[:9]], 2: free[9:]}
     )
-    assert result.per_task["sum"].exact_match == 0.5
-    assert result.per_task["title"].exact_match is None
-    assert result.per_client[0].exact_match == 0.5
-    assert result.per_client[2].exact_match is None
-    assert result.mean.exact_match == 0.5  # over the clients that have one
+    assert result.per_task["sum"]["exact_match"] == 0.5
+    assert result.per_task["title"]["exact_match"] is None
+    assert result.per_client[0]["exact_match"] == 0.5
+    assert result.per_client[2]["exact_match"] is None
+    assert result.mean["exact_match"] == 0.5  # over the clients that have one
 
 
 def test_a_client_without_samples_is_left_out() -> None:
@@ -220,7 +235,7 @@ def test_the_digest_is_of_who_was_asked_what() -> None:
         assert digest(other) != first
 
 
-class Halves(type(METHODS["fedavg"])):  # type: ignore[misc]
+class Halves(FedAvg):
     """Answers by task_0 and task_1 together, weighted by the number of words."""
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
@@ -239,8 +254,7 @@ def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> N
             return Generated(["right"] * len(instructions), set())
 
     backbone = Mixing()
-    adapters = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
-    cells = Evaluator(backbone, Halves(), Deployment(POOLS), adapters.__getitem__, TRUTH, 9)  # type: ignore[arg-type]
+    cells = Evaluator(answerer(backbone, Halves(), Deployment(POOLS)), TRUTH, find_metric("rouge1"))
     shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2, LONG + " x y z")]}
     result = cells.evaluate(Cell("all", "fixed"), shares)
     [mixture] = mixtures
@@ -253,30 +267,10 @@ def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> N
     assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
 
 
-@pytest.mark.parametrize(
-    ("choices", "said"),
-    [
-        ([], "answered_by gave 0 choices for 1 samples"),
-        ([Choice(), Choice()], "answered_by gave 2 choices for 1 samples"),
-        ([Choice.of("task_7")], "answered_by chose the pool 'task_7', and the plan has only task_0, task_1"),
-    ],
-)
-def test_wrong_choices_of_a_method_are_refused_by_its_name(choices: list[Choice], said: str) -> None:
-    class Wrong(type(METHODS["fedavg"])):  # type: ignore[misc]
-        name = "wrong"
-
-        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-            return choices
-
-    cells = Evaluator(StandIn(), Wrong(), Deployment(POOLS), {}.__getitem__, TRUTH, 9)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=f"method wrong: {said}"):
-        cells.evaluate(Cell("all", "fixed"), {0: [sample(0)]})
-
-
 def test_unlabelled_samples_have_no_tasks() -> None:
     result = evaluator(StandIn()).evaluate(Cell("all", "global"), {0: [sample(0, task=None)]})
     assert (result.per_task, result.confusion, result.routing_accuracy) == ({}, {}, None)
-    assert result.mean.rouge1 == 1.0
+    assert result.mean["rouge1"] == 1.0
 
 
 def test_result_as_json() -> None:
@@ -286,9 +280,46 @@ def test_result_as_json() -> None:
     assert list(record["per_client"]) == ["2"]
 
 
-def test_client_loss_is_per_token() -> None:
-    one, two = (
-        SimpleNamespace(rouge1=0.0, rouge2=0.0, rouge_l=0.0, exact=None, loss=loss, tokens=tokens)
-        for loss, tokens in ((2.0, 1), (2.0, 3))
-    )
-    assert Scores.of([one, two]).loss == 1.0  # type: ignore[list-item]  # and not the mean of 2 and 2/3
+def test_an_answer_keeps_what_was_measured() -> None:
+    [answer] = evaluator(StandIn()).evaluate(Cell("all", "global"), {2: [sample(0, LONG, response="right")]}).answers
+    assert answer.sample == Answered("right", "wrong", labels=False, loss=LOSS, tokens=TOKENS)
+    assert answer.scores == {"rouge1": 0.0, "rouge2": 0.0, "rouge_l": 0.0, "exact_match": None, "loss": LOSS / TOKENS}
+    assert (answer.client, answer.task, answer.instruction) == (2, "sum", f"{LONG} 0")
+
+
+class Length(Metric):
+    """Letters of the answer; fewer are better. None where nobody answered 'right'."""
+
+    name, title, higher_is_better = "length", "letters", False
+
+    def __init__(self, applies: bool = True) -> None:
+        self.applies = applies
+
+    def measure(self, sample: Answered) -> float | None:
+        return float(len(sample.answer) + len(sample.reference)) if self.applies else None
+
+
+def test_the_worst_client_is_by_the_metric_that_is_shown_first() -> None:
+    shares = {
+        0: [sample(0, response="right")],
+        1: [sample(1, LONG, response="right")],  # wrong
+        2: [sample(2, response="right or")],  # the longest
+        3: [sample(3, LONG, response="right or")],  # as long
+    }
+
+    def worst(metric: Metric) -> int:
+        return evaluator(StandIn(), metric=metric).evaluate(Cell("all", "global"), shares).worst_client
+
+    assert worst(find_metric("rouge1")) == 1
+    assert worst(Length()) == 2  # the first of equal ones
+    assert worst(find_metric("loss")) == 0  # all are equal
+    assert worst(Length(applies=False)) == 0  # nobody has a score
+
+
+def test_an_own_metric_is_measured_beside_the_shipped_ones() -> None:
+    shares = {0: [sample(0)], 1: [sample(1), sample(2, response="right or")]}
+    result = evaluator(StandIn(), metric=Length()).evaluate(Cell("all", "global"), shares)
+    assert list(result.mean.values) == ["rouge1", "rouge2", "rouge_l", "exact_match", "loss", "length"]
+    assert {client: scores["length"] for client, scores in result.per_client.items()} == {0: 10.0, 1: 11.5}
+    assert result.mean["length"] == result.per_task["sum"]["length"] == 10.75
+    assert result.to_dict()["mean"]["length"] == 10.75

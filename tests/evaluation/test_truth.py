@@ -7,26 +7,40 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inside import clients_of
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.truth import Agreement, Truth
-from fedrouter_sim.methods import METHODS, Federation
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.partition.run_data import RunData, partition_data
 from fedrouter_sim.simulation import Stage
 
 FederationMaker = Callable[..., Federation]
 
 
+def data_of(federation: Federation) -> RunData:
+    """Return the data that the federation's clients were made of."""
+    return partition_data(federation.config)
+
+
+def planned(federation: Federation, method: str) -> Stage:
+    """Return a run's first stage."""
+    plan = find_method(method).plan(federation)
+    return Stage(plan, federation.gathered() if plan.gathered else federation)
+
+
 @pytest.mark.parametrize("split", ["dual", "all", "single"])
 def test_agreement_is_scikit_learns(federate: FederationMaker, split: str) -> None:
     federation = federate(split=split)
-    plan = METHODS["fedrouter"].plan(federation)
-    truth = Truth.of([Stage(plan, federation.clients)])
+    stage = planned(federation, "fedrouter")
+    plan, truth = stage.plan, Truth.of([stage], data_of(federation))
     assert truth is not None
     true: list[str] = []
     found: list[str] = []
     aris, nmis = [], []
-    for client in federation.clients:
+    for client in clients_of(federation):
         own = [example.task or "" for example in client.examples]
         pool = {i: group.pool for group in plan.groups_of(client.id) for i in group.examples}
         true += own
@@ -55,14 +69,14 @@ def test_local_agreement_leaves_out_clients_of_one_task() -> None:
 def test_methods_without_clusters_have_no_agreement(federate: FederationMaker) -> None:
     for name in ("fedavg", "oracle", "local", "base"):
         federation = federate()
-        truth = Truth.of([Stage(METHODS[name].plan(federation), federation.clients)])
+        truth = Truth.of([planned(federation, name)], data_of(federation))
         assert truth is not None
         assert truth.agreement() == Agreement(None, None, None, None)
 
 
 def test_pools_count_their_examples_labels(federate: FederationMaker) -> None:
     federation = federate()
-    truth = Truth.of([Stage(METHODS["oracle"].plan(federation), federation.clients)])
+    truth = Truth.of([planned(federation, "oracle")], data_of(federation))
     assert truth is not None
     assert truth.pools == {
         "label_0": {"opinion": 24}, "label_1": {"reverse": 16}, "label_2": {"sum": 20}, "label_3": {"title": 20}
@@ -70,22 +84,53 @@ def test_pools_count_their_examples_labels(federate: FederationMaker) -> None:
 
 
 def test_pools_count_all_that_they_were_trained_on(federate: FederationMaker) -> None:
-    before, after = federate(), federate(split="single")
-    plan = METHODS["local"].plan(before)
-    stages = [Stage(plan, before.clients), Stage(METHODS["local"].follow(after, plan), after.clients)]
-    truth = Truth.of(stages)
+    before = federate(drift_at=2, drift_to="single")
+    after, data, first = before.after_drift(), data_of(before), planned(before, "local")
+    stages = [first, Stage(find_method("local").follow(after, first.plan), after, drifted=True)]
+    truth = Truth.of(stages, data)
     assert truth is not None
-    for client, (one, two) in enumerate(zip(before.clients, after.clients, strict=True)):
+    for client, (one, two) in enumerate(zip(clients_of(before), clients_of(after), strict=True)):
         counts = Counter(example.task for example in (*one.examples, *two.examples))
         assert truth.pools[f"client_{client:03d}"] == dict(counts)
     # A pool that is no longer there counts for nothing.
-    gone = Stage(METHODS["fedavg"].plan(before), before.clients)
-    assert Truth.of([gone, *stages]) == truth
+    assert Truth.of([planned(before, "fedavg"), *stages], data) == truth
+
+
+def test_examples_in_one_place_are_counted_by_their_labels_there(federate: FederationMaker) -> None:
+    before = federate(drift_at=2, drift_to="single")
+    data, first = data_of(before), planned(before, "central")
+    apart = Truth.of([planned(before, "oracle")], data)
+    assert apart is not None and Truth.of([first], data) == apart
+    follower = find_method("central").follow(before.after_drift(), first.plan)
+    both = Truth.of([first, Stage(follower, before.after_drift().gathered(), drifted=True)], data)
+    new = Counter(example.task for client in clients_of(before.after_drift()) for example in client.examples)
+    labels = {pool.name: pool.label or "" for pool in first.plan.pools}
+    assert both is not None and both.pools == {
+        pool: {label: apart.pools[pool][label] + new[label]} for pool, label in labels.items()
+    }
+
+
+def test_local_clusters_are_counted_as_they_were_before_a_drift(federate: FederationMaker) -> None:
+    before = federate(drift_at=2, drift_to="single")
+    data, first, after = data_of(before), planned(before, "fedrouter"), before.after_drift()
+    once = Truth.of([first], data)
+    both = Truth.of([first, Stage(find_method("fedrouter").follow(after, first.plan), after, drifted=True)], data)
+    assert once is not None and both is not None
+    assert both.clusters == once.clusters
+    held = [Counter(example.task for example in client.examples) for client in clients_of(before)]
+    for client, tables in both.clusters.items():
+        assert sum((Counter(table) for table in tables), Counter()) == held[client]
+    counted = sum(sum(counts.values()) for counts in both.pools.values())
+    assert counted == sum(client.examples for client in (*before.clients, *after.clients))
 
 
 def test_unlabelled_data_has_no_truth(federate: FederationMaker) -> None:
-    federation = federate(relabel=lambda example: dataclasses.replace(example, task=None))
-    assert Truth.of([Stage(METHODS["fedrouter"].plan(federation), federation.clients)]) is None
+    federation = federate()
+    stage, data = planned(federation, "fedrouter"), data_of(federation)
+    assert Truth.of([stage], data) is not None
+    last = data.clients[-1]
+    half = dataclasses.replace(last, train=(*last.train[:-1], dataclasses.replace(last.train[-1], task=None)))
+    assert Truth.of([stage], dataclasses.replace(data, clients=(*data.clients[:-1], half))) is None
 
 
 def test_majority_and_oracle_routing() -> None:
@@ -97,18 +142,15 @@ def test_majority_and_oracle_routing() -> None:
 
 def test_reassigned_counts_the_same_clusters_elsewhere(federate: FederationMaker) -> None:
     federation = federate()
-    plan = METHODS["fedrouter"].plan(federation)
-    truth = Truth.of([Stage(plan, federation.clients)])
+    stage = planned(federation, "fedrouter")
+    archive, truth = stage.plan.archive, Truth.of([stage], data_of(federation))
     assert truth is not None
-    assert plan.router is not None
-    assert truth.reassigned(plan.router) == truth
-    flipped = dataclasses.replace(
-        plan.router,
-        centroids=plan.router.centroids[:2],
-        assignment=tuple((0,) * len(a) for a in plan.router.assignment),
-    )
+    assert archive is not None
+    assert truth.reassigned(archive, 4) == truth
+    flipped = dataclasses.replace(archive, assignment=tuple((0,) * len(a) for a in archive.assignment))
     everything = {"opinion": 24, "reverse": 16, "sum": 20, "title": 20}
-    assert truth.reassigned(flipped).pools == {"task_0": everything, "task_1": {}}
+    assert truth.reassigned(flipped, 2).pools == {"task_0": everything, "task_1": {}}
+    assert truth.reassigned(flipped, 2).clusters == truth.clusters
 
 
 def test_save_and_load(tmp_path: Path) -> None:

@@ -1,29 +1,29 @@
 """Training samples in two dimensions: what clustering and routing saw, small enough to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from fedrouter_sim.federation.client import Client
-from fedrouter_sim.methods import Plan
-from fedrouter_sim.routing.router import task_name
+from fedrouter_sim.federation.questions import AskSpacedEmbeddings, spaced
+from fedrouter_sim.routing import task_name
+from fedrouter_sim.simulation import Stage
 
 SAMPLES_NAME = "samples.json"
 _DIGITS = 4
 
 
-def sample_map(clients: Sequence[Client], plan: Plan, most: int = 600) -> dict[str, Any] | None:
+def sample_map(stage: Stage, labels: Mapping[int, Sequence[str | None]], most: int = 600) -> dict[str, Any] | None:
     """Project some training samples and the task centroids onto the samples' first two principal components.
 
     The space is the router's: normalised embeddings. Every client gives as many samples as the others, at evenly
     spaced positions; with more clients than `most`, evenly spaced clients give one each. Nothing is drawn at random.
 
     Args:
-        clients: the clients of the plan.
-        plan: a fixed plan.
+        stage: the run's first.
+        labels: client -> the true task of each of its examples, which is shown beside what was found.
         most: samples at most.
 
     Returns:
@@ -31,39 +31,30 @@ def sample_map(clients: Sequence[Client], plan: Plan, most: int = 600) -> dict[s
         `x, y, client, cluster, pool, task` of every sample (`task` is None without labels, `pool` where none trains
         it); `pool, x, y` of every task centroid. None for a plan without a router.
     """
+    plan, federation = stage.plan, stage.federation
     router = plan.router
-    if router is None or not clients:
+    if router is None or not federation.clients:
         return None
-    chosen = [clients[i] for i in _spaced(len(clients), most)]
-    each = most // len(chosen)
+    chosen = [federation.ids[i] for i in spaced(len(federation.ids), most)]
+    answers = federation.ask(AskSpacedEmbeddings(most // len(chosen)), chosen)
     pools = {(group.client, i): group.pool for group in plan.groups for i in group.examples}
-    points: list[dict[str, Any]] = []
-    embeddings = []
-    for client in chosen:
-        positions = _spaced(len(client.examples), each)
-        embeddings.append(client.embeddings[positions])
-        points += [
-            {
-                "client": client.id,
-                "cluster": int(plan.local_clusters[client.id][i]),
-                "pool": pools.get((client.id, i)),
-                "task": client.examples[i].task,
-            }
-            for i in positions
-        ]
-    samples = router.normalizer(np.concatenate(embeddings)).astype(np.float64)
+    points = [
+        {
+            "client": answer.client,
+            "cluster": int(plan.local_clusters[answer.client][i]),
+            "pool": pools.get((answer.client, i)),
+            "task": labels[answer.client][i],
+        }
+        for answer in answers
+        for i in answer.positions
+    ]
+    samples = router.normalizer(np.concatenate([answer.embeddings for answer in answers])).astype(np.float64)
     explained, flat, middles = _flattened(samples, router.centroids.astype(np.float64))
     return {
         "explained": explained,
         "points": [_place(xy) | point for xy, point in zip(flat, points, strict=True)],
         "centroids": [{"pool": task_name(task)} | _place(xy) for task, xy in enumerate(middles)],
     }
-
-
-def _spaced(count: int, most: int) -> list[int]:
-    """Return at most `most` of `count` positions, in the middles of equal stretches."""
-    wanted = min(count, most)
-    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
 
 
 def _flattened(

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.metrics import clustering_agreement, mean
-from fedrouter_sim.routing.router import Router, task_name
+from fedrouter_sim.evaluation.agreement import clustering_agreement, mean
+from fedrouter_sim.partition.run_data import RunData
+from fedrouter_sim.routing import task_name
+from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.simulation import Stage
 from fedrouter_sim.storage import write_json
 
@@ -37,9 +39,9 @@ class Truth:
     clusters: Mapping[int, Sequence[Counts]]
 
     @classmethod
-    def of(cls, stages: Sequence[Stage]) -> "Truth | None":
+    def of(cls, stages: Sequence[Stage], data: RunData) -> "Truth | None":
         """Count the labels of all that a run's final pools were trained on; None for unlabelled data."""
-        labels = [{client.id: [example.task for example in client.examples] for client in s.clients} for s in stages]
+        labels = [data.labels(stage.drifted, stage.plan.gathered) for stage in stages]
         if any(task is None for of_stage in labels for tasks in of_stage.values() for task in tasks):
             return None
         pools: dict[str, Counter[str]] = {pool.name: Counter() for pool in stages[-1].plan.pools}
@@ -53,11 +55,11 @@ class Truth:
         }
         return cls({name: _sorted(counts) for name, counts in pools.items()}, clusters)
 
-    def reassigned(self, router: Router) -> "Truth":
-        """Return the counts after the same local clusters were assigned to other tasks."""
-        pools: dict[str, Counter[str]] = {task_name(task): Counter() for task in range(len(router.centroids))}
-        for message, tasks in zip(router.clients, router.assignment, strict=True):
-            for counts, task in zip(self.clusters[message.client], tasks, strict=True):
+    def reassigned(self, archive: Archive, tasks: int) -> "Truth":
+        """Return the counts after the same local clusters were assigned to so many other tasks."""
+        pools: dict[str, Counter[str]] = {task_name(task): Counter() for task in range(tasks)}
+        for message, assigned in zip(archive.clients, archive.assignment, strict=True):
+            for counts, task in zip(self.clusters[message.client], assigned, strict=True):
                 pools[task_name(task)].update(counts)
         return Truth({name: _sorted(counts) for name, counts in pools.items()}, self.clusters)
 

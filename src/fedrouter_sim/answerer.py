@@ -1,0 +1,113 @@
+"""The one way from texts to answers: (texts, who asks) -> choices -> answers.
+
+Evaluation, `route`, Python's `RoutedModel` and any server go through it, so that what is scored is what is served.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.arrays import Floats
+from fedrouter_sim.backbone.mixing import Mixture
+from fedrouter_sim.backbone.model import Backbone, Generated
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.methods.method import Method
+from fedrouter_sim.routing import BARE
+
+Weights = tuple[tuple[str, float], ...]
+"""Pools and their weights in an answer, as in `Choice.weights`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts that the same adapter, or mixture of adapters, has answered."""
+
+    positions: list[int]  # of the texts among those asked
+    adapter: Adapter | Mixture | None  # None: the bare backbone
+    generated: Generated
+
+
+class Answerer:
+    """Answers texts as a run's method says.
+
+    Args:
+        backbone: the run's backbone.
+        method: the run's method.
+        deployment: the run's pools, its router if it has one, and what else the method answers with.
+        adapters: gives the adapter of a pool by name.
+        longest_answer: most tokens of an answer of the bare backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        method: Method,
+        deployment: Deployment,
+        adapters: Callable[[str], Adapter],
+        longest_answer: int,
+    ) -> None:
+        self.backbone = backbone
+        self.method = method
+        self.deployment = deployment
+        self._pools = {pool.name: pool for pool in deployment.pools}
+        self._adapters = adapters
+        self._longest_answer = longest_answer
+
+    def choose(
+        self,
+        examples: Sequence[Example],
+        client: int | None,
+        routing: str,
+        embed: Callable[[Sequence[str]], Floats] | None = None,
+    ) -> list[Choice]:
+        """Say who answers each text.
+
+        Args:
+            examples: the texts, as instructions.
+            client: who asks; None: nobody in particular.
+            routing: one of the method's routings, or 'none' for the bare backbone.
+            embed: gives embeddings (n, d) of instructions; None for the backbone's.
+
+        Raises:
+            UserError: the method has to know who asks, or it gives choices that are of no use.
+        """
+        if routing == BARE or not examples:
+            return [Choice()] * len(examples)
+        instructions = [example.instruction for example in examples]
+        asked = Asked(client, examples, lambda: (embed or self.backbone.embed)(instructions))
+        choices = self.method.answered_by(self.deployment, asked, routing)
+        name = f"method {self.method.name}: answered_by"
+        if len(choices) != len(examples):
+            raise UserError(
+                f"{name} gave {len(choices)} choices for {len(examples)} samples; it has to give one for each"
+            )
+        for pool in {pool for choice in choices for pool, _ in choice.weights} - self._pools.keys():
+            raise UserError(f"{name} chose the pool {pool!r}, and the plan has only {', '.join(self._pools)}")
+        if not all(math.isfinite(weight) for choice in choices for _, weight in choice.weights):
+            raise UserError(f"{name} gave a weight that is no finite number")
+        return choices
+
+    def answer(self, weights: Sequence[Weights], instructions: Sequence[str]) -> Iterator[Batch]:
+        """Answer instructions greedily as chosen, one adapter, or one set of mixed adapters, at a time."""
+        by_pools: dict[tuple[str, ...], list[int]] = {}
+        for position, of_text in enumerate(weights):
+            by_pools.setdefault(tuple(pool for pool, _ in of_text), []).append(position)
+        for pools, positions in by_pools.items():
+            adapter = self._adapter_of(pools, [weights[position] for position in positions])
+            most = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
+            asked = [instructions[position] for position in positions]
+            yield Batch(positions, adapter, self.backbone.generate(adapter, asked, most))
+
+    def _adapter_of(self, pools: tuple[str, ...], weights: Sequence[Weights]) -> Adapter | Mixture | None:
+        """Return what answers texts whose choices are over the same pools."""
+        if not pools:
+            return None
+        rows = np.array([[weight for _, weight in of_text] for of_text in weights])
+        if len(pools) == 1 and (rows == 1).all():
+            return self._adapters(pools[0])
+        return Mixture(tuple(self._adapters(pool) for pool in pools), rows)

@@ -1,0 +1,119 @@
+"""Answers, their scores, and the scores of a cell."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the protocol: some test data, answered under a routing."""
+
+    test_data: str  # a name of partition.test_data
+    routing: str  # a name of routing.ROUTINGS
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's files."""
+        return f"{self.test_data}-{self.routing}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answered test sample."""
+
+    client: int
+    task: str | None
+    instruction: str
+    pool: str | None  # the pool of the largest weight; None: the bare backbone
+    sample: Answered
+    scores: Mapping[str, float | None]  # by metric
+    margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
+    weights: Mapping[str, float] = field(default_factory=dict)  # pool -> weight in a mixed answer
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as a line of the cell's file; its `loss` is summed over tokens, in nats."""
+        return {
+            "client": self.client,
+            "task": self.task,
+            "instruction": self.instruction,
+            "reference": self.sample.reference,
+            "pool": self.pool,
+            "answer": self.sample.answer,
+            **self.scores,
+            "loss": self.sample.loss,
+            "tokens": self.sample.tokens,
+            "margin": self.margin,
+            "weights": dict(self.weights),
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over answers, by metric."""
+
+    samples: int
+    values: Mapping[str, float | None]
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer], metrics: Sequence[Metric]) -> "Scores":
+        """Average over answers, of which there is at least one."""
+        samples = [answer.sample for answer in answers]
+        return cls(
+            len(answers),
+            {metric.name: metric.mean(samples, [a.scores[metric.name] for a in answers]) for metric in metrics},
+        )
+
+    @classmethod
+    def mean_of(cls, scores: Sequence["Scores"]) -> "Scores":
+        """Average over clients, each counting the same; every metric over those that have it."""
+        found = {name: [s.values[name] for s in scores if s.values[name] is not None] for name in scores[0].values}
+        means = {name: sum(values) / len(values) if values else None for name, values in found.items()}  # type: ignore[arg-type]  # None is left out
+        return cls(sum(one.samples for one in scores), means)
+
+    def __getitem__(self, metric: str) -> float | None:
+        return self.values[metric]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as they stand in a cell's file."""
+        return {"samples": self.samples, **self.values}
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The scores of one cell."""
+
+    cell: Cell
+    mean: Scores  # over clients
+    worst_client: int  # by the metric that is shown first
+    per_client: Mapping[int, Scores]
+    per_task: Mapping[str, Scores]  # over the clients that were asked about the task
+    routing_accuracy: float | None  # share of samples, of trained tasks, whose adapter's majority task is theirs
+    confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
+    samples_sha256: str  # of who was asked what: only results with equal ones may be compared
+    answers: Sequence[Answer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the single answers as JSON-able values."""
+        return {
+            "cell": {"test_data": self.cell.test_data, "routing": self.cell.routing},
+            "mean": self.mean.to_dict(),
+            "worst_client": self.worst_client,
+            "per_client": {str(client): scores.to_dict() for client, scores in self.per_client.items()},
+            "per_task": {task: scores.to_dict() for task, scores in self.per_task.items()},
+            "routing_accuracy": self.routing_accuracy,
+            "confusion": {task: dict(row) for task, row in self.confusion.items()},
+            "samples_sha256": self.samples_sha256,
+        }
+
+
+def grouped(answers: Sequence[Answer], key: Callable[[Answer], Key]) -> dict[Key, list[Answer]]:
+    """Group answers by a key, in order of appearance."""
+    groups: dict[Key, list[Answer]] = {}
+    for answer in answers:
+        groups.setdefault(key(answer), []).append(answer)
+    return groups

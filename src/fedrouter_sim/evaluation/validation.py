@@ -1,0 +1,57 @@
+"""The validation curve: scores on the validation share every so many rounds, which is all that tuning may see."""
+
+from collections.abc import Mapping
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.answerer import Answerer
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.examples.record import Shares
+from fedrouter_sim.federation.plan import Deployment
+from fedrouter_sim.methods.method import Method
+from fedrouter_sim.partition.assigning import split_iid
+from fedrouter_sim.partition.test_data import VALIDATION
+
+
+class ValidationCurve:
+    """Scores adapters on the validation share, in the rounds that the settings name.
+
+    Args:
+        config: the settings.
+        shares: the run's data.
+        backbone: the run's backbone.
+        method: the run's method.
+        metric: the metric that is shown first.
+        longest_answer: most tokens of an answer of the bare backbone.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        shares: Shares,
+        backbone: Backbone,
+        method: Method,
+        metric: Metric,
+        longest_answer: int,
+    ) -> None:
+        self._every = config.eval_every
+        parts = split_iid(shares.validation, config.clients, config.test_examples_per_client, config.seed)
+        self._parts = dict(enumerate(parts))
+        self._backbone = backbone
+        self._method = method
+        self._metric = metric
+        self._longest = longest_answer
+
+    def __call__(self, round_: int, deployment: Deployment, adapters: Mapping[str, Adapter]) -> dict[str, float] | None:
+        """Return the scores after a round, by metric and, of the metric that is shown first, by task."""
+        if not self._every or round_ % self._every:
+            return None
+        answerer = Answerer(self._backbone, self._method, deployment, adapters.__getitem__, self._longest)
+        evaluator = Evaluator(answerer, None, self._metric)
+        result = evaluator.evaluate(evaluator.cells(VALIDATION)[0], self._parts)
+        name = self._metric.name
+        values = {name: result.mean[name], "loss": result.mean["loss"]}
+        values |= {f"{name}/{task}": scores[name] for task, scores in result.per_task.items()}
+        return {key: value for key, value in values.items() if value is not None}
