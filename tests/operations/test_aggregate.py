@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from run_folders import make_first_format
 from safetensors.numpy import load_file
 
-from fedrouter_sim.adapters.state import Adapter, load_adapter
-from fedrouter_sim.clustering.kmeans import Normalizer
+from fedrouter_sim.adapters.folders import load_adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.operations.aggregate import Aggregated, aggregate, task_of
+from fedrouter_sim.federation.observers import Display
+from fedrouter_sim.operations.aggregate import Aggregated, aggregate
 from fedrouter_sim.operations.evaluate import evaluate
-from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.routing.router import Router
-from fedrouter_sim.runs.run_folder import Run, StoredUpdate
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
 BytesOf = Callable[[Path], dict[str, bytes]]
@@ -54,7 +54,7 @@ def test_the_runs_own_choices_give_its_own_bytes(any_run: Path, tmp_path: Path, 
     first, second = trained_bytes(any_run), trained_bytes(done.folder)
     del first["rounds.jsonl"]
     assert second == first
-    for name in ("config.toml", "pools.json", "truth.json"):
+    for name in ("config.toml", "pools.json", "truth.json", "clients.safetensors"):
         assert (done.folder / name).read_bytes() == (any_run / name).read_bytes()
     assert sum(done.updates_per_task) == sum(update.round == done.round for update in Run(any_run).updates())
 
@@ -94,16 +94,6 @@ def test_adapters_of_fewer_tasks_are_weighted_means(
             np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-5, atol=1e-8)
 
 
-def test_an_update_of_several_clusters_falls_to_the_task_of_their_weighted_mean(tmp_path: Path) -> None:
-    def task_by(sizes: list[int]) -> int:
-        local = CentroidMessage(4, np.array([[0], [10]], dtype=np.float32), np.array(sizes), np.array([1, 1]))
-        tasks = np.array([[0], [10]], dtype=np.float32)
-        router = Router(tasks, Normalizer("none"), (local,), ((0, 1),), max_tokens=8, backbone_digest="")
-        return task_of(StoredUpdate(tmp_path, client=4, group=0, round=1, examples=10, clusters=(0, 1)), router)
-
-    assert (task_by([9, 1]), task_by([1, 9])) == (0, 1)
-
-
 @pytest.mark.parametrize("tasks", [3, 4, 5])
 def test_a_task_without_updates_inherits(partial_run: Path, tmp_path: Path, same: Same, tasks: int) -> None:
     done = again(partial_run, tmp_path / "again", tasks=tasks)
@@ -130,16 +120,15 @@ def test_only_the_last_rounds_updates_count(partial_run: Path, tmp_path: Path, s
 
 
 def test_standardised_centroids_can_go_back_to_raw_ones(finished_run: Path, tmp_path: Path) -> None:
-    old = Run(finished_run).router
     done = again(finished_run, tmp_path / "raw", normalize="none")
-    new = Run(done.folder).router
-    assert old is not None
-    assert new is not None
-    assert (new.normalizer.kind, Run(done.folder).config.normalize) == ("none", "none")
-    for before, after in zip(old.clients, new.clients, strict=True):
-        np.testing.assert_allclose(after.centroids, old.normalizer.invert(before.centroids), rtol=1e-5)
-    for update in Run(done.folder).updates():
-        expected, _ = new.local_clusters(update.client, update.clusters)
+    old, new = Run(finished_run), Run(done.folder)
+    assert old.router is not None and old.archive is not None
+    assert new.router is not None and new.archive is not None
+    assert (new.router.normalizer.kind, new.config.normalize) == ("none", "none")
+    for before, after in zip(old.archive.clients, new.archive.clients, strict=True):
+        np.testing.assert_allclose(after.centroids, old.router.normalizer.invert(before.centroids), rtol=1e-5)
+    for update in new.updates():
+        expected, _ = new.archive.local_clusters(update.client, update.clusters)
         np.testing.assert_array_equal(load_file(update.folder / "centroids.safetensors")["centroids"], expected)
 
 
@@ -171,11 +160,12 @@ def test_seed_changes_the_clustering_alone(run_copy: Path, tmp_path: Path) -> No
 
 def test_an_aggregated_run_can_be_evaluated(finished_run: Path, tmp_path: Path) -> None:
     done = again(finished_run, tmp_path / "two", tasks=2)
-    summary = json.loads((done.folder / "summary.json").read_text(encoding="utf-8"))
-    before = Run(finished_run).summary
-    assert set(summary) == set(before)
-    assert summary["rouge1"] is summary["rouge1_per_task"] is summary["routing_accuracy"] is None
-    assert summary["bytes_up"] == before["bytes_up"]
+    summary, before = done.summary, Run(finished_run).summary
+    assert Run(done.folder).summary == summary
+    assert (summary.score, summary.cell, summary.scores, summary.task_scores) == (None, None, {}, {})
+    assert summary.routing_accuracy is None and summary.ari_global is not None
+    for name in ("method", "split", "clients", "seed", "metric", "bytes_up", "bytes_down", "optimizer_steps"):
+        assert getattr(summary, name) == getattr(before, name), name
     results = {result.cell.name: result for result in evaluate(Run(done.folder), Display(), ("all",)).results}
     assert set(results) == {"all-global", "all-local"}
     assert {a.pool for a in results["all-global"].answers} == {"task_0", "task_1"}
@@ -211,3 +201,57 @@ def test_a_run_can_be_replaced_by_itself(run_copy: Path, trained_bytes: BytesOf)
     aggregate(Run(run_copy), run_copy, True, None, None, None)
     assert trained_bytes(run_copy) == before
     assert all(torch.isfinite(value).all() for value in Run(run_copy).adapter("task_0").values())
+
+
+MEDIAN = """
+import torch
+
+from fedrouter_sim import Aggregation
+
+
+class Median(Aggregation):
+    name = "median"
+
+    def __init__(self, rank):
+        super().__init__(rank)
+        self.adapters = []
+
+    def add(self, adapter, weight):
+        self.adapters.append(adapter)
+
+    def result(self):
+        return {key: torch.stack([one[key] for one in self.adapters]).median(0).values for key in self.adapters[0]}
+"""
+
+
+def test_the_updates_are_averaged_by_the_rule_that_is_asked_for(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MEDIAN, encoding="utf-8")
+    median = f"{tmp_path / 'mine.py'}:Median"
+    done = {
+        rule: aggregate(finished_run, tmp_path / f"by-{number}", tasks=1, aggregation=rule)
+        for number, rule in enumerate((None, "mean", "product", median))
+    }
+    assert [one.aggregation for one in done.values()] == ["mean", "mean", "product", median]
+    assert [bool(one.truncation_errors) for one in done.values()] == [False, False, True, False]
+    found = {rule: Run(one.folder).adapter("task_0") for rule, one in done.items()}
+    updates = [load_adapter(update.folder) for update in Run(finished_run).updates()]
+    for key, value in found[median].items():
+        stacked = torch.stack([update[key] for update in updates])
+        assert torch.equal(value, stacked.sort(0).values[(len(updates) - 1) // 2])
+        assert torch.equal(found["mean"][key], found[None][key])
+        assert not torch.equal(found["mean"][key], found["product"][key])
+    for rule in ("factors", "mode"):
+        with pytest.raises(UserError, match=f"--aggregation {rule}: choose one of mean, product"):
+            aggregate(finished_run, tmp_path / "out", aggregation=rule)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_the_first_format_is_aggregated_as_a_new_one(
+    run_copy: Path, tmp_path: Path, finished_run: Path, trained_bytes: BytesOf
+) -> None:
+    old = again(make_first_format(run_copy), tmp_path / "old", tasks=3)
+    new = again(finished_run, tmp_path / "new", tasks=3)
+    assert trained_bytes(old.folder) == trained_bytes(new.folder)
+    assert (old.folder / "clients.safetensors").read_bytes() == (new.folder / "clients.safetensors").read_bytes()
+    assert Run(old.folder).manifest["format"] == 2
+    assert old.summary.bytes_up == new.summary.bytes_up

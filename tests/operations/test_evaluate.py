@@ -10,11 +10,12 @@ import pytest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Columns
+from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
-from fedrouter_sim.operations.prepare import deal_data
-from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -30,12 +31,12 @@ def test_a_finished_run_scores_as_it_did_after_training(finished_run: Path, run_
 
 
 def test_own_and_all_samples(run_copy: Path) -> None:
-    dealt = deal_data(Run(run_copy).config)
+    run_data = partition_data(Run(run_copy).config)
     done = evaluate(Run(run_copy), Display(), ("own", "all"), ("none",))
     by_cell = {result.cell.name: [(a.client, a.instruction) for a in result.answers] for result in done.results}
     assert by_cell == {
-        "all-none": [(client, e.instruction) for client, own in enumerate(dealt.clients) for e in own.test_all],
-        "own-none": [(client, e.instruction) for client, own in enumerate(dealt.clients) for e in own.test_own],
+        "all-none": [(client, e.instruction) for client, own in enumerate(run_data.clients) for e in own.test_all],
+        "own-none": [(client, e.instruction) for client, own in enumerate(run_data.clients) for e in own.test_own],
     }
     assert [result.cell.name for result in evaluate(Run(run_copy), Display(), ("own",)).results] == [
         "own-global", "own-local"
@@ -123,11 +124,11 @@ def test_given_rows_that_name_a_client_of_a_natural_run_go_to_it(natural_run: Pa
     # Rows that name nobody are dealt out.
     assert len(asked(path, Columns())) == 4 and notes == []
     path.write_text(json.dumps(rows[2]), encoding="utf-8")
-    with pytest.raises(UserError, match=r"no row is of a client of .* \(a, b\); mend --client-column user"):
+    with pytest.raises(UserError, match=r"no row is of a client of .* \(a, b\); correct --client-column user"):
         asked(path)
     # The run's own test file falls to the clients as it did in the run.
-    dealt = deal_data(Run(run).config)
-    own = [(client, example.instruction) for client, own in enumerate(dealt.clients) for example in own.test_own]
+    run_data = partition_data(Run(run).config)
+    own = [(client, example.instruction) for client, own in enumerate(run_data.clients) for example in own.test_own]
     assert set(asked(Path(Run(run).config.data))) >= set(own)
 
 
@@ -174,3 +175,35 @@ def test_cut_instructions_are_noted(run_copy: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps({"instruction": "a b c " * 200, "response": "no"}) + "\n", encoding="utf-8")
     done = evaluate(Run(run_copy), Display(), data=str(path))
     assert done.notes == ["1 test instructions were cut to fit --max-tokens and context"]
+
+
+def test_another_metric_stands_first_and_every_cell_has_all(run_copy: Path, tmp_path: Path) -> None:
+    rows = [{"instruction": f"Is {n} large?", "response": "yes", "task": "size"} for n in range(12)]
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    asked = [evaluate(run_copy, data=str(path), metric=name) for name in (None, "rouge1", "exact_match", "loss")]
+    assert [done.metric.name for done in asked] == ["rouge1", "rouge1", "exact_match", "loss"]
+    for done in asked:
+        for one, two in zip(done.results, asked[0].results, strict=True):
+            assert (one.mean, one.per_client, one.answers) == (two.mean, two.per_client, two.answers)
+        first = done.results[0]
+        worst = [scores[done.metric.name] for scores in first.per_client.values()]
+        assert first.per_client[first.worst_client][done.metric.name] == done.metric.worst(worst)
+    assert asked[2].results[0].mean["exact_match"] == 0.0  # the answers are labels here
+    stored = json.loads((run_copy / "eval" / "given-global.json").read_text(encoding="utf-8"))
+    assert set(stored["mean"]) == {"samples", "rouge1", "rouge2", "rouge_l", "exact_match", "loss"}
+
+
+def test_a_metric_of_the_users_is_measured_too_and_an_unknown_one_refused(run_copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from fedrouter_sim import Metric\n\n\nclass Words(Metric):\n    name, title = 'words', 'words'\n\n"
+        "    def measure(self, sample):\n        return float(len(sample.answer.split()))\n",
+        encoding="utf-8",
+    )
+    done = evaluate(run_copy, Display(), ("all",), ("global",), metric=f"{tmp_path / 'mine.py'}:Words")
+    [result] = done.results
+    assert done.metric.title == "words"
+    assert all(answer.scores["words"] == len(answer.sample.answer.split()) for answer in result.answers)
+    assert "words" in Run(run_copy).cells()[2].mean
+    with pytest.raises(UserError, match="--metric rouge9: choose one of rouge1"):
+        evaluate(run_copy, metric="rouge9")

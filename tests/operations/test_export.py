@@ -10,14 +10,15 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fedrouter_sim.adapters.state import load_adapter
+from fedrouter_sim.adapters.folders import load_adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.export import export
-from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import Routed, RoutedModel
-from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -26,7 +27,7 @@ ConfigMaker = Callable[..., RunConfig]
 def answered(finished_run: Path) -> list[Routed]:
     """What the run answers to the test instructions."""
     model = RoutedModel(finished_run)
-    return list(model.answer(example.instruction for example in deal_data(model.run.config).shares.test))
+    return list(model.answer(example.instruction for example in partition_data(model.run.config).shares.test))
 
 
 def greedy(model: Any, tokenizer: Any, text: str, tokens: int) -> str:
@@ -144,7 +145,7 @@ def test_what_is_there_is_replaced_only_if_it_is_an_export_and_that_is_wished(
     assert sorted(path.name for path in out.iterdir()) == ["export.json", "task_3"]
     other = tmp_path / "thesis"
     other.mkdir()
-    with pytest.raises(UserError, match="is no earlier export, so --overwrite leaves it alone"):
+    with pytest.raises(UserError, match="is not an earlier export, so --overwrite leaves it alone"):
         export(finished_run, other, overwrite=True)
 
 

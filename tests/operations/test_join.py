@@ -10,22 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from inside import backbone_of, clients_of
 from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from fedrouter_sim.adapters.state import adapter_digest, load_adapter, save_adapter
+from fedrouter_sim.adapters.folders import load_adapter, save_adapter
+from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.operations.aggregate import Aggregated, aggregate
+from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.join import aggregate_folders
-from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import train
+from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.report.run_report import write_run_report
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.runs.aggregated import Aggregated
+from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
 BytesOf = Callable[[Path], dict[str, bytes]]
@@ -62,7 +65,7 @@ def change(folder: Path, **record: Any) -> None:
 
 
 def texts_of(run: Run) -> list[str]:
-    return [example.instruction for example in deal_data(run.config).shares.test]
+    return [example.instruction for example in partition_data(run.config).shares.test]
 
 
 def test_the_updates_of_a_run_give_its_adapters_router_and_answers(
@@ -73,7 +76,8 @@ def test_the_updates_of_a_run_give_its_adapters_router_and_answers(
     assert done.notes == ["averaged factor by factor: all updates began with the same initial adapter"]
     assert [name for name in second if second[name] != first[name]] == []
     assert first.keys() - second.keys() == {"rounds.jsonl"}
-    assert (done.folder / "pools.json").read_bytes() == (raw_run / "pools.json").read_bytes()
+    for name in ("pools.json", "clients.safetensors"):
+        assert (done.folder / name).read_bytes() == (raw_run / name).read_bytes()
     texts = texts_of(Run(raw_run))
     assert list(RoutedModel(done.folder).answer(texts)) == list(RoutedModel(raw_run).answer(texts))
     # The folder is a run like others: its updates can be clustered again.
@@ -99,7 +103,7 @@ def test_adapters_of_stock_peft_with_the_least_beside_them(
         centroids = backbone.embed(own).mean(0, keepdims=True)
         save_file({"centroids": centroids, "sizes": np.array([2])}, folder / "centroids.safetensors")
     done = gathered(tmp_path / "elsewhere", tasks=2)
-    assert done.average == "product"
+    assert done.aggregation == "product"
     assert done.notes[0].startswith("averaged by their products B A, with truncated SVD: ranks or scales differ")
     run = Run(done.folder)
     assert run.config.lora_targets == ("transformer.h.0.attn.c_attn",)
@@ -118,13 +122,13 @@ def test_adapters_of_stock_peft_with_the_least_beside_them(
 def test_other_beginnings_lose_something_and_say_how_much(raw_run: Path, updates: Path, gathered: Gather) -> None:
     change(next(updates.glob("*/*")), initial_sha256="of another adapter")
     done = gathered(updates)
-    assert (done.average, set(done.truncation_errors)) == ("product", {f"task_{task}" for task in range(4)})
+    assert (done.aggregation, set(done.truncation_errors)) == ("product", {f"task_{task}" for task in range(4)})
     assert all(0 < error < 1 for error in done.truncation_errors.values())
     assert re.search(r"2 different initial adapters; lost by truncation: task_0 \d+\.\d\d%", done.notes[0])
-    by_hand = aggregate(Run(raw_run), done.folder.with_name("by-hand"), average="product")
+    by_hand = aggregate(Run(raw_run), done.folder.with_name("by-hand"), aggregation="product")
     assert by_hand.truncation_errors == done.truncation_errors
-    factors = gathered(updates, average="factors", overwrite=True)
-    assert (factors.average, factors.truncation_errors) == ("factors", {})
+    by_factors = gathered(updates, aggregation="mean", overwrite=True)
+    assert (by_factors.aggregation, by_factors.truncation_errors) == ("mean", {})
 
 
 def test_every_update_tells_the_digest_of_the_initial_adapter(raw_run: Path, backbone: Backbone) -> None:
@@ -134,25 +138,26 @@ def test_every_update_tells_the_digest_of_the_initial_adapter(raw_run: Path, bac
 
 def test_sums_of_the_embeddings_standardise(run_method: Callable[..., Any], tmp_path: Path, gathered: Gather) -> None:
     simulated = run_method("fedrouter", local_clusters=3)
-    plan = simulated.outcome.stages[0].plan
+    plan, clients = simulated.outcome.stages[0].plan, clients_of(simulated.federation)
     groups = {(group.client, group.rank): group for group in plan.groups}
     for update in simulated.heard.updates[2]:
-        group, client = groups[update.client, update.group], simulated.federation.clients[update.client]
+        group, client = groups[update.client, update.group], clients[update.client]
         folder = tmp_path / "updates" / f"{update.client}-{update.group}"
-        save_adapter(folder, update.adapter, simulated.federation.backbone.peft_config)
-        centroids, sizes = plan.router.local_clusters(update.client, update.clusters)
+        save_adapter(folder, update.adapter, backbone_of(simulated.federation).peft_config)
+        centroids, sizes = plan.archive.local_clusters(update.client, update.clusters)
         rows = client.embeddings[list(group.examples)].astype(np.float64)
         tensors = {"centroids": plan.router.normalizer.invert(centroids), "sizes": sizes}
         save_file(tensors | {"total": rows.sum(0), "total_squares": (rows**2).sum(0)}, folder / "centroids.safetensors")
         record = {"client": update.client, "group": update.group, "examples": len(rows), "clusters": update.clusters}
         (folder / "update.json").write_text(json.dumps(record), encoding="utf-8")
-    router = Run(gathered(tmp_path / "updates").folder).router
-    assert router is not None
+    run = Run(gathered(tmp_path / "updates").folder)
+    router = run.router
+    assert router is not None and run.archive is not None
     assert router.normalizer.kind == "standardize"
     np.testing.assert_allclose(router.normalizer.mean, plan.router.normalizer.mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(router.normalizer.deviation, plan.router.normalizer.deviation, rtol=1e-4)
     np.testing.assert_allclose(router.centroids, plan.router.centroids, rtol=1e-3, atol=1e-3)
-    assert router.assignment == plan.router.assignment
+    assert run.archive.assignment == plan.archive.assignment
 
 
 def test_it_is_evaluated_on_given_data_alone(
@@ -169,6 +174,20 @@ def test_it_is_evaluated_on_given_data_alone(
     assert {client for result in results for client in result.per_client} == {10, 13, 16, 19}
     page = write_run_report(run).read_text(encoding="utf-8")
     assert "fedrouter" in page
+
+
+def test_who_asks_goes_by_the_numbers_that_the_folders_give_the_clients(updates: Path, gathered: Gather) -> None:
+    for folder in updates.glob("*/*"):
+        client = json.loads((folder / "update.json").read_text(encoding="utf-8"))["client"]
+        change(folder, client=10 + 3 * client)
+    run = Run(gathered(updates).folder)
+    assert run.archive is not None
+    for client in (10, 13, 16, 19):
+        [routed] = RoutedModel(run, client=client).route(["11 + 12 = ?"])
+        assert routed.task in {f"task_{task}" for task in run.archive.tasks_of(client)}
+    for client in (0, 3, 11, 20):
+        with pytest.raises(UserError, match=rf"^--client {client}: "):
+            RoutedModel(run, client=client)
 
 
 def test_updates_of_several_rounds_all_count_and_are_noted(updates: Path, gathered: Gather) -> None:

@@ -12,12 +12,13 @@ import pytest
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.loading import load_test
-from fedrouter_sim.examples.record import Columns
+from fedrouter_sim.examples.reading import Reading
+from fedrouter_sim.examples.sources import load_test
+from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.route import RoutedModel
-from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -25,7 +26,7 @@ ConfigMaker = Callable[..., RunConfig]
 @pytest.fixture(scope="module")
 def texts(micro_data: Path) -> list[str]:
     """The test instructions."""
-    return [example.instruction for example in load_test(str(micro_data), Columns())]
+    return [example.instruction for example in load_test(str(micro_data), Reading())]
 
 
 def test_distances_and_margins(finished_run: Path, backbone: Backbone, texts: list[str]) -> None:
@@ -73,7 +74,8 @@ def test_answers_are_those_of_the_evaluation(run_copy: Path, texts: list[str]) -
     routed = {one.text: one for one in RoutedModel(run_copy).answer(texts)}
     assert result.answers
     for answer in result.answers:
-        assert (routed[answer.instruction].task, routed[answer.instruction].answer) == (answer.pool, answer.answer)
+        found = routed[answer.instruction]
+        assert (found.task, found.answer) == (answer.pool, answer.sample.answer)
 
 
 def test_no_text_gives_nothing_and_an_empty_one_is_routed(finished_run: Path) -> None:
@@ -90,7 +92,7 @@ def test_an_opened_model_loads_its_backbone_once_and_may_be_shared_by_threads(
         loaded.append(config)
         return Backbone(config)
 
-    monkeypatch.setattr("fedrouter_sim.operations.route.Backbone", count_loads)
+    monkeypatch.setattr("fedrouter_sim.runs.reader.Backbone", count_loads)
     expected = {one.text: one for one in RoutedModel(finished_run).answer(texts)}
     model = RoutedModel(finished_run, batch=2)
     with ThreadPoolExecutor(4) as pool:
@@ -108,12 +110,6 @@ def test_one_task_has_no_margin(micro_config: ConfigMaker, tmp_path: Path) -> No
     folder = train(micro_config(tasks=1, rounds=1, local_steps=1), tmp_path / "one", False, Display()).folder
     [routed] = RoutedModel(folder).route(["1 + 1 = ?"])
     assert (routed.task, routed.margin) == ("task_0", None)
-
-
-def test_a_method_without_router_is_refused(micro_config: ConfigMaker, tmp_path: Path) -> None:
-    folder = train(micro_config(method="base"), tmp_path / "base", False, Display()).folder
-    with pytest.raises(UserError, match="method base has no router"):
-        RoutedModel(folder)
 
 
 def test_a_changed_backbone_is_refused(

@@ -12,11 +12,12 @@ import pytest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example, Shares
-from fedrouter_sim.methods import FedAvg, FedRouter
+from fedrouter_sim.methods.fedavg import FedAvg
+from fedrouter_sim.methods.fedrouter import FedRouter
 from fedrouter_sim.operations.evaluate import evaluate
-from fedrouter_sim.operations.prepare import deal_data
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
 SHORT = {"rounds": 1, "local_steps": 1, "test_examples_per_client": 1}
@@ -26,6 +27,17 @@ from fedrouter_sim import FedRouter
 
 class Own(FedRouter):
     name = "own"
+
+
+class Choosy(FedRouter):
+    name = "choosy"
+
+    def __init__(self, few: int = 1):
+        self.few = few
+
+    def plan(self, federation):
+        assert self.few == 3
+        return super().plan(federation)
 
 
 class Nameless(FedRouter):
@@ -54,7 +66,7 @@ def own_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture(scope="module")
 def shares(micro_config: ConfigMaker) -> Shares:
     """The micro data with an owner for every row, as lists."""
-    shares = deal_data(micro_config()).shares
+    shares = partition_data(micro_config()).shares
 
     def owned(part: tuple[Example, ...]) -> Any:
         return [replace(example, client="anna" if example.task in ("sum", "title") else "ben") for example in part]
@@ -102,7 +114,7 @@ def test_clients_given_in_python(micro_config: ConfigMaker, shares: Shares, tmp_
 def test_the_same_examples_give_the_same_run_from_a_file_and_from_python(
     micro_config: ConfigMaker, finished_run: Path, tmp_path: Path, trained_bytes: Callable[[Path], dict[str, bytes]]
 ) -> None:
-    done = train(micro_config(), tmp_path / "run", shares=deal_data(micro_config()).shares)
+    done = train(micro_config(), tmp_path / "run", shares=partition_data(micro_config()).shares)
     assert trained_bytes(done.folder) == trained_bytes(finished_run)
 
 
@@ -131,12 +143,25 @@ def test_a_method_given_as_a_class_is_opened_again_by_its_file(
 ) -> None:
     config = micro_config(**SHORT)
     done = train(config, tmp_path / "run", method=own_methods.Own)
-    assert (done.config.method, done.summary["method"]) == (f"{tmp_path / 'own_methods.py'}:Own", "own")
+    assert (done.config.method, done.summary.method) == (f"{tmp_path / 'own_methods.py'}:Own", "own")
     assert Run(done.folder).method.name == "own"
     (tmp_path / "own_methods.py").write_text(METHOD + "\n# changed\n", encoding="utf-8")
     with pytest.raises(UserError, match="the file is gone or has changed"):
         _ = Run(done.folder).method
     assert train(config, tmp_path / "shipped", method=FedAvg).config.method == "fedavg"
+
+
+def test_a_method_given_as_a_class_takes_options_now_and_when_it_is_opened_again(
+    micro_config: ConfigMaker, own_methods: ModuleType, tmp_path: Path
+) -> None:
+    done = train(micro_config(**SHORT, option=("few=3",)), tmp_path / "run", method=own_methods.Choosy)
+    again: Any = Run(done.folder).method
+    assert (again.name, again.few) == ("choosy", 3)
+    with pytest.raises(UserError, match=r"--option many=3: is no option of .*; there are: few$"):
+        train(micro_config(**SHORT, option=("many=3",)), tmp_path / "other", method=own_methods.Choosy)
+    with pytest.raises(UserError, match="--option few=three: must be of type int"):
+        train(micro_config(**SHORT, option=("few=three",)), tmp_path / "other", method=own_methods.Choosy)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_class_that_no_file_holds_is_refused(

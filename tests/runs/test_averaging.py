@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from fedrouter_sim.adapters.state import Adapter, LoraScale, WeightedMean, save_adapter
+from fedrouter_sim.adapters.aggregation.mean import WeightedMean
+from fedrouter_sim.adapters.folders import LoraScale, save_adapter
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.runs.averaging import average_by_task
-from fedrouter_sim.runs.run_folder import StoredUpdate
+from fedrouter_sim.runs.averaging import average_by_task, with_heirs
+from fedrouter_sim.runs.updates import StoredUpdate
 
 A, B = "m.lora_A.weight", "m.lora_B.weight"
 
@@ -36,7 +39,7 @@ def by_parity(update: StoredUpdate) -> int:
 def test_one_beginning_is_averaged_factor_by_factor(tmp_path: Path) -> None:
     updates = [store(tmp_path, number, examples=number + 1) for number in range(5)]
     done = average_by_task(updates, by_parity, 3, None, LoraScale(2, 2.0))
-    assert (done.average, done.updates_per_task, done.errors) == ("factors", [3, 2, 0], {})
+    assert (done.aggregation, done.updates_per_task, done.errors) == ("mean", [3, 2, 0], {})
     assert "same initial adapter" in done.reason
     for task, members in ((0, (0, 2, 4)), (1, (1, 3))):
         mean = WeightedMean()
@@ -51,10 +54,10 @@ def test_one_beginning_is_averaged_factor_by_factor(tmp_path: Path) -> None:
 def test_other_or_unknown_beginnings_are_averaged_by_products(tmp_path: Path, initial: str | None, reason: str) -> None:
     updates = [store(tmp_path, 0, 3), store(tmp_path, 1, 9, initial)]
     done = average_by_task(updates, lambda update: 0, 1, None, LoraScale(2, 2.0))
-    assert done.average == "product"
+    assert done.aggregation == "product"
     assert reason in done.reason
     chosen = average_by_task(updates, lambda update: 0, 1, "product", LoraScale(2, 2.0))
-    assert (chosen.errors, chosen.reason) == (done.errors, "as --average says")
+    assert (chosen.errors, chosen.reason) == (done.errors, "as --aggregation says")
     assert all(torch.equal(value, chosen.adapters[0][key]) for key, value in done.adapters[0].items())
 
 
@@ -62,7 +65,7 @@ def test_ranks_and_alphas_that_differ_count_as_they_act(tmp_path: Path) -> None:
     """Each acts as (alpha / r) B A, and so does the result."""
     updates = [store(tmp_path, 0, 1, rank=2, alpha=4), store(tmp_path, 1, 3, rank=1, alpha=8)]
     done = average_by_task(updates, lambda update: 0, 1, None, LoraScale(3, 0.5))
-    assert (done.average, done.errors[0] < 1e-6) == ("product", True)  # rank 3 holds it whole
+    assert (done.aggregation, done.errors[0] < 1e-6) == ("product", True)  # rank 3 holds it whole
     assert "ranks or scales differ" in done.reason
     expected = (1 * 2.0 * product(adapter(0, 2)) + 3 * 8.0 * product(adapter(1, 1))) / 4
     torch.testing.assert_close(0.5 * product(done.adapters[0]), expected, rtol=1e-4, atol=1e-5)
@@ -71,27 +74,87 @@ def test_ranks_and_alphas_that_differ_count_as_they_act(tmp_path: Path) -> None:
 def test_the_choice_of_the_user_holds(tmp_path: Path) -> None:
     updates = [store(tmp_path, 0, 3), store(tmp_path, 1, 9)]
     by_products = average_by_task(updates, lambda update: 0, 1, "product", LoraScale(2, 2.0))
-    assert by_products.average == "product"
+    assert by_products.aggregation == "product"
     dense = (3 * product(adapter(0, 2)) + 9 * product(adapter(1, 2))) / 12
     left, values, right = torch.linalg.svd(dense, full_matrices=False)
     nearest = left[:, :2] * values[:2] @ right[:2]
     torch.testing.assert_close(product(by_products.adapters[0]), nearest, rtol=1e-4, atol=1e-5)
     assert by_products.errors[0] == pytest.approx(float((dense - nearest).norm() / dense.norm()), rel=1e-4)
     others = [store(tmp_path, 0, 3, "one"), store(tmp_path, 1, 9, "two")]
-    assert average_by_task(others, lambda update: 0, 1, "factors", LoraScale(2, 2.0)).average == "factors"
+    assert average_by_task(others, lambda update: 0, 1, "mean", LoraScale(2, 2.0)).aggregation == "mean"
 
 
 def test_factors_of_different_ranks_are_refused_by_folder(tmp_path: Path) -> None:
     updates = [store(tmp_path, 0, 3), store(tmp_path, 1, 9, rank=1)]
-    with pytest.raises(UserError, match=rf"--average factors: {tmp_path / '1'} has another rank or alpha"):
-        average_by_task(updates, lambda update: 0, 1, "factors", LoraScale(2, 2.0))
+    with pytest.raises(UserError, match=rf"--aggregation mean: {tmp_path / '1'} has another rank or alpha"):
+        average_by_task(updates, lambda update: 0, 1, "mean", LoraScale(2, 2.0))
 
 
 def test_an_adapter_that_does_not_fit_is_refused_by_folder(tmp_path: Path) -> None:
     updates = [store(tmp_path, 0, 3), store(tmp_path, 1, 9)]
     wrong = {A: torch.zeros(2, 6), B: torch.zeros(7, 2)}
     save_adapter(updates[1].folder, wrong, {"peft_type": "LORA", "r": 2, "lora_alpha": 4})
-    for average in ("factors", "product"):
+    for aggregation in ("mean", "product"):
         with pytest.raises(UserError, match=rf"{tmp_path / '1'}: cannot be averaged with the others") as caught:
-            average_by_task(updates, lambda update: 0, 1, average, LoraScale(2, 2.0))
+            average_by_task(updates, lambda update: 0, 1, aggregation, LoraScale(2, 2.0))
         assert "\n" not in str(caught.value)
+
+
+MEDIAN = """
+import torch
+
+from fedrouter_sim import Aggregation
+
+
+class Median(Aggregation):
+    name = "median"
+
+    def __init__(self, rank, scale: float = 1.0):
+        super().__init__(rank)
+        self.scale, self.adapters = scale, []
+
+    def add(self, adapter, weight):
+        if any(one[key].shape != adapter[key].shape for one in self.adapters for key in one):
+            raise ValueError("shapes differ")
+        self.adapters.append(adapter)
+
+    def result(self):
+        stacked = {key: torch.stack([one[key] for one in self.adapters]) for key in self.adapters[0]}
+        return {key: self.scale * value.median(0).values for key, value in stacked.items()}
+"""
+
+
+@pytest.fixture
+def median(tmp_path: Path) -> str:
+    (tmp_path / "mine.py").write_text(MEDIAN, encoding="utf-8")
+    return f"{tmp_path / 'mine.py'}:Median"
+
+
+def test_a_rule_of_the_users_averages_with_its_options(tmp_path: Path, median: str) -> None:
+    updates = [store(tmp_path, number, examples=number + 1) for number in range(3)]
+    done = average_by_task(updates, lambda update: 0, 1, median, LoraScale(2, 2.0), {"scale": "2"})
+    assert (done.aggregation, done.errors, done.updates_per_task) == (median, {}, [3])
+    assert done.reason == "as --aggregation says"
+    for key, value in done.adapters[0].items():
+        stacked = torch.stack([adapter(number, 2)[key] for number in range(3)])
+        assert torch.equal(value, 2 * stacked.sort(0).values[1])
+    odd = [*updates[:2], store(tmp_path, 2, 3, rank=1)]
+    with pytest.raises(UserError, match=rf"--aggregation .*Median: {tmp_path / '2'} has another rank .* product$"):
+        average_by_task(odd, lambda update: 0, 1, median, LoraScale(2, 2.0))
+
+
+def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--aggregation mode: choose one of mean, product"):
+        average_by_task([store(tmp_path, 0, 3)], lambda update: 0, 1, "mode", LoraScale(2, 2.0))
+
+
+def test_a_task_without_updates_inherits_from_the_nearest_source() -> None:
+    centroids = np.array([[0, 0], [10, 0], [20, 0]], dtype=np.float32)
+    sources = np.array([[19, 1], [1, 1]], dtype=np.float32)
+    olds = {4: adapter(4, 2), 7: adapter(7, 2)}
+    own = {1: adapter(1, 2)}
+    adapters, inherited = with_heirs(own, centroids, [4, 7], sources, olds.__getitem__)
+    assert list(adapters) == ["task_0", "task_1", "task_2"]
+    assert inherited == {"task_0": "task_7", "task_2": "task_4"}
+    assert adapters == {"task_0": olds[7], "task_1": own[1], "task_2": olds[4]}
+    assert with_heirs(dict.fromkeys(range(3), own[1]), centroids, [4], sources[:1], olds.__getitem__)[1] == {}

@@ -10,10 +10,12 @@ from tensorboard.backend.event_processing.event_multiplexer import EventMultiple
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.operations.train import Display, Trained, train
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.scores import Cell, CellResult, Scores
+from fedrouter_sim.federation.observers import Display, RoundRecord
+from fedrouter_sim.operations.train import Trained, train
 from fedrouter_sim.runs import tensorboard
 from fedrouter_sim.runs.tensorboard import TensorBoard, require_tensorboard
-from fedrouter_sim.simulation import RoundRecord
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -63,9 +65,29 @@ def test_every_round_and_every_cell_is_read_back(watched: tuple[Trained, Watcher
     assert series("validation/rouge1") == [(2, pytest.approx(records[1]["validation"]["rouge1"]))]
     assert [step for step, _ in series("seconds/train")] == [1, 2, 3]
     for result in done.results:
-        assert series(f"{result.cell.name}/rouge1") == [(3, pytest.approx(result.mean.rouge1))]
-        assert series(f"{result.cell.name}/rouge1/sum") == [(3, pytest.approx(result.per_task["sum"].rouge1))]
-    assert series("all-global/routing_accuracy") == [(3, pytest.approx(done.summary["routing_accuracy"]))]
+        assert series(f"{result.cell.name}/rouge1") == [(3, pytest.approx(result.mean["rouge1"]))]
+        assert series(f"{result.cell.name}/rouge1/sum") == [(3, pytest.approx(result.per_task["sum"]["rouge1"]))]
+    assert series("all-global/routing_accuracy") == [(3, pytest.approx(done.summary.routing_accuracy))]
+
+
+def test_of_the_metric_that_is_shown_first_there_are_the_worst_client_and_the_tasks(tmp_path: Path) -> None:
+    def scores(loss: float) -> Scores:
+        return Scores(2, {"rouge1": 0.5, "exact_match": None, "loss": loss})
+
+    result = CellResult(
+        Cell("all", "global"), scores(1.5), 1, {0: scores(1.0), 1: scores(2.0)}, {"sum": scores(1.25)}, None, {}, "", ()
+    )
+    with TensorBoard(tmp_path / "loss") as board:
+        board.scored(result, find_metric("loss"))
+    with TensorBoard(tmp_path / "exact") as board:
+        board.scored(result, find_metric("exact_match"))
+    found = {}
+    for name in ("loss", "exact"):
+        events = EventAccumulator(str(tmp_path / name)).Reload()
+        found[name] = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
+    means = {"all-global/rouge1": 0.5, "all-global/loss": 1.5}
+    assert found["loss"] == means | {"all-global/loss_worst_client": 2.0, "all-global/loss/sum": 1.25}
+    assert found["exact"] == means  # nothing of what there is not
 
 
 def test_it_can_be_watched_while_it_runs(watched: tuple[Trained, Watcher]) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from fedrouter_sim.adapters.state import save_adapter
-from fedrouter_sim.clustering.kmeans import FeatureSums
+from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.messages import FeatureSums
 from fedrouter_sim.runs.update_folders import (
     ANSWER_TOKENS,
     find_update_folders,

@@ -1,20 +1,25 @@
 """`eval`: the cells of a finished run, on its own test share, the embedded test set or the user's data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.evaluator import BARE, ORACLE, Cell, CellResult, Evaluator, TestShares
-from fedrouter_sim.examples.loading import load_test
+from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.evaluation.scores import Cell, CellResult
+from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Shares
-from fedrouter_sim.operations.prepare import columns_of, deal_data
-from fedrouter_sim.operations.route import open_backbone
-from fedrouter_sim.operations.train import GIVEN_IN_PYTHON, SILENT, TRAINED_ELSEWHERE, Display
-from fedrouter_sim.partition.dealing import deal_iid, deal_naturally
-from fedrouter_sim.runs.run_folder import Run, open_run, write_result
-
-GIVEN = "given"  # test data that the user gave
+from fedrouter_sim.examples.sources import NOT_ON_DISK, load_test
+from fedrouter_sim.federation.observers import SILENT, Display
+from fedrouter_sim.partition.assigning import assign_by_client, split_iid
+from fedrouter_sim.partition.run_data import TestShares, partition_data, reading_of
+from fedrouter_sim.partition.test_data import GIVEN
+from fedrouter_sim.routing import BARE, GLOBAL, ORACLE
+from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.tables import parse_options
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Evaluated:
     results: list[CellResult]
     files: list[Path]
     notes: list[str]
+    metric: Metric  # the one that is shown first
 
 
 def evaluate(
@@ -36,6 +42,7 @@ def evaluate(
     most: int | None = None,
     *,
     shares: Shares | None = None,
+    metric: str | None = None,
 ) -> Evaluated:
     """Evaluate cells of a run and write each to RUN/eval/.
 
@@ -45,11 +52,12 @@ def evaluate(
         test_data: 'all', 'own', 'drift', 'held-out'; none: those that the run has.
         routing: 'global', 'local', 'oracle', 'none'; none: what the method has.
         data: other test data: a file, a folder with a test file, 'multitask', 'paper', or a data set of the Hub,
-            dealt IID to the run's clients. Where the run's partition is natural and a row names a client, rows go to
+            split IID among the run's clients. Where the run's partition is natural and a row names a client, rows go to
             the clients they name instead, and those that name none of the run are left out.
         columns: names of the columns of `data`; None for the run's.
-        most: most test examples a client answers; None for the run's, or with `data` for all.
+        most: the most test examples that a client answers; None for the run's, or with `data` for all.
         shares: the run's own data, where they were given in Python.
+        metric: the metric that is shown first; None for the run's.
 
     Raises:
         UserError: the data has changed since the run, or a choice contradicts another.
@@ -60,65 +68,66 @@ def evaluate(
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
     if data is not None:
-        asked, notes = _given_shares(run, data, columns or columns_of(config), most)
+        asked, notes = _given_shares(
+            run, data, replace(reading_of(config), columns=columns) if columns else reading_of(config), most
+        )
     else:
         asked, notes = _own_shares(run, test_data, most, shares), []
-    backbone = open_backbone(run)
-    method = run.method
+    answerer, method = run.answerer(run.open_backbone()), run.method
     routings, routing_notes = _routings(method.routings, routing, method.name)
     notes += routing_notes
-    evaluator = Evaluator(
-        backbone, method, run.deployment, run.adapter, run.truth, run.longest_answer, display.advanced
-    )
+    first = find_metric(metric, parse_options(config.option)) if metric else run.metric
+    evaluator = Evaluator(answerer, run.truth, first, display.advanced)
     cells = [Cell(name, chosen) for name in asked for chosen in routings]
     display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))
     results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
-    files = [write_result(run.folder, result, **context) for result in results]
+    files = [write_cell(run.folder, result, **context) for result in results]
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
-    return Evaluated(results, files, notes)
+    return Evaluated(results, files, notes, first)
 
 
 def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:
-    if given is None and run.config.data in (GIVEN_IN_PYTHON, TRAINED_ELSEWHERE):
+    if given is None and run.config.data in NOT_ON_DISK:
         raise UserError(f"{run.folder}: its data are not on disk ({run.config.data}); give test data with --data")
-    dealt = deal_data(run.config, given)
-    if dealt.shares.digest() != run.manifest["data_sha256"]:
+    run_data = partition_data(run.config, given)
+    if run_data.shares.digest() != run.manifest["data_sha256"]:
         raise UserError(
             f"--data {run.config.data}: has changed since {run.folder} was trained; give test data with --data"
         )
-    every = dealt.test_shares(most)
+    every = run_data.test_shares(most)
     for name in names:
         if name not in every:
             raise UserError(f"--test-data {name}: the run {run.folder} has none; it has {', '.join(every)}")
     return {name: every[name] for name in every if not names or name in names}
 
 
-def _given_shares(run: Run, data: str, columns: Columns, most: int | None) -> tuple[dict[str, TestShares], list[str]]:
+def _given_shares(run: Run, data: str, reading: Reading, most: int | None) -> tuple[dict[str, TestShares], list[str]]:
     """Return who is asked what of the user's data, and a note on the rows that nobody is asked for want of a client."""
-    examples = load_test(data, columns, run.config.hub_folder)
+    examples = load_test(data, reading)
     most = most or len(examples)
     if (ids := run.manifest.get("data_clients")) and any(example.client is not None for example in examples):
-        own = deal_naturally(examples, ids, most, run.config.seed, "test")
+        own = assign_by_client(examples, ids, most, run.config.seed, "test")
         if not any(own):
             known = ", ".join(ids[:3]) + (", ..." if ids[3:] else "")
             raise UserError(
-                f"--data {data}: no row is of a client of {run.folder} ({known}); mend --client-column {columns.client}"
+                f"--data {data}: no row is of a client of {run.folder} ({known}); correct --client-column "
+                f"{reading.columns.client}"
             )
         strangers = sum(example.client not in ids for example in examples)
         left_out = f"--data {data}: {strangers} of {len(examples)} rows are of no client of the run and were left out"
         return {GIVEN: dict(enumerate(own))}, [left_out] if strangers else []
     # Clients that trained elsewhere keep their own numbers.
-    clients = [message.client for message in run.router.clients] if run.router else range(run.config.clients)
-    return {GIVEN: dict(zip(clients, deal_iid(examples, len(clients), most, run.config.seed), strict=True))}, []
+    clients = run.client_ids
+    return {GIVEN: dict(zip(clients, split_iid(examples, len(clients), most, run.config.seed), strict=True))}, []
 
 
 def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[list[str], list[str]]:
     """Return the routings to evaluate, and notes on those wanted that the method does not have."""
     if not wanted:
         return list(has), []
-    known = {*has, BARE, *((ORACLE,) if "global" in has else ())}
+    known = {*has, BARE, *((ORACLE,) if GLOBAL in has else ())}
     absent = [routing for routing in wanted if routing not in known]
     found = [routing if routing in known else has[0] for routing in wanted]
     instead = f"method {method} has no routing {', '.join(absent)}: instead, its own answer ({has[0]})"

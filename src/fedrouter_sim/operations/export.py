@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from fedrouter_sim.adapters.state import CONFIG_NAME, WEIGHTS_NAME
+from fedrouter_sim.adapters.folders import CONFIG_NAME, WEIGHTS_NAME
 from fedrouter_sim.backbone.loading import load_model, quiet
 from fedrouter_sim.backbone.locating import model_digest, resolve_model
+from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, TEMPLATES
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import CHAT_TEMPLATE, TEMPLATES
-from fedrouter_sim.methods import Pool
-from fedrouter_sim.operations.train import SILENT, TRAINED_ELSEWHERE, Display
-from fedrouter_sim.runs.run_folder import Run, open_run
-from fedrouter_sim.storage import new_folder, write_json, write_text
+from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
+from fedrouter_sim.federation.observers import SILENT, Display
+from fedrouter_sim.federation.plan import Pool
+from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.storage import new_folder, refuse_existing, write_json, write_text
 
 FORMAT = 1
 RECORD_NAME = "export.json"
@@ -42,7 +43,7 @@ def export(
     overwrite: bool = False,
     display: Display = SILENT,
 ) -> Exported:
-    """Write a folder a pool (for fedrouter: a task) under `out`, each with a README.md that says what it is.
+    """Write a folder per pool (for fedrouter: per task) under `out`, each with a README.md that says what it is.
 
     Args:
         run: a run, or its folder.
@@ -59,7 +60,7 @@ def export(
     """
     run = open_run(run)
     out = Path(out)
-    _refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, RECORD_NAME, "an earlier export")
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
     chosen = _chosen(run, pools)
@@ -79,13 +80,6 @@ def export(
             display.advanced(1)
         write_json(folder / RECORD_NAME, _record(run, chosen, dtype if merged else None))
     return Exported(out, {pool.name: out / pool.name for pool in chosen})
-
-
-def _refuse_existing(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise UserError(f"--out {out}: is there already; choose another name or give --overwrite")
-    if out.exists() and not (out / RECORD_NAME).is_file():
-        raise UserError(f"--out {out}: is no earlier export, so --overwrite leaves it alone; choose another name")
 
 
 def _chosen(run: Run, names: Sequence[str]) -> list[Pool]:
@@ -122,7 +116,7 @@ def _record(run: Run, pools: Sequence[Pool], dtype: str | None) -> dict[str, Any
     return {
         "format": FORMAT,
         "run": run.folder.resolve().name,
-        "method": run.summary["method"],
+        "method": run.summary.method,
         "seed": run.config.seed,
         "model": run.config.model,
         "backbone_sha256": run.manifest["backbone_sha256"],
@@ -147,7 +141,7 @@ def _card(run: Run, pool: Pool, merged: bool) -> str:
     origin = (
         f"from {config.clients} clients that trained elsewhere"
         if config.data == TRAINED_ELSEWHERE
-        else f"from a simulated federation: method {run.summary['method']}, split {config.split}, {config.clients} "
+        else f"from a simulated federation: method {run.summary.method}, split {config.split}, {config.clients} "
         f"clients, {config.rounds} rounds, seed {config.seed}"
     )
     front = ["library_name: " + ("transformers" if merged else "peft"), "tags: [lora, federated-learning, fedrouter]"]

@@ -1,19 +1,21 @@
-"""`route`: texts to task adapters, a batch at a time, so that memory stays the same however long the input is."""
+"""`route`: who answers a text, and the answer; a batch at a time, so that memory stays the same for any input."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.routing.router import Router, task_name
-from fedrouter_sim.runs.run_folder import Run, open_run
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.routing import BARE, LOCAL
+from fedrouter_sim.runs.reader import Run, open_run
 
 BATCH = 64  # texts routed, and answered, together
+BACKBONE = "backbone"  # what answers where no adapter does
 
 
 @dataclass(frozen=True)
@@ -21,100 +23,111 @@ class Routed:
     """One routed text."""
 
     text: str
-    task: str  # name of the task adapter
-    distance: float  # L2 to its centroid, in the normalised space
-    margin: float | None  # distance to the second nearest minus distance; None with one task
+    task: str  # name of the adapter that answers, of the largest weight in a mixed answer; 'backbone' for none
+    distance: float | None = None  # L2 to its centroid, in the normalised space; None without a router
+    margin: float | None = None  # distance to the second nearest minus distance; None with one task
     answer: str | None = None
-
-
-def open_backbone(run: Run) -> Backbone:
-    """Load the backbone of a run.
-
-    Raises:
-        UserError: it is not the one the run was trained on.
-    """
-    backbone = Backbone(run.config)
-    if backbone.digest != run.manifest["backbone_sha256"]:
-        raise UserError(
-            f"--model {run.config.model}: has changed since {run.folder} was trained on it; train the run anew"
-        )
-    return backbone
+    weights: Mapping[str, float] = field(default_factory=dict)  # adapter -> weight, of a mixed answer
 
 
 class RoutedModel:
-    """A run opened for use: one backbone, a router, and the task adapters, each read when it is first needed.
+    """A run opened for use: one backbone, the run's own way to choose, and adapters, each read when first needed.
 
     Threads may share it: they take turns, a batch at a time, since there is one adapter slot.
     """
 
-    def __init__(self, run: Run | Path | str, batch: int = BATCH) -> None:
+    def __init__(
+        self, run: Run | Path | str, batch: int = BATCH, *, client: int | None = None, routing: str | None = None
+    ) -> None:
         """Open a run; its backbone is loaded with the first text.
 
         Args:
             run: a run, or its folder.
             batch: most texts that are read ahead, routed and answered together.
+            client: who asks, for methods whose answers depend on it; None: nobody in particular.
+            routing: one of the method's routings, or 'none' for the bare backbone; None: with a client the method's
+                `local` routing, where it has one, else its first.
 
         Raises:
-            UserError: there is no such run, or its method has no router.
+            UserError: there is no such run, client or routing.
         """
         self.run = open_run(run)
-        router = self.run.router
-        if router is None:
-            method = self.run.summary["method"]
-            raise UserError(f"{self.run.folder}: method {method} has no router, so it has nothing to route by")
-        self._router: Router = router
+        if client is not None and client not in (known := self.run.client_ids):
+            listed = (
+                f"{known[0]} to {known[-1]}" if known[-1] - known[0] == len(known) - 1 else ", ".join(map(str, known))
+            )
+            raise UserError(f"--client {client}: {self.run.folder} has clients {listed}")
+        has = self.run.method.routings
+        if routing is not None and routing not in (*has, BARE):
+            raise UserError(
+                f"--routing {routing}: method {self.run.summary.method} has no such routing; it has "
+                f"{', '.join(has)} and {BARE}"
+            )
+        self.client = client
+        self.routing = routing or (LOCAL if client is not None and LOCAL in has else has[0])
         self._batch = batch
-        self._answer_tokens = {pool.name: pool.answer_tokens for pool in self.run.pools}
         self._adapters: dict[str, Adapter] = {}
         self._turn = Lock()
 
-    def route(self, texts: Iterable[str]) -> Iterator[Routed]:
-        """Route texts, in order, as they come.
+    def route(self, texts: Iterable[str | Example]) -> Iterator[Routed]:
+        """Say who answers each text, in order, as they come.
+
+        Args:
+            texts: texts, or examples with a task, which only runs of `oracle` and `central` go by.
 
         Raises:
-            UserError: the backbone is not the one that the run was trained on.
+            UserError: the backbone is not the one that the run was trained on, or the method has to know who asks.
             TypeError: `texts` is a single text.
         """
         return self._routed(_several(texts), answers=False)
 
-    def answer(self, texts: Iterable[str]) -> Iterator[Routed]:
-        """Route texts, in order, as they come, and answer each greedily by its task adapter.
+    def answer(self, texts: Iterable[str | Example]) -> Iterator[Routed]:
+        """Answer each text greedily by its adapter, in order, as they come.
 
         Raises:
-            UserError: the backbone is not the one that the run was trained on, or an adapter is damaged.
+            UserError: as `route`, or an adapter is damaged.
             TypeError: `texts` is a single text.
         """
         return self._routed(_several(texts), answers=True)
 
     @cached_property
-    def _backbone(self) -> Backbone:
-        return open_backbone(self.run)
+    def _answerer(self) -> Answerer:
+        return self.run.answerer(self.run.open_backbone(), self._adapter)
 
-    def _routed(self, texts: Iterator[str], answers: bool) -> Iterator[Routed]:
+    def _adapter(self, pool: str) -> Adapter:
+        if pool not in self._adapters:
+            self._adapters[pool] = self.run.adapter(pool)
+        return self._adapters[pool]
+
+    def _routed(self, texts: Iterator[str | Example], answers: bool) -> Iterator[Routed]:
         while chunk := list(islice(texts, self._batch)):
             with self._turn:
                 done = self._route_batch(chunk, answers)
             yield from done
 
-    def _route_batch(self, texts: list[str], answers: bool) -> list[Routed]:
-        found = self._router.route(self._backbone.embed(texts))
-        tasks = [task_name(int(task)) for task in found.index]
+    def _route_batch(self, texts: list[str | Example], answers: bool) -> list[Routed]:
+        examples = [text if isinstance(text, Example) else Example(text, "") for text in texts]
+        choices = self._answerer.choose(examples, self.client, self.routing)
         given: list[str | None] = [None] * len(texts)
-        for task in sorted(set(tasks)) if answers else ():
-            if task not in self._adapters:
-                self._adapters[task] = self.run.adapter(task)
-            own = [i for i, name in enumerate(tasks) if name == task]
-            generated = self._backbone.generate(
-                self._adapters[task], [texts[i] for i in own], self._answer_tokens[task]
+        if answers:
+            instructions = [example.instruction for example in examples]
+            for batch in self._answerer.answer([choice.weights for choice in choices], instructions):
+                for position, text in zip(batch.positions, batch.generated.answers, strict=True):
+                    given[position] = text
+        return [
+            Routed(
+                example.instruction,
+                choice.pool or BACKBONE,
+                choice.distance,
+                choice.margin,
+                answer,
+                dict(choice.weights) if len(choice.weights) > 1 else {},
             )
-            for i, answer in zip(own, generated.answers, strict=True):
-                given[i] = answer
-        margins = found.margin.tolist() if len(self._router.centroids) > 1 else [None] * len(texts)
-        rows = zip(texts, tasks, found.distance.tolist(), margins, given, strict=True)
-        return [Routed(*row) for row in rows]
+            for example, choice, answer in zip(examples, choices, given, strict=True)
+        ]
 
 
-def _several(texts: Iterable[str]) -> Iterator[str]:
+def _several(texts: Iterable[str | Example]) -> Iterator[str | Example]:
     """Refuse a single text: its letters would be taken for texts."""
     if isinstance(texts, str):
         raise TypeError("give a list of texts, not one text")

@@ -1,11 +1,8 @@
-"""A study: methods x splits x seeds from a TOML plan, each a run folder, then compared and its claims judged."""
+"""A study is run: what its plan names and has not been run yet, in this process or in several."""
 
 import signal
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, fields
-from functools import cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,89 +10,18 @@ from typing import Any
 
 import torch
 
-from fedrouter_sim.backbone.locating import model_digest, resolve_model
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.config import RunConfig, absolute_paths, typed_setting
-from fedrouter_sim.errors import UserError
-from fedrouter_sim.methods import find_method, method_digest
-from fedrouter_sim.operations.prepare import ALL, DRIFT, HELD_OUT, OWN, load_data
-from fedrouter_sim.operations.train import Display, train
-from fedrouter_sim.runs.run_folder import Run
-from fedrouter_sim.studies.comparison import Claim, Comparison, Judged, open_comparison
+from fedrouter_sim.federation.observers import Display
+from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.studies.comparison import Comparison, Judged, open_comparison
+from fedrouter_sim.studies.plan import PlannedRun, Study
 
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a study."""
-
-    name: str  # of its folder
-    config: RunConfig
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is run and claimed, written down before anything runs."""
-
-    title: str
-    runs: tuple[PlannedRun, ...]
-    claims: tuple[Claim, ...]
-
-    def pending(self, out: Path) -> list[PlannedRun]:
-        """Return the runs that are not in `out` yet.
-
-        Raises:
-            UserError: a run is there, but with other settings, data, backbone or method file than the plan's.
-        """
-        digests = _Digests()
-        return [run for run in self.runs if not _is_done(run, out, digests)]
-
-
-def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
-    """Read a study from its TOML plan.
-
-    The plan has `title`, `seeds`, `[settings]` for all runs, `[[runs]]` with `methods`, `split`, and perhaps `seeds`
-    and `settings` of their own, and `[[claims]]` with the fields of `Claim`. Seeds come first in the order of runs, so
-    that an interrupted study has whole seeds.
-
-    Args:
-        path: the plan.
-        overrides: settings that win over the plan's.
-
-    Raises:
-        UserError: the file is missing, is not such a plan, or a setting in it is not one.
-    """
-    plan = _read(path)
-    unknown = plan.keys() - {"title", "seeds", "settings", "runs", "claims"}
-    if unknown:
-        raise UserError(
-            f"{path}: {sorted(unknown)[0]!r} is no key of a plan; it has title, seeds, settings, runs, claims"
-        )
-    shared = _settings(path, plan.get("settings", {}))
-    blocks = [
-        _block(path, number, block, plan.get("seeds", [])) for number, block in enumerate(_list(path, plan, "runs"), 1)
-    ]
-    if not blocks:
-        raise UserError(f"{path}: has no [[runs]]; give at least one with methods and a split")
-    seeds = list(dict.fromkeys(seed for block in blocks for seed in block.seeds))
-    runs = [
-        _planned(block.split, method, seed, {**shared, **block.settings, **(overrides or {})})
-        for seed in seeds
-        for block in blocks
-        if seed in block.seeds
-        for method in block.methods
-    ]
-    names = [run.name for run in runs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"{path}: {twice} is planned twice; name each method once a split and seed")
-    claims = [
-        _claim(f"{path}, [[claims]] {number}", claim, runs)
-        for number, claim in enumerate(_list(path, plan, "claims"), 1)
-    ]
-    return Study(str(plan.get("title", path.stem)), tuple(runs), tuple(claims))
+Train = Callable[..., Any]
+"""What trains a run: (config, out, overwrite, display, backbone)."""
 
 
 def run_study(
-    study: Study, out: Path, display: Display, limit: int | None = None, workers: int = 1
+    study: Study, out: Path, train: Train, display: Display, limit: int | None = None, workers: int = 1
 ) -> Iterator[tuple[PlannedRun, Run]]:
     """Run what has not been run, and yield each run as it is done.
 
@@ -106,6 +32,7 @@ def run_study(
     Args:
         study: what to run.
         out: folder of the run folders.
+        train: trains one run (`operations.train.train`).
         display: is told of each run's progress; with several workers, of nothing.
         limit: most runs to do now; None for all.
         workers: processes.
@@ -118,7 +45,7 @@ def run_study(
             # No more are handed over than are run at once, so that after an error or an interrupt no other run begins.
             while True:
                 for planned in islice(waiting, workers - len(running)):
-                    running[pool.submit(_run_in_worker, planned, out)] = planned
+                    running[pool.submit(_run_in_worker, train, planned, out)] = planned
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -126,7 +53,7 @@ def run_study(
                     done = running.pop(future)
                     yield done, Run(out / done.name)
     for planned in pending:
-        _run_one(planned, out, display)
+        _run_one(train, planned, out, display)
         yield planned, Run(out / planned.name)
 
 
@@ -140,15 +67,15 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run_in_worker(planned: PlannedRun, out: Path) -> None:
+def _run_in_worker(train: Train, planned: PlannedRun, out: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        _run_one(planned, out, Display())
+        _run_one(train, planned, out, Display())
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run_one(planned: PlannedRun, out: Path, display: Display) -> None:
+def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> None:
     backbone = _loaded.get("backbone")
     if backbone is None or not backbone.serves(planned.config):
         backbone = _loaded["backbone"] = Backbone(planned.config)
@@ -159,109 +86,3 @@ def conclude(study: Study, out: Path) -> tuple[Comparison, list[Judged]]:
     """Compare the finished runs of a study and judge its claims."""
     comparison = open_comparison([out / run.name for run in study.runs if (out / run.name).exists()])
     return comparison, [comparison.judge(claim) for claim in study.claims]
-
-
-@dataclass(frozen=True)
-class _Block:
-    split: str
-    methods: Sequence[str]
-    seeds: Sequence[int]
-    settings: Mapping[str, Any]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--plan {path}: cannot be read ({error}); give a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"--plan {path}: not TOML: {error}") from None
-
-
-def _settings(path: Path, values: Any) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: settings = {values!r} must be a table of settings")
-    for key in ("method", "split", "seed"):
-        if key in values:
-            raise UserError(f"{path}: {key} is no setting of a plan; name it under [[runs]]")
-    return {key: typed_setting(str(path), key, value) for key, value in values.items()}
-
-
-def _list(path: Path, plan: Mapping[str, Any], key: str) -> list[Any]:
-    found = plan.get(key, [])
-    if not isinstance(found, list):
-        raise UserError(f"{path}: {key} = {found!r} must be tables, [[{key}]]")
-    return found
-
-
-def _planned(split: str, method: str, seed: int, settings: Mapping[str, Any]) -> PlannedRun:
-    config = absolute_paths(RunConfig.build(settings, {"split": split, "method": method, "seed": seed}))
-    return PlannedRun(f"{split}-{find_method(method).name}-seed{seed}", config)
-
-
-def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
-    where = f"{path}, [[runs]] {number}"
-    if not isinstance(block, dict) or (unknown := block.keys() - {"split", "methods", "seeds", "settings"}):
-        raise UserError(f"{where}: {block if not isinstance(block, dict) else sorted(unknown)[0]!r} is no key of a run")
-    methods, own = block.get("methods"), block.get("seeds", seeds)
-    if not isinstance(methods, list) or not methods or not all(isinstance(method, str) for method in methods):
-        raise UserError(f"{where}: methods = {methods!r} must be a list of methods")
-    if not isinstance(own, list) or not own or not all(type(seed) is int for seed in own):
-        raise UserError(f"{where}: seeds = {own!r} must be a list of whole numbers, here or at the top of the plan")
-    split = typed_setting(where, "split", block.get("split"))
-    return _Block(split, methods, own, _settings(path, block.get("settings", {})))
-
-
-def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
-    """Return a claim, if the plan has the runs that it is about."""
-    if not isinstance(claim, dict):
-        raise UserError(f"{where}: {claim!r} must be a table")
-    for field in fields(Claim):
-        kinds = (int, float) if field.name == "least" else (str,)
-        if field.name in claim and type(claim[field.name]) not in kinds:
-            raise UserError(f"{where}: {field.name} = {claim[field.name]!r} must be a {kinds[-1].__name__}")
-    try:
-        made = Claim(**claim)
-    except TypeError as error:
-        raise UserError(f"{where}: {error}".replace("Claim.__init__()", "a claim")) from None
-    planned = {(run.config.split, find_method(run.config.method).name) for run in runs}
-    for method in (made.method, made.baseline):
-        if (made.split, method.partition("/")[0]) not in planned:
-            raise UserError(f"{where}: is about {method} on {made.split}, which is not planned; name it under [[runs]]")
-    if made.test_data not in (ALL, OWN, DRIFT, HELD_OUT):
-        raise UserError(f"{where}: test_data = {made.test_data!r}: choose one of {ALL}, {OWN}, {DRIFT}, {HELD_OUT}")
-    return made
-
-
-class _Digests:
-    """What a run of given settings would be made of; each file is read once."""
-
-    def __init__(self) -> None:
-        self._of_data = cache(lambda key: load_data(RunConfig(**dict(key)))[0].digest())
-        self._of_model = cache(lambda name: model_digest(resolve_model(name)))
-
-    def of(self, config: RunConfig) -> dict[str, str | None]:
-        """Return the digests under the keys of a run's manifest."""
-        names = "data hub_folder seed hold_out instruction_column response_column task_column client_column".split()
-        data = tuple((name, getattr(config, name)) for name in names)
-        return {
-            "data_sha256": self._of_data(data),
-            "backbone_sha256": self._of_model(config.model),
-            "method_sha256": method_digest(config.method),
-        }
-
-
-def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
-    folder = out / run.name
-    if not folder.exists():
-        return False
-    found = Run(folder)
-    remedy = "remove it or give another --out"
-    if found.config != run.config:
-        old, new = found.config.to_dict(), run.config.to_dict()
-        name = next(name for name in new if old[name] != new[name])
-        raise UserError(f"{folder}: was run with {name} = {old[name]!r}, the plan says {new[name]!r}; {remedy}")
-    for key, digest in digests.of(run.config).items():
-        if found.manifest.get(key) != digest:
-            raise UserError(f"{folder}: the {key.removesuffix('_sha256')} has changed since it was run; {remedy}")
-    return True

@@ -1,16 +1,18 @@
-"""How stored updates become task adapters: averaged factor by factor, or by their products B A."""
+"""How stored updates become task adapters: by an aggregation rule, one adapter in memory at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedrouter_sim.adapters.aggregation.product import ProductMean
-from fedrouter_sim.adapters.state import Adapter, LoraScale, WeightedMean, load_adapter, load_lora_scale, scaled
+from fedrouter_sim.adapters.aggregation import MEAN, PRODUCT, find_aggregation
+from fedrouter_sim.adapters.aggregation.rule import Aggregation
+from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale
+from fedrouter_sim.adapters.state import Adapter, scaled
+from fedrouter_sim.arrays import Floats
+from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.runs.run_folder import StoredUpdate
-
-FACTORS, PRODUCT = "factors", "product"
-AVERAGES = (FACTORS, PRODUCT)
-"""The mean of A and of B (FedAvg), or the mean of (alpha / r) B A brought back to the rank by truncated SVD."""
+from fedrouter_sim.routing import task_name
+from fedrouter_sim.runs.updates import StoredUpdate
+from fedrouter_sim.tables import Options
 
 
 @dataclass(frozen=True)
@@ -19,72 +21,100 @@ class Averaged:
 
     adapters: dict[int, Adapter]
     updates_per_task: list[int]
-    average: str  # one of AVERAGES
+    aggregation: str  # the rule
     reason: str  # why that one, for the user
-    errors: dict[int, float]  # relative error of the truncation, where products were averaged
+    errors: dict[int, float]  # relative error of the truncation, where the rule truncates
 
 
 def average_by_task(
     updates: Sequence[StoredUpdate],
     task_of: Callable[[StoredUpdate], int],
     tasks: int,
-    average: str | None,
+    aggregation: str | None,
     scale: LoraScale,
+    options: Options | None = None,
 ) -> Averaged:
-    """Average updates per task, weighted by example counts, one adapter in memory at a time.
+    """Aggregate updates per task, weighted by example counts.
 
     Args:
         updates: in client and group order.
         task_of: the task that an update falls to.
         tasks: how many tasks there are.
-        average: one of AVERAGES; None: factor by factor if all updates say the same digest of their initial adapter
-            and have one rank and scale, else by products.
+        aggregation: the rule; None: the mean of the factors if all updates say the same digest of their initial
+            adapter and have one rank and scale, else the mean of the products.
         scale: rank and scale of the result.
+        options: `--option` values by name.
 
     Raises:
         UserError: an adapter is not readable, not a plain LoRA one, not finite, or does not fit the others; or their
-            ranks or scales differ and `average` is 'factors'.
+            ranks or scales differ and the rule is not 'product'.
     """
     scales = [load_lora_scale(update.folder) for update in updates]
-    odd = next((u for u, own in zip(updates, scales, strict=True) if own != scale), None)
-    beginnings = {update.initial_sha256 for update in updates}
-    if average == FACTORS and odd is not None:
-        raise UserError(
-            f"--average factors: {odd.folder} has another rank or alpha than the rest, so A and B of the two mean "
-            "different things; take --average product"
-        )
-    if average is None:
-        if odd is not None:
-            average, reason = PRODUCT, f"ranks or scales differ ({odd.folder})"
-        elif None in beginnings:
-            average, reason = PRODUCT, "not every update says which initial adapter it began with (initial_sha256)"
-        elif len(beginnings) > 1:
-            average, reason = PRODUCT, f"the updates began with {len(beginnings)} different initial adapters"
-        else:
-            average, reason = FACTORS, "all updates began with the same initial adapter"
-    else:
-        reason = "as --average says"
-    means: dict[int, WeightedMean | ProductMean] = {}
+    rule, reason = _chosen(aggregation, updates, scales)
+    new_aggregation = find_aggregation(rule, scale.rank, options)
+    running: dict[int, Aggregation] = {}
     counts = [0] * tasks
     for update, own in zip(updates, scales, strict=True):
         task = task_of(update)
         adapter = load_adapter(update.folder)
-        if average == PRODUCT:
-            mean = means.setdefault(task, ProductMean(scale.rank))
+        if rule == PRODUCT:
             adapter = scaled(adapter, own.factor / scale.factor)
-        else:
-            mean = means.setdefault(task, WeightedMean())
+        if task not in running:
+            running[task] = new_aggregation()
         try:
-            mean.add(adapter, update.examples)
+            running[task].add(adapter, update.examples)
         except ValueError as error:
             raise UserError(f"{update.folder}: cannot be averaged with the others ({error})") from None
         counts[task] += 1
-    adapters: dict[int, Adapter] = {}
-    errors: dict[int, float] = {}
-    for task, mean in sorted(means.items()):
-        if isinstance(mean, ProductMean):
-            truncated = mean.truncated()
-            adapters[task], errors[task] = truncated.adapter, truncated.error
+    adapters = {task: of_task.result() for task, of_task in sorted(running.items())}
+    errors = {task: of_task.lost for task, of_task in sorted(running.items()) if of_task.lost is not None}
+    return Averaged(adapters, counts, rule, reason, errors)
+
+
+def _chosen(wanted: str | None, updates: Sequence[StoredUpdate], scales: Sequence[LoraScale]) -> tuple[str, str]:
+    """Return the rule and why it is that one."""
+    odd = next((u for u, own in zip(updates, scales, strict=True) if own != scales[0]), None)
+    if wanted not in (None, PRODUCT) and odd is not None:
+        raise UserError(
+            f"--aggregation {wanted}: {odd.folder} has another rank or alpha than the rest, so A and B of the two mean "
+            f"different things; take --aggregation {PRODUCT}"
+        )
+    if wanted is not None:
+        return wanted, "as --aggregation says"
+    beginnings = {update.initial_sha256 for update in updates}
+    if odd is not None:
+        return PRODUCT, f"ranks or scales differ ({odd.folder})"
+    if None in beginnings:
+        return PRODUCT, "not every update says which initial adapter it began with (initial_sha256)"
+    if len(beginnings) > 1:
+        return PRODUCT, f"the updates began with {len(beginnings)} different initial adapters"
+    return MEAN, "all updates began with the same initial adapter"
+
+
+def with_heirs(
+    found: Mapping[int, Adapter], centroids: Floats, sources: Sequence[int], of_sources: Floats,
+    adapter_of: Callable[[int], Adapter],
+) -> tuple[dict[str, Adapter], dict[str, str]]:  # fmt: skip
+    """Give every task an adapter: its own, or that of the nearest source if it received no update.
+
+    Args:
+        found: task -> its adapter.
+        centroids: of the tasks, (T, d).
+        sources: the tasks that a task without updates may inherit from.
+        of_sources: their centroids, in the same space, (sources, d).
+        adapter_of: gives the adapter of a source.
+
+    Returns:
+        The adapters by name, and who inherited from which source.
+    """
+    parents = nearest(centroids, of_sources).index
+    adapters: dict[str, Adapter] = {}
+    inherited: dict[str, str] = {}
+    for task in range(len(centroids)):
+        name = task_name(task)
+        if task in found:
+            adapters[name] = found[task]
         else:
-            adapters[task] = mean.result()
-    return Averaged(adapters, counts, average, reason, errors)
+            source = sources[int(parents[task])]
+            adapters[name], inherited[name] = adapter_of(source), task_name(source)
+    return adapters, inherited

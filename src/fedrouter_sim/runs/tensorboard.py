@@ -1,5 +1,6 @@
 """The metrics of a run as TensorBoard reads them, round by round while it runs."""
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -7,8 +8,9 @@ from typing import Self
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.evaluator import CellResult
-from fedrouter_sim.simulation import Observer, RoundRecord
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.federation.observers import Display, Observer, RoundRecord
 
 FOLDER_NAME = "tensorboard"
 
@@ -25,8 +27,16 @@ def require_tensorboard() -> None:
         )
 
 
+def board_for(run: Path, display: Display, wanted: bool) -> "TensorBoard | nullcontext[None]":
+    """Return a stream into a run folder that grows, if it is wanted, and say how to follow it."""
+    if not wanted:
+        return nullcontext()
+    display.noted(f"TensorBoard can follow the run: tensorboard --logdir {run.parent}")
+    return TensorBoard(run / FOLDER_NAME)
+
+
 class TensorBoard(Observer):
-    """Writes an event file: a scalar a round for what a line of rounds.jsonl says, and the scores of the end.
+    """Writes an event file: a scalar per round for what a line of rounds.jsonl says, and the scores of the end.
 
     Every round is flushed, so that it can be watched. Close it (it is a context manager) before its folder is moved.
     """
@@ -46,7 +56,7 @@ class TensorBoard(Observer):
         self._writer.close()
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
-        """Write what the round did: losses in nats a token, bytes, seconds, and validation scores where there are."""
+        """Write what the round did: losses in nats per token, bytes, seconds, and validation scores where there are."""
         self._round = record.round
         values: dict[str, float] = {f"loss/{pool}": loss for pool, loss in record.losses.items()}
         values |= {"round/lr": record.lr, "round/participants": len(record.participants)}
@@ -56,19 +66,14 @@ class TensorBoard(Observer):
         values |= {f"validation/{name}": score for name, score in (record.validation or {}).items()}
         self._write(values)
 
-    def scored(self, result: CellResult) -> None:
-        """Write the scores of a cell, at the last round: the mean over clients, the worst client, and by task."""
-        cell, scores = result.cell.name, result.mean
-        values: dict[str, float | None] = {
-            "rouge1": scores.rouge1,
-            "rouge2": scores.rouge2,
-            "rouge_l": scores.rouge_l,
-            "exact_match": scores.exact_match,
-            "loss": scores.loss,
-            "rouge1_worst_client": result.per_client[result.worst_client].rouge1,
-            "routing_accuracy": result.routing_accuracy,
-        }
-        values |= {f"rouge1/{task}": of_task.rouge1 for task, of_task in result.per_task.items()}
+    def scored(self, result: CellResult, metric: Metric) -> None:
+        """Write the scores of a cell, at the last round: the mean over clients and, of the metric that is shown first,
+        the worst client and the tasks."""
+        cell, first = result.cell.name, metric.name
+        values: dict[str, float | None] = dict(result.mean.values)
+        values[f"{first}_worst_client"] = result.per_client[result.worst_client][first]
+        values["routing_accuracy"] = result.routing_accuracy
+        values |= {f"{first}/{task}": of_task[first] for task, of_task in result.per_task.items()}
         self._write({f"{cell}/{name}": value for name, value in values.items() if value is not None})
 
     def _write(self, values: dict[str, float]) -> None:

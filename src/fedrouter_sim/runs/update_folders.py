@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedrouter_sim.adapters.state import WEIGHTS_NAME
-from fedrouter_sim.clustering.kmeans import FeatureSums, Normalizer
+from fedrouter_sim.adapters.folders import WEIGHTS_NAME
+from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.runs.run_folder import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate
+from fedrouter_sim.messages import CentroidMessage, FeatureSums
+from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate
 
 ANSWER_TOKENS = 64  # where a folder does not say how long its responses were
 

@@ -4,7 +4,6 @@ The unit of all statistics is the seed: at one seed all methods see the same cli
 is the mean over seeds of log(score / score of the baseline), with a 95% interval from Student's t, shown as a ratio.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +14,16 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, find_metric
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.partition.test_data import GIVEN
+from fedrouter_sim.routing import BARE, FIXED, GLOBAL, ORACLE
+from fedrouter_sim.runs.cells import StoredCell
+from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.tables import parse_options
 
 CONFIDENCE = 0.95
-OWN_ROUTINGS = ("global", "fixed")
+OWN_ROUTINGS = (GLOBAL, FIXED)
 """How a method finds its adapters when left to itself; other routings are named after the method, as in
 'fedrouter/local'."""
 
@@ -34,12 +39,11 @@ class Cost:
     tokens_trained: int
     bytes_up: int
     bytes_down: int
-    train_seconds: float
 
 
 @dataclass(frozen=True)
 class Score:
-    """ROUGE-1 of one run in one cell."""
+    """The score of one run in one cell, by the metric of the comparison."""
 
     method: str  # 'fedrouter'; 'fedrouter/local' under a routing other than its own
     split: str
@@ -64,6 +68,7 @@ class Entry:
     settings: Mapping[str, Any]
     cost: Cost
     scores: tuple[Score, ...]
+    metric: str = DEFAULT_METRIC  # of the scores
     wall_seconds: float = 0.0  # of the whole run, evaluation included
     backbone: str = ""  # what it is, in a line
 
@@ -111,7 +116,8 @@ class Gain:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement named before the runs: in a cell, `method` is above `least` times `baseline`."""
+    """A statement named before the runs: in a cell, `method` is above `least` times `baseline`; where a metric is
+    better when lower, `baseline` is above `least` times `method`."""
 
     says: str
     method: str
@@ -140,6 +146,7 @@ class Comparison:
     """Several runs, and what may be said of them."""
 
     entries: tuple[Entry, ...]
+    metric: Metric = field(default_factory=lambda: find_metric(DEFAULT_METRIC))
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # setting -> run -> value, where unequal
 
     @property
@@ -186,12 +193,16 @@ class Comparison:
         return Estimate.of(values) if values else None
 
     def gain(self, method: str, baseline: str, split: str, test_data: str) -> Gain | None:
-        """Set a method against a baseline, seed by seed; None where no seed has both, or a score is 0."""
+        """Set a method against a baseline, seed by seed; None where no seed has both, or a score is 0.
+
+        A ratio above 1 is better, whichever way the metric goes.
+        """
         theirs = {score.seed: score for score in self.select(baseline, split, test_data)}
         pairs = [(score, theirs[score.seed]) for score in self.select(method, split, test_data) if score.seed in theirs]
         if not pairs or any(score.mean <= 0 for pair in pairs for score in pair):
             return None
-        logs = [math.log(ours.mean / other.mean) for ours, other in pairs]
+        sign = 1 if self.metric.higher_is_better else -1
+        logs = [sign * math.log(ours.mean / other.mean) for ours, other in pairs]
         return Gain(method, baseline, split, test_data, Estimate.of(logs))
 
     def judge(self, claim: Claim) -> Judged:
@@ -208,16 +219,26 @@ class Comparison:
         return Judged(claim, gain, verdict)
 
 
-def open_comparison(folders: Sequence[Path]) -> Comparison:
+def open_comparison(folders: Sequence[Path], metric: str | None = None) -> Comparison:
     """Read finished runs and set them side by side.
 
+    Args:
+        folders: the runs.
+        metric: what they are compared by; None: what the first of them shows first.
+
     Raises:
-        UserError: a folder is no run, two runs are the same method on the same clients, or their test samples differ.
+        UserError: a folder is no run, two runs are the same method on the same clients, their test samples differ, or
+            one was not scored by the metric.
     """
-    return compare([read_entry(folder) for folder in folders])
+    runs = [Run(folder) for folder in folders]
+    if metric:
+        chosen = find_metric(metric, parse_options(runs[0].config.option if runs else ()))
+    else:
+        chosen = runs[0].metric if runs else find_metric(DEFAULT_METRIC)
+    return compare([read_entry(run, chosen) for run in runs], chosen)
 
 
-def compare(entries: Sequence[Entry]) -> Comparison:
+def compare(entries: Sequence[Entry], metric: Metric | None = None) -> Comparison:
     """Set runs side by side. A method that is there with several settings gets a name for each: 'fedrouter (tasks=3)'.
 
     Raises:
@@ -240,7 +261,8 @@ def compare(entries: Sequence[Entry]) -> Comparison:
                     f"{other.folder} and {entry.folder} answered different test samples in the cell "
                     f"'{score.test_data}' of {score.split}, seed {score.seed}: they cannot be compared"
                 )
-    return Comparison(tuple(entries), _differences(entries))
+    metric = metric or find_metric(entries[0].metric if entries else DEFAULT_METRIC)
+    return Comparison(tuple(entries), metric, _differences(entries))
 
 
 def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
@@ -260,58 +282,60 @@ def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
     return replace(entry, method=name, scores=tuple(scores))
 
 
-def read_entry(folder: Path) -> Entry:
-    """Read what a comparison needs of a run folder.
+def read_entry(run: Run, metric: Metric) -> Entry:
+    """Read what a comparison needs of a run.
 
     Raises:
-        UserError: it is no finished run, or was never evaluated.
+        UserError: it was never evaluated, or not by the metric.
     """
-    run = Run(folder)
-    settings, summary = run.config.to_dict(), run.summary
-    method = str(summary["method"])
-    scores = [
-        _score(path, method, run.config.split, run.config.seed) for path in sorted((folder / "eval").glob("*.json"))
-    ]
-    kept = tuple(score for score in scores if score is not None)
-    if not kept:
-        raise UserError(f"{folder}: has no scores to compare; `fedrouter-sim eval {folder}` makes them")
-    cost = Cost(
-        summary["optimizer_steps"],
-        summary["tokens_trained"],
-        summary["bytes_up"],
-        summary["bytes_down"],
-        (summary.get("seconds") or {}).get("train", 0.0),
-    )
+    config, summary = run.config, run.summary
+    cells = [cell for cell in run.cells() if cell.routing not in (BARE, ORACLE) and cell.test_data != GIVEN]
+    if not cells:
+        raise UserError(f"{run.folder}: has no scores to compare; `fedrouter-sim eval {run.folder}` makes them")
+    scores = [score for cell in cells if (score := _score(cell, metric, summary.method, summary.split, config.seed))]
+    if not scores:
+        there = ", ".join(name for name in cells[0].mean if name != "samples")
+        raise UserError(f"{run.folder}: has no scores by --metric {metric.name}; take one of {there}")
+    cost = Cost(summary.optimizer_steps, summary.tokens_trained, summary.bytes_up, summary.bytes_down)
     wall = float(run.manifest.get("wall_seconds", 0))
-    return Entry(folder, method, run.config.split, run.config.seed, settings, cost, kept, wall, run.backbone)
+    return Entry(
+        run.folder,
+        summary.method,
+        summary.split,
+        config.seed,
+        config.to_dict(),
+        cost,
+        tuple(scores),
+        metric.name,
+        wall,
+        run.backbone,
+    )
 
 
-def _score(path: Path, method: str, split: str, seed: int) -> Score | None:
-    """Read one cell; None for the bare backbone's, the oracle routing's and given data's, which are no method's own."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        routing, test_data = record["cell"]["routing"], record["cell"]["test_data"]
-        if routing in ("none", "oracle") or test_data == "given":
-            return None
-        clients = {int(client): float(scores["rouge1"]) for client, scores in record["per_client"].items()}
-        return Score(
-            method=method if routing in OWN_ROUTINGS else f"{method}/{routing}",
-            split=split,
-            seed=seed,
-            test_data=test_data,
-            mean=float(record["mean"]["rouge1"]),
-            spread=stdev(clients.values()) if len(clients) > 1 else 0.0,
-            worst=min(clients.values()),
-            per_client=clients,
-            per_task={task: float(scores["rouge1"]) for task, scores in record["per_task"].items()},
-            samples=str(record["samples_sha256"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); evaluate or train the run anew") from None
+def _score(cell: StoredCell, metric: Metric, method: str, split: str, seed: int) -> Score | None:
+    """Return the score of a cell by a metric; None where it has none, as exact match of tasks without labels."""
+    mean = cell.mean.get(metric.name)
+    clients = {client: value for client, s in cell.per_client.items() if (value := s.get(metric.name)) is not None}
+    if mean is None or not clients:
+        return None
+    return Score(
+        method=method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}",
+        split=split,
+        seed=seed,
+        test_data=cell.test_data,
+        mean=mean,
+        spread=stdev(clients.values()) if len(clients) > 1 else 0.0,
+        worst=metric.worst(list(clients.values())),
+        per_client=clients,
+        per_task={task: value for task, s in cell.per_task.items() if (value := s.get(metric.name)) is not None},
+        samples=cell.samples,
+    )
 
 
 def _differences(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """Return the settings in which runs differ, beyond those that a comparison is over."""
-    names = [name for name in entries[0].settings if name not in ("method", "split", "seed")] if entries else []
+    names = (
+        [name for name in entries[0].settings if name not in ("method", "split", "seed", "metric")] if entries else []
+    )
     values = {name: {str(entry.folder): entry.settings[name] for entry in entries} for name in names}
     return {name: found for name, found in values.items() if len({repr(value) for value in found.values()}) > 1}

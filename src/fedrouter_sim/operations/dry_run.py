@@ -1,0 +1,25 @@
+"""`train --dry-run`: what a run will cost."""
+
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.federation.estimate import estimate_cost
+from fedrouter_sim.federation.federation import build_federation
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.entries import check_entries
+from fedrouter_sim.tables import parse_options
+
+
+def dry_run(config: RunConfig) -> Cost:
+    """Load, partition and plan a run as `train` does, and say what it will cost, without training it.
+
+    Raises:
+        UserError: the settings, the data or the backbone are not usable.
+    """
+    check_entries(config)
+    method = find_method(config.method, parse_options(config.option))
+    data = partition_data(config)
+    backbone = Backbone(config)
+    federation = build_federation(config, data, backbone)
+    return estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))

@@ -1,0 +1,51 @@
+"""What an aggregation of stored updates reports."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedrouter_sim.adapters.aggregation import MEAN, PRODUCT
+from fedrouter_sim.clustering.kmeans import nearest
+from fedrouter_sim.routing import task_name
+from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.router import Router
+from fedrouter_sim.runs.averaging import Averaged
+from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.runs.updates import StoredUpdate
+
+_HOW = {MEAN: "factor by factor", PRODUCT: "by their products B A, with truncated SVD"}
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """What `aggregate` and the joining of clients that trained elsewhere report."""
+
+    folder: Path
+    round: int  # whose updates were averaged
+    updates_per_task: list[int]
+    inherited: dict[str, str]  # task without updates -> task whose adapter it starts from
+    summary: Summary
+    aggregation: str  # the rule
+    truncation_errors: dict[str, float]  # task -> relative error of the truncation; empty where nothing is truncated
+    notes: list[str]
+
+
+def report(
+    out: Path, round_: int, averaged: Averaged, inherited: dict[str, str], summary: Summary, *notes: str
+) -> Aggregated:
+    """Report an aggregation."""
+    errors = {task_name(task): error for task, error in averaged.errors.items()}
+    how = _HOW.get(averaged.aggregation, f"by {averaged.aggregation}")
+    lost = ", ".join(f"{task} {error:.2%}" for task, error in errors.items())
+    first = f"averaged {how}: {averaged.reason}" + (f"; lost by truncation: {lost}" if lost else "")
+    return Aggregated(
+        out, round_, averaged.updates_per_task, inherited, summary, averaged.aggregation, errors, [first, *notes]
+    )
+
+
+def task_of(update: StoredUpdate, router: Router, archive: Archive) -> int:
+    """Return the task nearest to the size-weighted mean of an update's local centroids."""
+    centroids, sizes = archive.local_clusters(update.client, update.clusters)
+    middle = np.average(centroids.astype(np.float64), axis=0, weights=sizes)
+    return int(nearest(middle[None].astype(np.float32), router.centroids).index[0])

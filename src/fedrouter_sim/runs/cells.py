@@ -1,0 +1,96 @@
+"""The scores of a cell as they stand on disk, read here alone."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.partition.test_data import RUN_TEST_DATA
+from fedrouter_sim.routing import ROUTINGS
+from fedrouter_sim.storage import read_json, read_json_lines, write_json, write_text
+
+FOLDER_NAME = "eval"
+_REMEDY = "evaluate or train the run anew"
+
+MetricScores = Mapping[str, float | None]
+"""Metric -> score; in a cell's file `samples` as well, the number of answers."""
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """The scores of one cell, by metric, and which adapter answered what."""
+
+    test_data: str
+    routing: str
+    mean: MetricScores  # over clients
+    per_client: Mapping[int, MetricScores]
+    per_task: Mapping[str, MetricScores]
+    confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
+    samples: str  # digest of who was asked what: only equal ones may be compared
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's files."""
+        return f"{self.test_data}-{self.routing}"
+
+
+def write_cell(folder: Path, result: CellResult, **context: Any) -> Path:
+    """Write eval/CELL.json (scores) and eval/CELL.jsonl (a line per answer); return the former's path."""
+    path = folder / FOLDER_NAME / f"{result.cell.name}.json"
+    answers = "".join(json.dumps(answer.to_dict(), ensure_ascii=False) + "\n" for answer in result.answers)
+    write_text(path.with_suffix(".jsonl"), answers)
+    write_json(path, {**context, **result.to_dict()})
+    return path
+
+
+def read_cells(folder: Path) -> list[StoredCell]:
+    """Read all cells that were evaluated, in the order of a report; none for a run that was never evaluated.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    cells = [_read(path) for path in sorted((folder / FOLDER_NAME).glob("*.json"))]
+    return sorted(
+        cells,
+        key=lambda cell: (
+            *(_rank(RUN_TEST_DATA, cell.test_data), cell.test_data),
+            *(_rank(ROUTINGS, cell.routing), cell.routing),
+        ),
+    )
+
+
+def read_answers(folder: Path, cell: StoredCell) -> Iterator[dict[str, Any]]:
+    """Yield the single answers of a cell.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    keys = ("client", "task", "instruction", "reference", "pool", "answer")
+    yield from read_json_lines(folder / FOLDER_NAME / f"{cell.name}.jsonl", keys, _REMEDY)
+
+
+def _read(path: Path) -> StoredCell:
+    record = read_json(path, _REMEDY)
+    try:
+        return StoredCell(
+            test_data=str(record["cell"]["test_data"]),
+            routing=str(record["cell"]["routing"]),
+            mean=_scores(record["mean"]),
+            per_client={int(client): _scores(scores) for client, scores in record["per_client"].items()},
+            per_task={task: _scores(scores) for task, scores in record["per_task"].items()},
+            confusion={task: {p: int(n) for p, n in row.items()} for task, row in record["confusion"].items()},
+            samples=str(record["samples_sha256"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None
+
+
+def _scores(record: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: None if value is None else float(value) for name, value in record.items()}
+
+
+def _rank(order: tuple[str, ...], name: str) -> int:
+    return order.index(name) if name in order else len(order)

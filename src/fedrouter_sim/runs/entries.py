@@ -1,0 +1,91 @@
+"""The table entries that a run's settings name: checked before work begins, and the user's own known by digest."""
+
+from dataclasses import replace
+from typing import Any
+
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS
+from fedrouter_sim.config import RunConfig, flag, table_settings
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import METRICS
+from fedrouter_sim.examples.formats import ROW_FORMATS
+from fedrouter_sim.methods import METHODS
+from fedrouter_sim.partition.splits import SPLITS
+from fedrouter_sim.routing import ROUTERS
+from fedrouter_sim.tables import Table, parse_options
+
+TABLES: dict[str, Table[Any]] = {
+    "methods": METHODS,
+    "splits": SPLITS,
+    "row formats": ROW_FORMATS,
+    "aggregation rules": AGGREGATIONS,
+    "routers": ROUTERS,
+    "metrics": METRICS,
+}
+"""The tables by the names that settings call them (`config.setting`)."""
+
+TRAINING_SETTINGS = frozenset(
+    "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every aggregation"
+    " lora_rank lora_alpha lora_dropout lora_targets".split()
+)
+"""Settings without effect where nothing is trained."""
+
+
+def named_entries(config: RunConfig) -> dict[str, tuple[Table[Any], str]]:
+    """Return the table and the value of every setting that names an entry."""
+    values = {name: (TABLES[table], str(getattr(config, name))) for name, table in table_settings().items()}
+    if config.drift_to == "none":
+        del values["drift_to"]
+    return values
+
+
+def check_names(config: RunConfig) -> None:
+    """Refuse names that no table has, at once: nothing is imported and no file is run.
+
+    Raises:
+        UserError: there is no such entry.
+    """
+    for name, (table, value) in named_entries(config).items():
+        if value not in table.rows and ":" not in value:
+            replace(table, flag=flag(name)).class_of(value)
+
+
+def check_entries(config: RunConfig) -> None:
+    """Look up all entries that the settings name.
+
+    Raises:
+        UserError: there is no such entry, a file does not run, or an option is none of any entry's.
+    """
+    options = parse_options(config.option)
+    known: dict[str, None] = {}
+    for setting, (table, value) in named_entries(config).items():
+        table = replace(table, flag=flag(setting))
+        given = {"rank": config.lora_rank} if table.base == AGGREGATIONS.base else {}
+        known |= dict.fromkeys(name for name in table.option_names(value) if name not in given)
+        table.find(value, options, **given)  # an option of the wrong type is refused now, not after training
+    for name in options:
+        if name not in known:
+            there = f"there are: {', '.join(known)}" if known else "none of them takes any"
+            raise UserError(
+                f"--option {name}={options[name]}: is no option of the run's method, split, aggregation rule, router "
+                f"or metric; {there}"
+            )
+
+
+def own_digests(config: RunConfig) -> dict[str, str]:
+    """Return the SHA-256 of the file of every entry that is the user's own, by setting."""
+    found = {name: table.digest(value) for name, (table, value) in named_entries(config).items()}
+    return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
+    """Return which of the settings that the user gave will not matter, sorted."""
+    method = METHODS.class_of(config.method)
+    splits = [name for name in (config.split, config.drift_to) if name != "none"]
+    used = method.uses.union(*(SPLITS.class_of(name).uses for name in splits))
+    special = frozenset[str]().union(
+        *(table.class_of(name).uses for table in (METHODS, SPLITS) for name in table.names)
+    )
+    unused = special - used
+    if not method.trains:
+        unused |= TRAINING_SETTINGS
+    return sorted(given & unused)

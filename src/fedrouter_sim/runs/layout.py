@@ -1,0 +1,12 @@
+"""What the files of a run folder are called."""
+
+FORMAT = 2
+"""Version of the run folder. Format 1 had the clients' centroids in the router's file and one metric in its summary."""
+READABLE = (1, FORMAT)
+
+CONFIG_FILE = "config.toml"
+MANIFEST_NAME = "manifest.json"
+POOLS_NAME = "pools.json"
+STATE_NAME = "kept.safetensors"
+TRUTH_NAME = "truth.json"
+ROUNDS_NAME = "rounds.jsonl"

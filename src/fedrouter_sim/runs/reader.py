@@ -1,0 +1,228 @@
+"""Reads a finished run folder."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from fedrouter_sim.adapters.folders import load_adapter, load_peft_config
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.answerer import Answerer
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.config import RunConfig, flag, read_settings
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.evaluation.truth import Truth
+from fedrouter_sim.federation.plan import Deployment, Pool
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.methods.method import Method
+from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.router import RECIPE_NAME, Router
+from fedrouter_sim.runs.cells import StoredCell, read_cells
+from fedrouter_sim.runs.entries import named_entries
+from fedrouter_sim.runs.layout import (
+    CONFIG_FILE,
+    FORMAT,
+    MANIFEST_NAME,
+    POOLS_NAME,
+    READABLE,
+    ROUNDS_NAME,
+    STATE_NAME,
+    TRUTH_NAME,
+)
+from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.runs.updates import StoredUpdate, read_updates
+from fedrouter_sim.storage import read_json, read_json_lines
+from fedrouter_sim.tables import parse_options
+
+
+class Run:
+    """A finished run folder, opened for reading."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Open a run.
+
+        Raises:
+            UserError: the folder is none that `train` or `aggregate` wrote, or is of another format.
+        """
+        folder = Path(folder)
+        self.folder = folder
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
+        self.manifest = read_json(folder / MANIFEST_NAME, self._remedy)
+        if self.manifest.get("format") not in READABLE:
+            raise UserError(f"{folder}: run format {self.manifest.get('format')} is not {FORMAT}; train it anew")
+        self.config = RunConfig.build(read_settings(folder / CONFIG_FILE))
+
+    @property
+    def _remedy(self) -> str:
+        return f"is {self.folder} a run folder of fedrouter-sim?"
+
+    @property
+    def backbone(self) -> str:
+        """What the backbone is, in a line; of a run from before that was written down, the name it was given by."""
+        return str(self.manifest.get("backbone") or self.config.model)
+
+    @property
+    def clustering_seed(self) -> int:
+        """Seed of the run's global clustering: its own, unless `aggregate` was given another."""
+        return int(self.manifest.get("clustering_seed", self.config.seed))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What the final table shows."""
+        return Summary.load(self.folder)
+
+    @cached_property
+    def _pools(self) -> dict[str, Any]:
+        return read_json(self.folder / POOLS_NAME, self._remedy)
+
+    @cached_property
+    def pools(self) -> tuple[Pool, ...]:
+        """The run's pools, each with an adapter."""
+        try:
+            return tuple(Pool(**pool) for pool in self._pools["pools"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.folder / POOLS_NAME}: damaged ({error!r}); train the run anew") from None
+
+    @property
+    def longest_answer(self) -> int:
+        """Most tokens of an answer of the bare backbone."""
+        return int(self._pools["longest_answer"])
+
+    @cached_property
+    def router(self) -> Router | None:
+        """The router; None where the method has none."""
+        return Router.load(self.folder) if (self.folder / RECIPE_NAME).exists() else None
+
+    @cached_property
+    def archive(self) -> Archive | None:
+        """The clients' local centroids; None where the method has no router."""
+        return Archive.load(self.folder)
+
+    @property
+    def client_ids(self) -> list[int]:
+        """The numbers of the run's clients, in order; clients that trained elsewhere keep their own."""
+        archive = self.archive
+        return [message.client for message in archive.clients] if archive else list(range(self.config.clients))
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """What the run answers with, beside the adapters."""
+        path = self.folder / STATE_NAME
+        try:
+            kept = load_file(path) if path.exists() else {}
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
+        return Deployment(self.pools, self.router, self.archive, kept)
+
+    @property
+    def own_digests(self) -> dict[str, str]:
+        """The SHA-256 of the files of the user's own entries when the run was trained, by setting."""
+        older = self.manifest.get("method_sha256")  # run format 1 had own methods only
+        return dict(self.manifest.get("own_sha256") or ({"method": older} if older else {}))
+
+    @cached_property
+    def _options(self) -> dict[str, str]:
+        """The run's `--option`s, once the files of the user's own entries are known to be the same."""
+        digests = self.own_digests
+        for name, (table, value) in named_entries(self.config).items():
+            if name in digests and table.digest(value) != digests[name]:
+                raise UserError(
+                    f"{flag(name)} {value}: the file is gone or has changed since {self.folder} was trained with it; "
+                    "put it back or train the run anew"
+                )
+        return parse_options(self.config.option)
+
+    @cached_property
+    def method(self) -> Method:
+        """The run's method.
+
+        Raises:
+            UserError: it is the user's own and its file has changed since.
+        """
+        return find_method(self.config.method, self._options)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The metric that the run shows first.
+
+        Raises:
+            UserError: it is the user's own and its file has changed since.
+        """
+        return find_metric(self.config.metric, self._options)
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """Label counts; None where the data has no labels."""
+        return Truth.load(self.folder / TRUTH_NAME)
+
+    def adapter(self, pool: str) -> Adapter:
+        """Read the adapter of a pool."""
+        return load_adapter(self.folder / "adapters" / pool)
+
+    @cached_property
+    def peft_config(self) -> dict[str, Any]:
+        """The adapter configuration that all adapters of the run share."""
+        return load_peft_config(self.folder / "adapters" / self.pools[0].name)
+
+    def updates(self) -> Iterator[StoredUpdate]:
+        """Yield the record of every group's last update, in client and group order."""
+        return read_updates(self.folder)
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """Read rounds.jsonl; empty for a run of `aggregate` or of a method that does not train.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.folder / ROUNDS_NAME
+        return list(read_json_lines(path, ("round", "losses"), "train the run anew")) if path.exists() else []
+
+    def cells(self) -> list[StoredCell]:
+        """Read the scores of all cells that were evaluated."""
+        return read_cells(self.folder)
+
+    def open_backbone(self) -> Backbone:
+        """Load the backbone of the run.
+
+        Raises:
+            UserError: it is not the one the run was trained on.
+        """
+        backbone = Backbone(self.config)
+        if backbone.digest != self.manifest["backbone_sha256"]:
+            raise UserError(
+                f"--model {self.config.model}: has changed since {self.folder} was trained on it; train the run anew"
+            )
+        return backbone
+
+    def answerer(self, backbone: Backbone, adapters: Callable[[str], Adapter] | None = None) -> Answerer:
+        """Return what answers as the run does.
+
+        Args:
+            backbone: as `open_backbone` gives it.
+            adapters: gives the adapter of a pool; None: read from the folder each time.
+
+        Raises:
+            UserError: the backbone cuts texts at another length than the router's were cut at.
+        """
+        router, limit = self.router, backbone.encoder.limit
+        if router is not None and router.max_tokens != limit:
+            raise UserError(
+                f"{self.folder}: its router was made of texts cut at {router.max_tokens} tokens, and this backbone "
+                f"cuts at {limit}; set --max-tokens as it was"
+            )
+        return Answerer(backbone, self.method, self.deployment, adapters or self.adapter, self.longest_answer)
+
+
+def open_run(run: Run | Path | str) -> Run:
+    """Return a run as it is, or open the one in a folder.
+
+    Raises:
+        UserError: as `Run`.
+    """
+    return run if isinstance(run, Run) else Run(run)

@@ -1,0 +1,124 @@
+"""The summary of a run: what its final table shows, written and read here alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC
+from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.partition.test_data import ALL
+from fedrouter_sim.routing import BARE
+from fedrouter_sim.runs.cells import MetricScores
+from fedrouter_sim.storage import read_json, write_json
+
+SUMMARY_NAME = "summary.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the final table of a run shows. Scores are means over clients, by cell and metric."""
+
+    method: str
+    split: str
+    clients: int
+    seed: int
+    metric: str = DEFAULT_METRIC  # the one that is shown first
+    cell: str | None = None  # the cell that is shown first; None before any evaluation
+    scores: Mapping[str, MetricScores] = field(default_factory=dict)  # cell -> metric -> score
+    task_scores: Mapping[str, Mapping[str, MetricScores]] = field(
+        default_factory=dict
+    )  # cell -> task -> metric -> score
+    routing_accuracy: float | None = None  # in the cell that is shown first
+    ari_local: float | None = None
+    nmi_local: float | None = None
+    ari_global: float | None = None
+    nmi_global: float | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    optimizer_steps: int = 0
+    tokens_trained: int = 0
+    truncated: Mapping[str, int] = field(default_factory=dict)  # share -> instructions that were cut
+    seconds: Mapping[str, float] = field(default_factory=dict)  # phase -> seconds
+    peak_memory_bytes: int = 0
+
+    @property
+    def bare_cell(self) -> str:
+        """Name of the cell of the bare backbone on all tasks."""
+        return f"{ALL}-{BARE}"
+
+    @property
+    def score(self) -> float | None:
+        """The score that is shown first: of the first cell by the first metric."""
+        return self.score_in(self.cell)
+
+    def score_in(self, cell: str | None, metric: str | None = None) -> float | None:
+        """Return the score in a cell by a metric; None where there is none."""
+        return self.scores.get(cell or "", {}).get(metric or self.metric)
+
+    def task_scores_in(self, cell: str | None, metric: str | None = None) -> dict[str, float | None]:
+        """Return the scores in a cell by task."""
+        found = self.task_scores.get(cell or "", {})
+        return {task: scores.get(metric or self.metric) for task, scores in found.items()}
+
+    @staticmethod
+    def of_results(results: Sequence[CellResult]) -> dict[str, Any]:
+        """Return the fields that cells decide; the first cell on all tasks is shown first."""
+        main = next((result for result in results if result.cell.test_data == ALL), None)
+        return {
+            "cell": main.cell.name if main else None,
+            "scores": {result.cell.name: dict(result.mean.values) for result in results},
+            "task_scores": {
+                result.cell.name: {task: dict(scores.values) for task, scores in result.per_task.items()}
+                for result in results
+            },
+            "routing_accuracy": main.routing_accuracy if main else None,
+        }
+
+    def without_scores(self, agreement: Agreement, peak_memory_bytes: int) -> dict[str, Any]:
+        """Return the fields of a run that was aggregated again: what needs answers is unknown until `eval`."""
+        kept = asdict(self) | {"cell": None, "scores": {}, "task_scores": {}, "routing_accuracy": None}
+        return kept | asdict(agreement) | {"peak_memory_bytes": peak_memory_bytes}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON-able values."""
+        return asdict(self)
+
+    def save(self, folder: Path) -> None:
+        """Write summary.json."""
+        write_json(folder / SUMMARY_NAME, self.to_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> "Summary":
+        """Read summary.json, of older runs as well.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        path = folder / SUMMARY_NAME
+        record = read_json(path, f"is {folder} a run folder of fedrouter-sim?")
+        try:
+            if "scores" not in record:
+                record = _from_first_format(record)
+            return cls(**{one.name: record[one.name] for one in fields(cls) if one.name in record})
+        except (AttributeError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error!r}); train the run anew") from None
+
+
+def _from_first_format(record: dict[str, Any]) -> dict[str, Any]:
+    """Bring a summary of run format 1, which had ROUGE-1 only, into the present form."""
+    per_cell: dict[str, float] = record.get("rouge1_per_cell") or {}
+    first = next((cell for cell in per_cell if cell.startswith(f"{ALL}-") and cell != f"{ALL}-{BARE}"), None)
+    tasks = {first: record.get("rouge1_per_task"), f"{ALL}-{BARE}": record.get("rouge1_base_per_task")}
+    return record | {
+        "metric": DEFAULT_METRIC,
+        "cell": first,
+        "scores": {cell: {DEFAULT_METRIC: score} for cell, score in per_cell.items()},
+        "task_scores": {
+            cell: {task: {DEFAULT_METRIC: score} for task, score in of_cell.items()}
+            for cell, of_cell in tasks.items()
+            if cell is not None and of_cell
+        },
+    }

@@ -1,0 +1,146 @@
+"""Writes a run folder while the simulation runs."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from fedrouter_sim.adapters.folders import CONFIG_NAME, WEIGHTS_NAME, save_adapter
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.evaluation.sample_map import SAMPLES_NAME
+from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.truth import Truth
+from fedrouter_sim.federation.observers import Observer, RoundRecord
+from fedrouter_sim.federation.plan import Deployment, Plan
+from fedrouter_sim.machine import machine_record
+from fedrouter_sim.messages import Update
+from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.router import Router
+from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.layout import (
+    CONFIG_FILE,
+    FORMAT,
+    MANIFEST_NAME,
+    POOLS_NAME,
+    ROUNDS_NAME,
+    STATE_NAME,
+    TRUTH_NAME,
+)
+from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate, update_folder
+from fedrouter_sim.storage import read_json, write_json, write_text
+from fedrouter_sim.version import __version__
+
+
+class RunWriter(Observer):
+    """Fills a run folder while the simulation runs. The folder is a temporary one until all is written."""
+
+    def __init__(
+        self, folder: Path, config: RunConfig, peft_config: dict[str, Any], initial_sha256: str | None = None
+    ) -> None:
+        """Begin the folder with its settings.
+
+        Args:
+            folder: is there and empty.
+            config: the settings.
+            peft_config: the configuration of the run's adapters.
+            initial_sha256: digest of the adapter that every pool starts from, to be written beside each update.
+        """
+        self._folder = folder
+        self._initial_sha256 = initial_sha256
+        self._peft_config = peft_config
+        self._plan = Plan()
+        write_text(folder / CONFIG_FILE, config.to_toml())
+
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        """Remember the plan, whose local centroids go beside each update."""
+        self._plan = plan
+
+    def received(self, update: Update) -> None:
+        """Write a group's update over its last one."""
+        folder = self._folder / update_folder(update.client, update.group)
+        save_adapter(folder, update.adapter, self._peft_config)
+        record = {key: value for key, value in vars(update).items() if key not in ("adapter", "pool")}
+        if self._initial_sha256 is not None:
+            record["initial_sha256"] = self._initial_sha256
+        self._write_record(folder, record, update.client, update.clusters, self._plan.router, self._plan.archive)
+
+    def copy_update(self, update: StoredUpdate, router: Router, archive: Archive) -> None:
+        """Copy an update that lies elsewhere, with its centroids as they stand in the archive."""
+        folder = self._folder / update_folder(update.client, update.group)
+        folder.mkdir(parents=True)
+        for name in (CONFIG_NAME, WEIGHTS_NAME):
+            shutil.copyfile(update.folder / name, folder / name)
+        record = read_json(update.folder / UPDATE_NAME, "give a folder that holds an update")
+        own = {key: getattr(update, key) for key in ("client", "group", "round", "examples", "clusters")}
+        self._write_record(folder, record | own, update.client, update.clusters, router, archive)
+
+    def _write_record(
+        self,
+        folder: Path,
+        record: dict[str, Any],
+        client: int,
+        clusters: Sequence[int],
+        router: Router | None,
+        archive: Archive | None,
+    ) -> None:
+        """Write update.json and, where there is a router, the group's local clusters in its space."""
+        if router is not None and archive is not None:
+            record |= {
+                "normalize": router.normalizer.kind,
+                "answer_tokens": archive.answer_tokens_of(client, clusters).tolist(),
+            }
+            centroids, sizes = archive.local_clusters(client, clusters)
+            (folder / CENTROIDS_NAME).write_bytes(save({"centroids": centroids, "sizes": sizes}))
+        write_json(folder / UPDATE_NAME, record)
+
+    def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
+        """Append the round to rounds.jsonl and its seconds to timings.jsonl (times never repeat, the rest does)."""
+        values = asdict(record)
+        seconds = values.pop("seconds")
+        self._append(ROUNDS_NAME, values)
+        self._append("timings.jsonl", {"round": record.round, "seconds": seconds})
+
+    def write_model(self, adapters: dict[str, Adapter], deployment: Deployment, longest_answer: int) -> None:
+        """Write what answers: adapters, pools, router, and what else the method kept."""
+        for pool in deployment.pools:
+            save_adapter(self._folder / "adapters" / pool.name, adapters[pool.name], self._peft_config)
+        listed = [asdict(pool) for pool in deployment.pools]
+        write_json(self._folder / POOLS_NAME, {"longest_answer": longest_answer, "pools": listed})
+        if deployment.router is not None:
+            deployment.router.save(self._folder)
+        if deployment.archive is not None:
+            deployment.archive.save(self._folder)
+        if deployment.state:
+            tensors = {name: np.ascontiguousarray(deployment.state[name]) for name in sorted(deployment.state)}
+            (self._folder / STATE_NAME).write_bytes(save(tensors))
+
+    def write_samples(self, samples: dict[str, Any] | None) -> None:
+        """Write the map of training samples in two dimensions, where there is one."""
+        if samples is not None:
+            write_json(self._folder / SAMPLES_NAME, samples)
+
+    def write_truth(self, truth: Truth | None) -> None:
+        """Write the label counts, where there are labels."""
+        if truth is not None:
+            truth.save(self._folder / TRUTH_NAME)
+
+    def write_result(self, result: CellResult, **context: Any) -> None:
+        """Write a cell's scores, and its single answers beside them."""
+        write_cell(self._folder, result, **context)
+
+    def write_summary(self, summary: Summary, manifest: dict[str, Any]) -> None:
+        """Write summary.json and manifest.json."""
+        summary.save(self._folder)
+        record = {"format": FORMAT, "fedrouter_sim": __version__, **manifest, **machine_record()}
+        write_json(self._folder / MANIFEST_NAME, record)
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        with (self._folder / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
