@@ -1,56 +1,73 @@
 """FedRouter (arXiv 2604.00050): task-centric federated fine-tuning of language models, simulated in one process.
 
-The names of `__all__` are the public API (docs/api.md); the command line is made of them. Each is imported when it is
-first asked for, so that `import fedrouter_sim` costs nothing.
+The names of `__all__` are the public API (docs/python.md); the command line is made of them. Each is imported when it
+is first asked for, so that `import fedrouter_sim` costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from fedrouter_sim.version import __version__
 
 if TYPE_CHECKING:
+    from fedrouter_sim.adapters.aggregation.rule import Aggregation
+    from fedrouter_sim.adapters.state import Adapter
     from fedrouter_sim.config import RunConfig
     from fedrouter_sim.errors import UserError
+    from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
     from fedrouter_sim.examples.record import Example, Shares
-    from fedrouter_sim.methods import (
-        Asked,
-        Choice,
-        Deployment,
-        Federation,
-        FedRouter,
-        Method,
-        Plan,
-        Pool,
-        group_by,
-        pools_of,
-        whole_group,
-    )
-    from fedrouter_sim.operations.aggregate import Aggregated, aggregate
+    from fedrouter_sim.federation.federation import Federation
+    from fedrouter_sim.federation.groups import Group, Pull, group_by, whole_group
+    from fedrouter_sim.federation.observers import Display
+    from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, Pool, client_pool, pools_of
+    from fedrouter_sim.methods.fedrouter import FedRouter
+    from fedrouter_sim.methods.method import Method
+    from fedrouter_sim.operations.aggregate import aggregate
     from fedrouter_sim.operations.evaluate import Evaluated, evaluate
     from fedrouter_sim.operations.export import Exported, export
     from fedrouter_sim.operations.join import aggregate_folders
     from fedrouter_sim.operations.route import Routed, RoutedModel
-    from fedrouter_sim.operations.train import Display, Trained, train
-    from fedrouter_sim.runs.run_folder import Run
+    from fedrouter_sim.operations.train import Trained, train
+    from fedrouter_sim.partition.splits.split import FractionSplit, Split, Wanted
+    from fedrouter_sim.routing import task_name
+    from fedrouter_sim.routing.rule import Routes, RoutingRule
+    from fedrouter_sim.runs.aggregated import Aggregated
+    from fedrouter_sim.runs.reader import Run
+    from fedrouter_sim.runs.summary import Summary
 
 _HOMES = {
+    "adapters.aggregation.rule": "Aggregation",
+    "adapters.state": "Adapter",
     "config": "RunConfig",
     "errors": "UserError",
+    "evaluation.metrics.metric": "Answered Metric",
     "examples.record": "Example Shares",
-    "methods": "Asked Choice Deployment FedRouter Federation Method Plan Pool group_by pools_of whole_group",
-    "operations.aggregate": "Aggregated aggregate",
-    "operations.join": "aggregate_folders",
+    "federation.federation": "Federation",
+    "federation.groups": "Group Pull group_by whole_group",
+    "federation.observers": "Display",
+    "federation.plan": "Asked Choice Deployment LastRound Plan Pool client_pool pools_of",
+    "methods.fedrouter": "FedRouter",
+    "methods.method": "Method",
+    "operations.aggregate": "aggregate",
     "operations.evaluate": "Evaluated evaluate",
     "operations.export": "Exported export",
+    "operations.join": "aggregate_folders",
     "operations.route": "Routed RoutedModel",
-    "operations.train": "Display Trained train",
-    "runs.run_folder": "Run",
+    "operations.train": "Trained train",
+    "partition.splits.split": "FractionSplit Split Wanted",
+    "routing": "task_name",
+    "routing.rule": "Routes RoutingRule",
+    "runs.aggregated": "Aggregated",
+    "runs.reader": "Run",
+    "runs.summary": "Summary",
 }
 _MODULE_OF = {name: f"fedrouter_sim.{module}" for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Adapter",
     "Aggregated",
+    "Aggregation",
+    "Answered",
     "Asked",
     "Choice",
     "Deployment",
@@ -60,23 +77,35 @@ __all__ = [
     "Exported",
     "FedRouter",
     "Federation",
+    "FractionSplit",
+    "Group",
+    "LastRound",
     "Method",
+    "Metric",
     "Plan",
     "Pool",
+    "Pull",
     "Routed",
     "RoutedModel",
+    "Routes",
+    "RoutingRule",
     "Run",
     "RunConfig",
     "Shares",
+    "Split",
+    "Summary",
     "Trained",
     "UserError",
+    "Wanted",
     "__version__",
     "aggregate",
     "aggregate_folders",
+    "client_pool",
     "evaluate",
     "export",
     "group_by",
     "pools_of",
+    "task_name",
     "train",
     "whole_group",
 ]

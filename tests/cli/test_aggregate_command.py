@@ -2,15 +2,40 @@
 
 import json
 
+import pytest
 
-def test_average_by_products_is_noted_with_what_it_lost(cli, finished_run, tmp_path):
-    done = cli("aggregate", finished_run, "--average", "product", "--out", tmp_path / "products", "--json")
+
+@pytest.mark.parametrize("flag", ["--aggregation", "--average"])
+def test_averaging_by_products_is_noted_with_what_it_lost(cli, finished_run, tmp_path, flag):
+    done = cli("aggregate", finished_run, flag, "product", "--out", tmp_path / "products", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
-    assert record["average"] == "product" and set(record["truncation_errors"]) == {f"task_{t}" for t in range(4)}
-    assert done.stderr.startswith("note: averaged by their products B A, with truncated SVD: as --average says; lost")
-    quiet = cli("aggregate", finished_run, "--out", tmp_path / "factors", "--quiet")
+    assert record["aggregation"] == "product" and set(record["truncation_errors"]) == {f"task_{t}" for t in range(4)}
+    said = "note: averaged by their products B A, with truncated SVD: as --aggregation says; lost"
+    assert done.stderr.startswith(said)
+    quiet = cli("aggregate", finished_run, "--out", tmp_path / "mean", "--quiet")
     assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_the_flags_former_name_is_still_taken_and_not_shown(cli, finished_run, tmp_path):
+    done = cli("aggregate", finished_run, "--average", "factors", "--out", tmp_path / "old", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["aggregation"] == "mean" and "as --aggregation says" in done.stderr
+    shown = cli("aggregate", "--help").stdout
+    assert "--aggregation" in shown and "--average" not in shown
+
+
+def test_a_rule_of_ones_own_is_named_by_its_file(cli, finished_run, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from fedrouter_sim.adapters.aggregation.mean import WeightedMean\n\n\n"
+        "class Plain(WeightedMean):\n    name = 'plain'\n"
+    )
+    name = f"{tmp_path / 'mine.py'}:Plain"
+    done = cli("aggregate", finished_run, "--aggregation", name, "--out", tmp_path / "own", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["aggregation"] == name
+    weights = "adapters/task_0/adapter_model.safetensors"
+    assert (tmp_path / "own" / weights).read_bytes() == (finished_run / weights).read_bytes()
 
 
 def test_updates_of_clients_that_trained_elsewhere(cli, micro_config, micro_model, micro_data, tmp_path):
@@ -42,7 +67,9 @@ def test_what_does_not_go_together_is_one_line(cli, finished_run, tmp_path):
         ((finished_run, "--template", "plain"), "--template plain: goes with --model only"),
         ((finished_run, "--max-tokens", "64"), "--max-tokens 64: goes with --model only"),
         ((finished_run, "--model", "tiny-gpt2"), "with --tasks"),
-        ((finished_run, "--average", "mean"), "--average mean: choose one of factors, product"),
+        ((finished_run, "--average", "mean"), "--average mean: is now --aggregation mean or product"),
+        ((finished_run, "--aggregation", "factors"), "--aggregation factors: choose one of mean, product"),
+        ((finished_run, "--aggregation", "absent.py:Rule"), "absent.py is no Python file"),
         ((finished_run, "--normalize", "cosine"), "--normalize cosine: choose one of none, l2, standardize"),
         ((finished_run, "--model", "tiny-gpt2", "--tasks", "4"), "its centroids are standardised"),
         ((tmp_path, "--model", "tiny-gpt2", "--tasks", "4"), "holds no update"),

@@ -1,4 +1,4 @@
-"""The four commands, through the installed console script, on the embedded data and the tiny GPT-2."""
+"""The main commands, through the installed console script, on the embedded data and the tiny GPT-2."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pytest
 
 def digests(folder: Path) -> dict[str, str]:
     """Digests of what must be the same bytes for the same seed."""
-    patterns = ("adapters/*/*", "router.*", "updates/*/*/*", "rounds.jsonl")
+    patterns = ("adapters/*/*", "router.*", "clients.*", "updates/*/*/*", "rounds.jsonl")
     files = [file for pattern in patterns for file in folder.glob(pattern)]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
 
@@ -33,7 +33,12 @@ def test_train_json_is_the_summary_and_quiet_is_silent(cli, small, tmp_path):
     done = cli("train", *small, "--method", "fedavg", "--out", tmp_path / "run", "--json", "--quiet")
     assert done.returncode == 0 and done.stderr == ""
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert json.loads(done.stdout) == summary | {"run": str(tmp_path / "run")}
+    printed = json.loads(done.stdout)
+    assert printed == summary | {"run": str(tmp_path / "run")}
+    assert (printed["method"], printed["metric"], printed["cell"]) == ("fedavg", "rouge1", "all-fixed")
+    assert set(printed["scores"]) == {"own-fixed", "all-fixed", "all-none"}
+    assert set(printed["scores"]["all-fixed"]) == {"rouge1", "rouge2", "rouge_l", "exact_match", "loss"}
+    assert set(printed["task_scores"]["all-none"]) == {"paraphrase", "headline", "dialogue", "triples"}
 
 
 def test_train_without_a_terminal_says_how_it_goes_on_standard_error(cli, small, tmp_path):
@@ -49,8 +54,8 @@ def test_aggregate_with_the_runs_own_choices_gives_the_same_bytes(script, traine
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["round"] == 2
     same, original = digests(tmp_path / "same"), digests(trained)
-    compared = [name for name in original if name.startswith(("adapters", "router"))]
-    assert len(compared) == 10 and all(same[name] == original[name] for name in compared)
+    compared = [name for name in original if name.startswith(("adapters", "router", "clients"))]
+    assert len(compared) == 11 and all(same[name] == original[name] for name in compared)
 
 
 def test_aggregate_into_fewer_tasks_then_route_and_eval(cli, trained, tmp_path):
@@ -101,13 +106,13 @@ def test_eval_repeats_what_train_scored(script, trained):
     )
     cells = json.loads(done.stdout)
     summary = json.loads((trained / "summary.json").read_text())
-    assert cells["all-global"]["mean"]["rouge1"] == summary["rouge1"]
-    assert cells["all-none"]["mean"]["rouge1"] == summary["rouge1_base"]
+    for cell in ("all-global", "all-none"):
+        assert {key: value for key, value in cells[cell]["mean"].items() if key != "samples"} == summary["scores"][cell]
 
 
 def test_version_and_help_of_every_command_has_an_example(cli):
     assert re.fullmatch(r"fedrouter-sim \d+\.\d+\.\d+\n", cli("--version").stdout)
-    for command in ("train", "aggregate", "route", "eval"):
+    for command in ("train", "aggregate", "route", "eval", "compare", "report", "export", "study"):
         assert f"Example: fedrouter-sim {command}" in cli(command, "--help").stdout
 
 

@@ -63,12 +63,33 @@ def test_compare_shows_scores_gains_and_costs(cli, runs, tmp_path):
 def test_compare_json_holds_what_a_hand_calculation_gives(cli, runs):
     record = json.loads(cli("compare", *all_of(runs), "--baseline", "local", "--json", "--quiet").stdout)
     scores = {(row["method"], row["test_data"]): row["mean"] for row in record["scores"]}
-    own = [
-        json.loads((runs / "fedavg" / f"seed-{seed}" / "summary.json").read_text())["rouge1_per_cell"]["own-fixed"]
-        for seed in (1, 2)
-    ]
-    assert scores["fedavg", "own"] == pytest.approx(sum(own) / 2)
+    files = [runs / "fedavg" / f"seed-{seed}" / "summary.json" for seed in (1, 2)]
+    own = [json.loads(file.read_text())["scores"]["own-fixed"] for file in files]
+    assert record["metric"] == "rouge1"
+    assert scores["fedavg", "own"] == pytest.approx(sum(one["rouge1"] for one in own) / 2)
     assert {gain["method"] for gain in record["gains"]} == {"fedavg"} and record["differences"] == {}
+
+
+def test_compare_by_another_metric(cli, runs):
+    shown = cli("compare", *all_of(runs), "--baseline", "local", "--metric", "loss", "--quiet")
+    assert "loss, mean over clients and seeds" in shown.stdout and "ratio of loss, above 1 is better" in shown.stdout
+    by_loss = (*all_of(runs), "--baseline", "local", "--metric", "loss", "--json", "--quiet")
+    record = json.loads(cli("compare", *by_loss).stdout)
+    assert record["metric"] == "loss"
+    scores = {(row["method"], row["test_data"]): row["mean"] for row in record["scores"]}
+    losses = {
+        method: [
+            json.loads((runs / method / f"seed-{seed}" / "summary.json").read_text())["scores"]["all-fixed"]["loss"]
+            for seed in (1, 2)
+        ]
+        for method in ("fedavg", "local")
+    }
+    assert scores["fedavg", "all"] == pytest.approx(sum(losses["fedavg"]) / 2)
+    [gain] = [gain for gain in record["gains"] if gain["test_data"] == "all"]
+    ratios = [theirs / ours for ours, theirs in zip(losses["fedavg"], losses["local"], strict=True)]
+    assert gain["ratio"]["mean"] == pytest.approx((ratios[0] * ratios[1]) ** 0.5)
+    refused = cli("compare", *all_of(runs), "--metric", "rouge9")
+    assert refused.returncode == 2 and refused.stderr.startswith("error: --metric rouge9: choose one of rouge1")
 
 
 def test_runs_of_one_method_with_other_settings_get_names_that_tell_them_apart(cli, runs, tmp_path):

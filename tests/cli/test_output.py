@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.operations.train import Display
+from fedrouter_sim.federation.observers import Display
 
 Captured = pytest.CaptureFixture[str]
 

@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from fedrouter_sim.cli.progress import ProgressDisplay
-from fedrouter_sim.config import RunConfig
-from fedrouter_sim.federation.client import Client
-from fedrouter_sim.methods import METHODS, Federation, Plan
-from fedrouter_sim.simulation import RoundRecord, simulate
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.observers import RoundRecord
+from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.simulation import simulate
 
 FederationMaker = Callable[..., Federation]
 
@@ -20,7 +21,7 @@ def shown(federation: Federation, method: str = "fedrouter", terminal: bool = Fa
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
     with ProgressDisplay(console) as display:
         display.started("loading data and backbone")
-        simulate(federation, METHODS[method], display)
+        simulate(federation, find_method(method), display)
         display.started("answering test samples", 8)
         display.advanced(8)
     output = console.file
@@ -74,7 +75,29 @@ def test_validation_is_printed_on_a_terminal_too() -> None:
         display.planned(Plan(), 3, 9)
         record = RoundRecord(2, 0.1, [0], losses={"global": 1.25}, validation={"rouge1": 0.5})
         display.round_started(record)
-        display.client_started(Client(7, (), None, RunConfig()), 3)  # type: ignore[arg-type]
+        display.client_started(7, 3)
         display.round_ended(record, {})
     assert isinstance(console.file, io.StringIO)
-    assert "round 2/3  loss global 1.250  validation ROUGE-1 0.500" in console.file.getvalue()
+    assert "round 2/3  loss global 1.250  validation rouge1 0.500" in console.file.getvalue()
+
+
+def test_a_step_says_where_it_is() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    display = ProgressDisplay(console)
+    display.planned(Plan(), 3, 9)
+    display.round_started(RoundRecord(2, 0.1, [0]))
+    display.client_started(7, 3)
+    display.stepped(1.25)
+    [task] = display._progress.tasks
+    assert (task.description, task.completed, task.total) == ("round 2/3  client 7  loss 1.250", 1, 9)
+
+
+def test_the_first_metric_of_a_validation_is_shown() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    display = ProgressDisplay(console)
+    display.planned(Plan(), 1, 9)
+    record = RoundRecord(1, 0.1, [0], losses={"global": 1.25}, validation={"loss": 0.75, "loss/sum": 0.5})
+    display.round_started(record)
+    display.round_ended(record, {})
+    assert isinstance(console.file, io.StringIO)
+    assert "round 1/1  loss global 1.250  validation loss 0.750" in console.file.getvalue()

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.cli.settings import resolve_settings, setting_parameters, takes_settings
-from fedrouter_sim.config import RunConfig, flag, read_preset
+from fedrouter_sim.config import RunConfig, flag, read_preset, table_settings
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.runs.entries import TABLES
 
 FIELDS = dataclasses.fields(RunConfig)
 
@@ -54,6 +55,24 @@ def test_every_setting_has_a_flag_that_gives_its_value_in_its_type(field: datacl
     received = parse(*arguments)
     assert received[field.name] == value and type(received[field.name]) is type(value)
     assert {key for key, got in received.items() if got not in (None, [])} == {field.name}
+
+
+def test_a_setting_of_a_table_shows_the_names_of_its_entries() -> None:
+    shown = {p.name: p.annotation.__metadata__[0].metavar for p in setting_parameters()}
+    assert shown["metric"] == "rouge1|rouge2|rouge_l|exact_match|loss|FILE.py:CLASS"
+    assert shown["format"] == "columns" and shown["budget"] == "shared|per-group" and shown["seed"] is None
+    for name, table in table_settings().items():
+        assert shown[name] == "|".join([*TABLES[table].names, *["FILE.py:CLASS"] * TABLES[table].own])
+
+
+@pytest.mark.parametrize("name", table_settings())
+def test_a_name_that_no_table_has_is_refused_by_its_flag(name: str, tmp_path: Path) -> None:
+    needed = {"drift_at": 1} if name == "drift_to" else {}
+    with pytest.raises(UserError, match=rf"^{flag(name)} nonsense: choose one of "):
+        resolve_settings(None, None, {name: "nonsense", **needed})
+    (tmp_path / "my.toml").write_text(f'{name} = "nonsense"\n' + "drift_at = 1\n" * bool(needed), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"^{flag(name)} nonsense: choose one of "):
+        resolve_settings(None, tmp_path / "my.toml", {})
 
 
 def test_without_flags_nothing_counts_as_given() -> None:

@@ -3,42 +3,24 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pytest
+from run_folders import answered, cell_of, write
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = "a&b <i>_$x$"  # a task or a method
 
-Answer = dict[str, Any]
 RunMaker = Callable[..., Path]
 
 
-def answer(task: str | None, pool: str | None, rouge1: float, client: int = 0, **more: Any) -> Answer:
-    """An answered test sample, as a line of eval/CELL.jsonl."""
-    texts = {"instruction": f"{SCRIPT} for {task}", "reference": "the reference", "answer": "the answer"}
-    return {"client": client, "task": task, "pool": pool, "rouge1": rouge1} | texts | more
-
-
-def _cell(name: str, answers: Sequence[Answer]) -> dict[str, Any]:
-    test_data, routing = name.rsplit("-", 1)
-    tasks = sorted({a["task"] for a in answers if a["task"] is not None})
-    pools = {task: [a["pool"] or "backbone" for a in answers if a["task"] == task] for task in tasks}
-
-    def mean(key: str, value: Any) -> dict[str, float]:
-        return {"rouge1": fmean(a["rouge1"] for a in answers if a[key] == value)}
-
-    return {
-        "cell": {"test_data": test_data, "routing": routing},
-        "mean": {"rouge1": fmean(a["rouge1"] for a in answers)},
-        "per_client": {str(client): mean("client", client) for client in sorted({a["client"] for a in answers})},
-        "per_task": {task: mean("task", task) for task in tasks},
-        "confusion": {task: {pool: found.count(pool) for pool in sorted(set(found))} for task, found in pools.items()},
-    }
+def answer(task: str | None, pool: str | None, rouge1: float, client: int = 0, **more: Any) -> dict[str, Any]:
+    """An answered test sample whose input is no friend of HTML."""
+    return answered(task, pool, rouge1, client, **{"instruction": f"{SCRIPT} for {task}"} | more)
 
 
 @pytest.fixture(scope="session")
@@ -47,33 +29,33 @@ def make_run() -> RunMaker:
 
     def make(
         folder: Path,
-        cells: Mapping[str, Sequence[Answer]] | None = None,
+        cells: Mapping[str, Sequence[dict[str, Any]]] | None = None,
         rounds: Sequence[Mapping[str, Any]] = (),
         truth: Mapping[str, Mapping[str, int]] | None = None,
         samples: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         **summary: Any,
     ) -> Path:
         (folder / "eval").mkdir(parents=True)
-        (folder / "config.toml").write_text(RunConfig.build({}).to_toml(), encoding="utf-8")
-
-        def write(name: str, value: Any) -> None:
-            (folder / name).write_text(json.dumps(value), encoding="utf-8")
-
-        write("manifest.json", {"format": 1})
-        scores = ("rouge1", "rouge1_base", "rouge1_per_task", "rouge1_base_per_task", "rouge1_per_cell")
-        nothing = dict.fromkeys((*scores, "routing_accuracy", "ari_local", "ari_global"))
-        counts = dict.fromkeys(("bytes_up", "bytes_down", "optimizer_steps", "tokens_trained", "peak_memory_bytes"), 0)
-        run = {"method": "fedrouter", "split": "dual", "clients": 2, "seed": 42, "seconds": {"train": 1.5}}
-        write("summary.json", nothing | counts | run | summary)
+        config = RunConfig.build(settings or {})
+        (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+        write(folder / "manifest.json", {"format": 2})
+        found = {name: cell_of(name, answers) for name, answers in (cells or {}).items()}
+        means = {name: {key: value for key, value in cell["mean"].items() if key != "samples"}
+                 for name, cell in found.items()}  # fmt: skip
+        run = {"method": "fedrouter", "split": "dual", "clients": 2, "seed": 42, "metric": config.metric}
+        run |= {"cell": next((name for name in found if name.startswith("all-")), None), "scores": means}
+        run |= {"task_scores": {name: cell["per_task"] for name, cell in found.items()}, "seconds": {"train": 1.5}}
+        Summary(**run | summary).save(folder)
         if truth is not None:
-            write("truth.json", {"pools": truth, "clusters": {}})
+            write(folder / "truth.json", {"pools": truth, "clusters": {}})
         if samples is not None:
-            write("samples.json", samples)
+            write(folder / "samples.json", samples)
         if rounds:
             lines = "".join(json.dumps(record) + "\n" for record in rounds)
             (folder / "rounds.jsonl").write_text(lines, encoding="utf-8")
         for name, answers in (cells or {}).items():
-            write(f"eval/{name}.json", _cell(name, answers))
+            write(folder / "eval" / f"{name}.json", found[name])
             lines = "".join(json.dumps(one) + "\n" for one in answers)
             (folder / "eval" / f"{name}.jsonl").write_text(lines, encoding="utf-8")
         return folder
@@ -108,8 +90,7 @@ def full_run(make_run: RunMaker, tmp_path_factory: pytest.TempPathFactory) -> Pa
         rounds,
         {"task_0": {NASTY: 3}, "task_1": {"plain": 5, NASTY: 1}},
         {"explained": [0.5, 0.25], "points": points, "centroids": [{"pool": "task_0", "x": 0.0, "y": 0.5}]},
-        rouge1=0.5, rouge1_per_task={NASTY: 0.5}, rouge1_per_cell={"all-global": 0.5},
-    )  # fmt: skip
+    )
 
 
 def entry(method: str, split: str, seed: int, values: Mapping[str, float], mib_up: int = 1) -> Entry:
@@ -121,7 +102,7 @@ def entry(method: str, split: str, seed: int, values: Mapping[str, float], mib_u
         tasks = {NASTY: mean + 0.05, "plain": mean - 0.05}
         clients = {0: mean - 0.1, 1: mean + 0.1}
         scores.append(Score(name, split, seed, data, mean, 0.141, mean - 0.1, clients, tasks, f"{split}{seed}{data}"))
-    cost = Cost(100, 2000, mib_up * 2**20, mib_up * 2**19, 3.0)
+    cost = Cost(100, 2000, mib_up * 2**20, mib_up * 2**19)
     return Entry(Path(f"runs/{split}-{method}-{seed}"), method, split, seed, {"lr": 0.1 * mib_up}, cost, tuple(scores))
 
 

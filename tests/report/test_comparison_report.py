@@ -9,9 +9,11 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from fedrouter_sim.report.comparison_figures import _name_points, _Point, comparison_figures
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.report.comparison_figures import _name_points, _Point, comparison_drawings, comparison_figures
 from fedrouter_sim.report.comparison_report import write_comparison_report
 from fedrouter_sim.report.comparison_tables import (
+    clients_csv,
     comparison_csv,
     comparison_markdown,
     cost_grid,
@@ -174,3 +176,30 @@ def test_the_page_names_the_backbones(comparison: Comparison, page: str, tmp_pat
     entries = [replace(entry, backbone=name) for entry, name in zip(comparison.entries, known, strict=False)]
     path = write_comparison_report(tmp_path / "page.html", "Title", Comparison(tuple(entries)), [])
     assert "Backbone: A &amp; B; C." in path.read_text(encoding="utf-8")
+
+
+def test_a_comparison_by_loss_marks_the_least_and_says_its_name(comparison: Comparison, tmp_path: Path) -> None:
+    by_loss = compare(comparison.entries, find_metric("loss"))
+    grid = score_grid(by_loss, "own")
+    assert grid.caption.startswith("loss, mean over seeds")
+    assert [[entry.best for entry in row] for row in grid.rows] == [[False, True, True], [False] * 3, [False] * 3]
+    assert {grid.caption for grid in task_grids(by_loss, "own")} == {
+        "loss by task, split single", "loss by task, split dual",
+    }  # fmt: skip
+    header = comparison_csv(by_loss).splitlines()[0].split(",")
+    assert header[4:9] == ["loss", "worst", "spread", "loss/a&b <i>_$x$", "loss/plain"]
+    assert clients_csv(by_loss).splitlines()[0] == "split,method,seed,test_data,client,loss"
+    figures = comparison_drawings(by_loss)
+    assert all("loss" in drawing.alt and "ROUGE" not in drawing.alt + drawing.caption for drawing in figures)
+    claim = by_loss.judge(Claim("Ours has less", "fedavg", "fedrouter", "dual", "own"))
+    page = write_comparison_report(tmp_path / "page.html", "By loss", by_loss, [claim]).read_text(encoding="utf-8")
+    assert "ROUGE" not in page and "Ours: 1.490 times" in page
+    assert "| fedavg | **0.510 [0.485, 0.535]** |" in comparison_markdown(by_loss, [claim])
+
+
+def test_clients_csv_has_a_line_per_run_cell_and_client(comparison: Comparison) -> None:
+    rows = list(csv.DictReader(io.StringIO(clients_csv(comparison))))
+    assert len(rows) == 2 * 2 * 3 * (2 + 3 + 2)
+    assert rows[0] == {
+        "split": "single", "method": "fedavg", "seed": "0", "test_data": "own", "client": "0", "rouge1": "0.4",
+    }  # fmt: skip

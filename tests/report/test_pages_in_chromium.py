@@ -11,7 +11,7 @@ import pytest
 
 from fedrouter_sim.report.comparison_report import write_comparison_report
 from fedrouter_sim.report.run_report import write_run_report
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Claim, Comparison
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

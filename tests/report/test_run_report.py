@@ -5,16 +5,16 @@ import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from run_folders import answered, make_first_format
 
 from fedrouter_sim.cli.report import report_command
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.report.run_figures import run_figures
 from fedrouter_sim.report.run_report import routed_examples, write_run_report
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.runs.reader import Run
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
 ROUND = {"round": 1, "losses": {"task_0": 1.0}, "validation": None}
@@ -47,11 +47,6 @@ def parsed(page: str) -> Nesting:
     parser.close()
     assert not parser.open
     return parser
-
-
-def answered(task: str | None, pool: str | None, rouge1: float, **more: Any) -> dict[str, Any]:
-    texts = {"instruction": "the input", "reference": "the reference", "answer": "the answer"}
-    return {"client": 0, "task": task, "pool": pool, "rouge1": rouge1} | texts | more
 
 
 def names(folder: Path) -> list[str]:
@@ -171,6 +166,82 @@ def test_the_command_prints_the_paths(make_run: RunMaker, tmp_path: Path, capsys
 def test_the_page_says_what_the_backbone_is(make_run: RunMaker, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     assert "Backbone: tiny-gpt2." in write_run_report(Run(folder)).read_text(encoding="utf-8")  # of an older run
-    (folder / "manifest.json").write_text(json.dumps({"format": 1, "backbone": "A <b>model</b>, in Q4_1"}))
+    (folder / "manifest.json").write_text(json.dumps({"format": 2, "backbone": "A <b>model</b>, in Q4_1"}))
     page = write_run_report(Run(folder)).read_text(encoding="utf-8")
     assert "Backbone: A &lt;b&gt;model&lt;/b&gt;, in Q4_1." in page
+
+
+def test_the_page_says_how_the_run_was_made(make_run: RunMaker, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    manifest = {
+        "format": 2, "fedrouter_sim": "9.8.7", "command": "train", "backbone_sha256": "abc<b>", "method_sha256": None,
+        "own_sha256": {}, "libraries": {"torch": "2.9", "peft": "0.1"},
+        "data_clients": [f"user {n}" for n in range(12)],
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    page = write_run_report(Run(folder)).read_text(encoding="utf-8")
+    parsed(page)
+    assert page.index("<h2>Numbers") < page.index("<h2>How it was made")
+    made = page[page.index("<h2>How it was made") :]
+    assert "<details>" in made and "The manifest of the run" in made
+    for text in ("fedrouter sim", "9.8.7", "backbone sha256", "abc&lt;b&gt;", "torch 2.9, peft 0.1"):
+        assert text in made
+    assert "user 7, ..." in made and "user 8" not in made
+    assert "method sha256" not in made and "own sha256" not in made  # which say nothing here
+
+
+def test_the_page_of_a_finished_run_says_its_versions_and_digests(run_copy: Path) -> None:
+    run = Run(run_copy)
+    page = write_run_report(run).read_text(encoding="utf-8")
+    for key in ("backbone_sha256", "data_sha256", "python", "fedrouter_sim"):
+        assert str(run.manifest[key]) in page
+    assert f"torch {run.manifest['libraries']['torch']}" in page
+
+
+ANSWERS = [
+    answered("sum", "task_0", 0.75, exact_match=1.0),
+    answered("sum", "task_0", 0.25, client=1, exact_match=0.0),
+    answered("title", "task_1", 0.5, client=1),
+]
+VALIDATED = ROUND | {"validation": {"loss": 0.5, "loss/sum": 0.25, "rouge1": 0.5, "exact_match": 0.5}}
+
+
+def test_a_page_by_loss_shows_the_least_as_best(make_run: RunMaker, tmp_path: Path) -> None:
+    bare = [one | {"pool": None} for one in ANSWERS]
+    run = make_run(
+        tmp_path / "run", {"all-global": ANSWERS, "all-none": bare}, [VALIDATED], settings={"metric": "loss"}
+    )
+    page = write_run_report(Run(run)).read_text(encoding="utf-8")
+    assert "loss, all tasks, mean over clients" in page and "ROUGE" not in page.replace("rouge", "")
+    best, worst, only = routed_examples(Run(run))
+    assert (best.heading, dict(best.facts)["loss"]) == ("sum: best answer", "0.250")  # 1 - 0.75 a token
+    assert (worst.heading, dict(worst.facts)["loss"]) == ("sum: worst answer", "0.750")
+    assert (only.heading, dict(only.facts)["loss"]) == ("title: best answer", "0.500")
+    learning, _, scores = run_figures(Run(run))
+    assert "and of validation loss." in learning.alt and ">loss<" in learning.svg
+    assert "mean loss in 1 cells: all-global 0.500, worst client 0.625" in scores.alt  # client 1: the most loss
+    assert "worst: client 1" in scores.svg
+
+
+def test_a_page_by_exact_match_leaves_out_what_has_none(make_run: RunMaker, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"all-global": ANSWERS}, [VALIDATED], settings={"metric": "exact_match"})
+    write_run_report(Run(run))
+    assert [example.heading for example in routed_examples(Run(run))] == ["sum: best answer", "sum: worst answer"]
+    _, _, scores = run_figures(Run(run))
+    assert "mean exact match in 1 cells: all-global 0.500, worst client 0.000" in scores.alt
+    assert "title" not in scores.svg.replace("<title", "")  # its answers are no labels
+
+
+def test_a_cell_without_any_score_by_the_metric_is_not_drawn(make_run: RunMaker, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"all-global": ANSWERS[2:]}, [ROUND], settings={"metric": "exact_match"})
+    page = write_run_report(Run(run)).read_text(encoding="utf-8")
+    assert names(run) == ["learning"] and routed_examples(Run(run)) == []
+    assert "exact match, all tasks" in page and "not evaluated yet" not in page
+
+
+def test_a_folder_of_the_first_format_has_the_same_page(run_copy: Path, finished_run: Path, tmp_path: Path) -> None:
+    old = make_first_format(run_copy)
+    new = Path(shutil.copytree(finished_run, tmp_path / "new" / old.name))
+    pages = [write_run_report(Run(run)).read_text(encoding="utf-8") for run in (old, new)]
+    one, two = (page[: page.index("<h2>How it was made")] for page in pages)
+    assert one == two

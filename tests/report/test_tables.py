@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 from rich.table import Table
+from run_folders import SUMMARY
 
-from fedrouter_sim.evaluation.evaluator import Cell, CellResult, Scores
-from fedrouter_sim.operations.aggregate import Aggregated
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
+from fedrouter_sim.evaluation.scores import Cell, CellResult, Scores
+from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.report.tables import (
     aggregated_table,
     claims_table,
@@ -20,10 +23,11 @@ from fedrouter_sim.report.tables import (
     gains_table,
     number,
     scores_table,
-    size,
     summary_table,
 )
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.runs.aggregated import Aggregated
+from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.studies.comparison import Claim, Cost, Entry, Judged, Score, compare
 
 
@@ -40,8 +44,12 @@ def row(text: str, start: str) -> str:
     return line
 
 
-def scores(rouge1: float, exact_match: float | None = None) -> Scores:
-    return Scores(samples=4, rouge1=rouge1, rouge2=0.2, rouge_l=0.3, exact_match=exact_match, loss=1.5)
+ROUGE, EXACT, LOSS = (find_metric(name) for name in ("rouge1", "exact_match", "loss"))
+
+
+def scores(rouge1: float, exact_match: float | None = None, loss: float = 1.5, **more: float) -> Scores:
+    values = {"rouge1": rouge1, "rouge2": 0.2, "rouge_l": 0.3, "exact_match": exact_match, "loss": loss}
+    return Scores(4, values | more)
 
 
 RESULT = CellResult(
@@ -62,20 +70,14 @@ def test_number(value: float | None, expected: str) -> None:
     assert number(value) == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536 * 1024, "1.5 MiB"), (5 * 1024**4, "5120.0 GiB")],
-)
-def test_size(count: int, expected: str) -> None:
-    assert size(count) == expected
-
-
 def test_summary_table(finished_run: Path) -> None:
-    summary = Run(finished_run).summary | {"rouge1": 0.123, "rouge1_per_cell": {"own-local": 0.321, "all-none": 0.5}}
-    text = text_of(summary_table(summary))
+    summary = Run(finished_run).summary
+    chosen = {"all-global": {"rouge1": 0.123}, "own-local": {"rouge1": 0.321}, "all-none": {"rouge1": 0.045}}
+    text = text_of(summary_table(replace(summary, scores=chosen), ROUGE))
     assert "fedrouter, split dual, 4 clients, seed 1" in text
     assert "0.123" in row(text, "ROUGE-1, all tasks")
     assert "0.321" in row(text, "ROUGE-1 in cell own-local")
+    assert "0.045" in row(text, "ROUGE-1 of the bare backbone")
     assert "all-none" not in text  # it has a row of its own
     assert "1.000" in row(text, "Routing accuracy")
     assert "35.2 KiB / 35.1 KiB" in row(text, "Sent up / down")
@@ -84,16 +86,32 @@ def test_summary_table(finished_run: Path) -> None:
         assert "(bare backbone 0.000)" in row(text, task)
 
 
+def test_summary_table_by_another_metric(finished_run: Path) -> None:
+    summary = replace(Run(finished_run).summary, metric="loss")
+    text = text_of(summary_table(summary, LOSS))
+    assert number(summary.scores["all-global"]["loss"]) in row(text, "loss, all tasks")
+    assert number(summary.scores["own-local"]["loss"]) in row(text, "loss in cell own-local")
+    assert number(summary.scores["all-none"]["loss"]) in row(text, "loss of the bare backbone")
+    for task, of_task in summary.task_scores["all-global"].items():
+        bare = summary.task_scores["all-none"][task]["loss"]
+        assert f"{number(of_task['loss'])}   (bare backbone {number(bare)})" in row(text, task)
+    assert "ROUGE" not in text
+
+
 def test_summary_table_of_what_does_not_exist(finished_run: Path) -> None:
-    summary: dict[str, Any] = Run(finished_run).summary
-    nothing = dict.fromkeys(key for key in summary if key.startswith(("rouge1", "ari", "nmi", "routing")))
-    text = text_of(summary_table(summary | nothing))
+    summary = Run(finished_run).summary
+    nothing = summary.without_scores(Agreement(), 0)
+    text = text_of(summary_table(Summary(**nothing), ROUGE))
     assert row(text, "ROUGE-1, all tasks").split()[-2] == "-"
+    assert row(text, "ROUGE-1 of the bare backbone").split()[-2] == "-"
     assert " - / - " in row(text, "ARI of local / global")
+    unlabelled = text_of(summary_table(replace(summary, metric="exact_match"), EXACT))
+    assert row(unlabelled, "exact match, all tasks").split()[-2] == "-"
+    assert "-   (bare backbone -)" in row(unlabelled, "sum")
 
 
 def test_scores_table() -> None:
-    text = text_of(scores_table([RESULT]))
+    text = text_of(scores_table([RESULT], ROUGE))
     assert all(value in row(text, "all-global") for value in ("all clients", "0.625", "0.750", "0.875", "1.500"))
     assert "0.558" in row(text, "all-global")  # standard deviation of 0.9 and 0.111
     assert "0.111" in row(text, "worst: client 3")
@@ -101,14 +119,56 @@ def test_scores_table() -> None:
     assert " - " in row(text, "title")  # no exact match
 
 
+def headings(text: str) -> list[str]:
+    """The heads of a table's columns."""
+    [line] = [line for line in text.splitlines() if line.strip().startswith("┃")]
+    return [head.strip() for head in line.strip(" ┃").split("┃")]
+
+
+def test_the_metric_that_is_shown_first_stands_first_with_its_spread() -> None:
+    plain = ["cell", "of", "samples", "ROUGE-1", "± clients", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing"]
+    assert headings(text_of(scores_table([RESULT], ROUGE))) == plain
+    losses = replace(RESULT, per_client={0: scores(0.9, loss=1.0), 3: scores(0.111, loss=2.0)}, worst_client=3)
+    text = text_of(scores_table([losses], LOSS))
+    assert headings(text)[3:7] == ["loss", "± clients", "ROUGE-1", "ROUGE-2"]
+    assert "0.707" in row(text, "all-global") and "2.000" in row(text, "worst: client 3")
+    exact = text_of(scores_table([RESULT], EXACT))
+    assert headings(exact)[3:5] == ["exact match", "± clients"]
+    assert [field.strip() for field in row(exact, "all-global").split("│")][4:6] == ["0.750", "-"]
+
+
+class Own(Metric):
+    """A metric of the user's, whose title looks like markup."""
+
+    name, title = "own", "F1 [macro]"
+
+    def measure(self, sample: Answered) -> float:
+        return 0.0
+
+
+def test_a_metric_of_the_users_stands_first_beside_the_shipped_ones() -> None:
+    one = scores(0.5, own=0.25)
+    text = text_of(scores_table([replace(RESULT, mean=one, per_client={3: one}, per_task={"sum": one})], Own()))
+    assert headings(text)[4:] == ["± clients", "ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing"]
+    assert "0.250" in row(text, "all-global") and "0.250" in row(text, "sum")
+
+
 def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
     odd = replace(RESULT, per_task={"[x]": scores(0.5)}, confusion={"[/INST]": {"[b]pool": 2}})
-    assert "[x]" in text_of(scores_table([odd]))
+    assert "[x]" in text_of(scores_table([odd], ROUGE))
     assert all(name in text_of(confusion_table(odd)) for name in ("[/INST]", "[b]pool"))
 
 
+def test_the_title_of_a_metric_is_shown_as_it_is(finished_run: Path) -> None:
+    one = scores(0.5, own=0.25)
+    result = replace(RESULT, mean=one, per_client={3: one}, per_task={"sum": one})
+    assert headings(text_of(scores_table([result], Own())))[3] == "F1 [macro]"
+    assert "F1 [macro], all tasks" in text_of(summary_table(replace(SUMMARY, metric="own"), Own()))
+    assert "F1 [macro], mean over clients" in " ".join(text_of(comparison_table(compare([], Own()))).split())
+
+
 SCORE = Score("fedavg", "dual", 1, "own", 0.5, 0.1, 0.4, {0: 0.5}, {}, "same")
-COST = Cost(10, 2000, 1024, 1024, 1.0)
+COST = Cost(10, 2000, 1024, 1024)
 
 
 def entry(method: str, seed: int, mean: float, **settings: Any) -> Entry:
@@ -128,6 +188,15 @@ def test_comparison_gains_and_differences() -> None:
     assert odd.split() == "│ --lr │ 0.2 │ ours-1 │".split()
 
 
+def test_a_comparison_by_another_metric_says_so_and_less_may_be_better() -> None:
+    runs = [entry("fedavg", 1, 0.5), entry("ours", 1, 0.25)]
+    by_loss = compare(runs, LOSS)
+    assert text_of(comparison_table(by_loss)).startswith("loss, mean over clients and seeds")
+    gains = text_of(gains_table(by_loss, "fedavg"))
+    assert "ratio of loss, above 1 is better" in " ".join(gains.split()) and "2.000" in row(gains, "ours")
+    assert "0.500" in row(text_of(gains_table(compare(runs, ROUGE), "fedavg")), "ours")
+
+
 def test_claims_table() -> None:
     claim = Claim("ours is [better]", "ours", "fedavg", "dual", "own", paper="by 6.1%")
     text = text_of(claims_table([Judged(claim, None, "not separable")]))
@@ -142,7 +211,7 @@ def test_confusion_table() -> None:
 
 
 def test_aggregated_table() -> None:
-    done = Aggregated(Path("out"), 7, [3, 0], {"task_1": "task_2"}, {}, "factors", {}, [])
+    done = Aggregated(Path("out"), 7, [3, 0], {"task_1": "task_2"}, SUMMARY, "mean", {}, [])
     text = text_of(aggregated_table(done))
     assert "Updates of round 7" in text
     assert "3" in row(text, "task_0")

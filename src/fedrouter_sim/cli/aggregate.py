@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN, PRODUCT
 from fedrouter_sim.cli.output import note, print_result
-from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config import NORMALIZATIONS, RunConfig
 from fedrouter_sim.errors import UserError
+
+_OLD_NAMES = {"factors": MEAN, "product": PRODUCT}  # of --average
 
 
 def aggregate_command(
@@ -28,16 +31,19 @@ def aggregate_command(
     ] = None,
     normalize: Annotated[
         str | None,
-        typer.Option(metavar="none|l2|standardize", help="Space to cluster in, where the stored centroids allow it."),
-    ] = None,
-    average: Annotated[
-        str | None,
         typer.Option(
-            metavar="factors|product",
-            help="Mean of A and of B, or of the products B A with truncated SVD; by default by the digests of the "
-            "initial adapters: factors where they are all the same.",
+            metavar="|".join(NORMALIZATIONS), help="Space to cluster in, where the stored centroids allow it."
         ),
     ] = None,
+    aggregation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join((*AGGREGATIONS.names, "FILE.py:CLASS")),
+            help="Mean of A and of B, or of the products B A with truncated SVD; by default by the digests of the "
+            "initial adapters: mean where they are all the same.",
+        ),
+    ] = None,
+    average: Annotated[str | None, typer.Option(hidden=True)] = None,
     model: Annotated[
         str | None, typer.Option(help="Backbone of clients that trained elsewhere: embedded, a folder, or a Hub id.")
     ] = None,
@@ -61,12 +67,14 @@ def aggregate_command(
     for name, value, least in (("tasks", tasks, 1), ("seed", seed, 0)):
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: must be at least {least}")
-    for name, chosen, known in (
-        ("normalize", normalize, ("none", "l2", "standardize")),
-        ("average", average, ("factors", "product")),
-    ):
-        if chosen is not None and chosen not in known:
-            raise UserError(f"--{name} {chosen}: choose one of {', '.join(known)}")
+    if normalize is not None and normalize not in NORMALIZATIONS:
+        raise UserError(f"--normalize {normalize}: choose one of {', '.join(NORMALIZATIONS)}")
+    if average is not None:  # what the flag was called before the rounds had it, too
+        if average not in _OLD_NAMES:
+            raise UserError(f"--average {average}: is now --aggregation {' or '.join(AGGREGATIONS.names)}")
+        aggregation = _OLD_NAMES[average]
+    if aggregation is not None and ":" not in aggregation and aggregation not in AGGREGATIONS.names:
+        AGGREGATIONS.class_of(aggregation)  # which refuses it
     if model is None:
         if len(folders) > 1:
             raise UserError(
@@ -83,7 +91,7 @@ def aggregate_command(
     from fedrouter_sim.report.tables import aggregated_table, number
 
     if model is None or tasks is None:
-        done = aggregate(Run(folders[0]), out, overwrite, tasks, seed, normalize, average)
+        done = aggregate(Run(folders[0]), out, overwrite, tasks, seed, normalize, aggregation)
     else:
         done = aggregate_folders(
             folders,
@@ -93,7 +101,7 @@ def aggregate_command(
             overwrite,
             seed=RunConfig.seed if seed is None else seed,
             normalize=normalize,
-            average=average,
+            aggregation=aggregation,
             template=RunConfig.template if template is None else template,
             max_tokens=RunConfig.max_tokens if max_tokens is None else max_tokens,
         )
@@ -104,9 +112,9 @@ def aggregate_command(
         "round": done.round,
         "updates_per_task": done.updates_per_task,
         "inherited": done.inherited,
-        "average": done.average,
+        "aggregation": done.aggregation,
         "truncation_errors": done.truncation_errors,
-        "ari_global": done.summary["ari_global"],
+        "ari_global": done.summary.ari_global,
     }
-    agreement = f"ARI of the tasks with the true ones: {number(done.summary['ari_global'])}"
+    agreement = f"ARI of the tasks with the true ones: {number(done.summary.ari_global)}"
     print_result(record, [aggregated_table(done), agreement, f"The run is in {done.folder}"], as_json)

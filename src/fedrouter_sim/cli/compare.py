@@ -15,6 +15,9 @@ def compare_command(
     baseline: Annotated[
         str | None, typer.Option(help="Method to set the others against, as it is named in the table.")
     ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to compare by; by default the first run's. Your own as FILE.py:CLASS.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the page of the comparison.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print scores and gains as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
@@ -26,11 +29,12 @@ def compare_command(
     from fedrouter_sim.report.tables import comparison_table, differences_table, gains_table
     from fedrouter_sim.studies.comparison import open_comparison
 
-    comparison = open_comparison(runs)
+    comparison = open_comparison(runs, metric)
     if baseline is not None and baseline not in comparison.methods():
         raise UserError(f"--baseline {baseline}: no run is of it; there are {', '.join(comparison.methods())}")
     cells = [(method, *cell) for method in comparison.methods() for cell in comparison.cells()]
     record: dict[str, Any] = {
+        "metric": comparison.metric.name,
         "scores": [
             {"method": method, "split": split, "test_data": test_data, **asdict(found)}
             for method, split, test_data in cells

@@ -7,6 +7,10 @@ import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.partition.test_data import RUN_TEST_DATA
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE
+
+_ROUTINGS = (GLOBAL, LOCAL, ORACLE, BARE)
 
 
 def eval_command(
@@ -14,21 +18,21 @@ def eval_command(
     test_data: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="own|all|drift|held-out",
+            metavar="|".join(RUN_TEST_DATA),
             help="Test data: the client's own mixture, all tasks, the drifted mixture, the held-out task. Repeatable.",
         ),
     ] = None,
     routing: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="global|local|oracle|none",
+            metavar="|".join(_ROUTINGS),
             help="Router over all tasks or the client's own; or by true label; or the bare backbone. Repeatable.",
         ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="Other test data, dealt to the clients (under --split natural to those it names): a file, a folder "
+            help="Other test data, assigned to the clients (under --split natural to those it names): a file, a folder "
             "with a test file, 'multitask', 'paper', or a data set of the Hub as org/name."
         ),
     ] = None,
@@ -36,7 +40,10 @@ def eval_command(
     response_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     task_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     client_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
-    test_examples_per_client: Annotated[int | None, typer.Option(help="Most examples a client answers.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
+    ] = None,
+    test_examples_per_client: Annotated[int | None, typer.Option(help="At most so many per client.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
 ) -> None:
@@ -45,8 +52,8 @@ def eval_command(
     Example: fedrouter-sim eval runs/first --test-data all --routing global --routing oracle
     """
     for flag, values, known in (
-        ("--test-data", test_data, ("own", "all", "drift", "held-out")),
-        ("--routing", routing, ("global", "local", "oracle", "none")),
+        ("--test-data", test_data, RUN_TEST_DATA),
+        ("--routing", routing, _ROUTINGS),
     ):
         for value in values or ():
             if value not in known:
@@ -67,9 +74,21 @@ def eval_command(
         client_column or config.client_column,
     )
     with display_for(quiet) as display:
-        done = evaluate(opened, display, test_data or (), routing or (), data, columns, test_examples_per_client)
+        done = evaluate(
+            opened,
+            display,
+            test_data or (),
+            routing or (),
+            data,
+            columns,
+            test_examples_per_client,
+            metric=metric,
+        )
     for text in done.notes:
         note(text, quiet)
-    tables = [scores_table(done.results), *(confusion_table(result) for result in done.results if result.confusion)]
+    tables = [
+        scores_table(done.results, done.metric),
+        *(confusion_table(result) for result in done.results if result.confusion),
+    ]
     record = {result.cell.name: result.to_dict() for result in done.results}
     print_result(record, [*tables, f"Written to {', '.join(map(str, done.files))}"], as_json)

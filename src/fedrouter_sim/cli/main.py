@@ -4,15 +4,18 @@ import sys
 
 import typer
 
-from fedrouter_sim import __version__
 from fedrouter_sim.cli.aggregate import aggregate_command
 from fedrouter_sim.cli.compare import compare_command
+from fedrouter_sim.cli.doctor import doctor_command
 from fedrouter_sim.cli.evaluate import eval_command
 from fedrouter_sim.cli.export import export_command
+from fedrouter_sim.cli.init import init_command
 from fedrouter_sim.cli.report import report_command
 from fedrouter_sim.cli.route import route_command
+from fedrouter_sim.cli.study import study_command
 from fedrouter_sim.cli.train import train_command
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.version import __version__
 
 app = typer.Typer(
     name="fedrouter-sim",
@@ -22,13 +25,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init_command)
 app.command("train")(train_command)
 app.command("aggregate")(aggregate_command)
 app.command("route")(route_command)
 app.command("eval")(eval_command)
 app.command("compare")(compare_command)
+app.command("study")(study_command)
 app.command("report")(report_command)
 app.command("export")(export_command)
+app.command("doctor")(doctor_command)
 
 # Typer's errors about usage all descend from this class, whichever click it stands on.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -50,9 +56,10 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the console script."""
+    """Run the command line: what the console script and `python -m fedrouter_sim` do."""
     try:
-        code = app(standalone_mode=False)
+        # Usage lines name the program so, however it was started.
+        code = app(prog_name=app.info.name, standalone_mode=False)
     except UserError as error:
         _fail(str(error))
     except _UsageError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from fedrouter_sim.operations.train import Display
+    from fedrouter_sim.federation.observers import Display
 
 Renderable = Any  # whatever rich prints
 
@@ -18,7 +18,7 @@ Renderable = Any  # whatever rich prints
 def display_for(quiet: bool) -> "Iterator[Display]":
     """Yield a progress display on standard error, or a silent one."""
     from fedrouter_sim.cli.progress import ProgressDisplay
-    from fedrouter_sim.operations.train import Display
+    from fedrouter_sim.federation.observers import Display
 
     if quiet:
         yield Display()
@@ -27,12 +27,12 @@ def display_for(quiet: bool) -> "Iterator[Display]":
         yield display
 
 
-def print_result(record: Any, tables: "list[Renderable]", as_json: bool) -> None:
+def print_result(record: Any, tables: "list[Renderable]", as_json: bool, width: int = 120) -> None:
     """Print a result for machines or for people."""
     if as_json:
         print(json.dumps(record, ensure_ascii=False))
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else width)
     for table in tables:
         console.print(table)
 

@@ -1,6 +1,8 @@
-"""What a person sees while it runs: a live bar on a terminal, a line a round elsewhere, nothing with --quiet."""
+"""What a person sees while it runs: a live bar on a terminal, a line per round elsewhere, nothing with --quiet."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -16,12 +19,31 @@ from rich.progress import (
 )
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.federation.client import Client
-from fedrouter_sim.methods import Plan
-from fedrouter_sim.operations.cost import Cost
-from fedrouter_sim.operations.train import Display
-from fedrouter_sim.report.tables import cost_line
-from fedrouter_sim.simulation import RoundRecord
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.federation.observers import Display, RoundRecord
+from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.methods import METHODS
+from fedrouter_sim.report.tables import cost_line, number
+from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.studies.comparison import OWN_ROUTINGS
+from fedrouter_sim.studies.plan import PlannedRun
+
+
+def _bar(console: Console, done: ProgressColumn, speed_estimate_period: float = 30) -> Progress:
+    """Return a live bar; `done` is how it says how much is done. It shows nothing where there is no terminal."""
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        done,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+        speed_estimate_period=speed_estimate_period,
+    )
 
 
 class ProgressDisplay(Display):
@@ -29,17 +51,7 @@ class ProgressDisplay(Display):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
+        self._progress = _bar(console, MofNCompleteColumn())
         self._task: TaskID | None = None
         self._round = 0
         self._last_round = 0
@@ -80,8 +92,8 @@ class ProgressDisplay(Display):
     def round_started(self, record: RoundRecord) -> None:
         self._round = record.round
 
-    def client_started(self, client: Client, steps: int) -> None:
-        self._client = client.id
+    def client_started(self, client: int, steps: int) -> None:
+        self._client = client
 
     def stepped(self, loss: float) -> None:
         if self._task is not None:
@@ -90,6 +102,61 @@ class ProgressDisplay(Display):
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         losses = "  ".join(f"{pool} {loss:.3f}" for pool, loss in list(record.losses.items())[:8])
-        more = "" if record.validation is None else f"  validation ROUGE-1 {record.validation['rouge1']:.3f}"
+        more = ""
+        if record.validation:
+            name, score = next(iter(record.validation.items()))
+            more = f"  validation {name} {score:.3f}"
         if not self._console.is_terminal or more:
             self._console.print(f"round {record.round}/{self._last_round}  loss {losses}{more}", highlight=False)
+
+
+_AROUND = 100  # units of the overall bar for what a run does besides its optimizer steps, in steps
+
+
+class StudyDisplay(Display):
+    """One bar over all runs of a study: an optimizer step is a unit, and the rest of a run counts as so many more."""
+
+    def __init__(self, pending: Sequence[PlannedRun], console: Console) -> None:
+        self._console = console
+        self._runs = len(pending)
+        self._units = {run.name: _units(run.config) for run in pending}  # of the runs that are left
+        self._done = 0
+        self._started = time.monotonic()
+        # Runs differ in speed: a short memory would make the estimate jump.
+        self._progress = _bar(console, TextColumn("{task.percentage:.0f}%"), speed_estimate_period=600)
+        self._task = self._progress.add_task(self._next(), total=sum(self._units.values()))
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bar."""
+        with self._progress:
+            yield
+
+    def stepped(self, loss: float) -> None:
+        self._progress.advance(self._task)
+
+    def planned(self, plan: Plan, rounds: int, steps: int) -> None:
+        self._progress.update(self._task, description=self._next())
+
+    def finished(self, name: str, summary: Summary) -> None:
+        """Say that a run is done, what it scored, and how long the rest may take."""
+        self._done += self._units.pop(name)
+        self._progress.update(self._task, completed=self._done, description=self._next())
+        spent = time.monotonic() - self._started
+        left = spent / self._done * sum(self._units.values())
+        done = f"{self._runs - len(self._units)}/{self._runs}"
+        own = [cell for cell in summary.scores if cell.endswith(tuple(f"-{routing}" for routing in OWN_ROUTINGS))]
+        scores = "  ".join(f"{cell} {number(summary.score_in(cell))}" for cell in own)
+        self._console.print(
+            f"{done}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _next(self) -> str:
+        return next(iter(self._units), "done")
+
+
+def _units(config: RunConfig) -> int:
+    trained = METHODS.class_of(config.method).trains
+    return _AROUND + (config.rounds * config.local_steps * config.clients if trained else 0)

@@ -17,7 +17,7 @@ def report_command(
     Example: fedrouter-sim report runs/first
     """
     from fedrouter_sim.report.run_report import FIGURES_NAME, write_run_report
-    from fedrouter_sim.runs.run_folder import Run
+    from fedrouter_sim.runs.reader import Run
 
     path = write_run_report(Run(run))
     figures = sorted(str(figure) for figure in (run / FIGURES_NAME).glob("*.svg"))

@@ -6,24 +6,45 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL
+
+if TYPE_CHECKING:
+    from fedrouter_sim.operations.route import Routed
 
 
 def route_command(
-    run: Annotated[Path, typer.Argument(help="Folder of a run with a router.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
     text: Annotated[list[str] | None, typer.Argument(help="Texts to route.", show_default=False)] = None,
     file: Annotated[
         Path | None, typer.Option(help="File of texts, one a line, or JSONL (.jsonl); - is standard input.")
     ] = None,
     column: Annotated[str, typer.Option(help="Key of the text in JSONL.")] = "instruction",
-    generate: Annotated[bool, typer.Option("--generate", help="Also answer each text by its adapter.")] = False,
+    task_column: Annotated[
+        str, typer.Option(help="Key of the true task in JSONL, for runs of oracle and central; else it is not read.")
+    ] = "task",
+    client: Annotated[
+        int | None, typer.Option(help="The client that asks: its own answer, where answers depend on the client.")
+    ] = None,
+    routing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join((GLOBAL, LOCAL, BARE)),
+            help="Router over all tasks or the client's own, or the bare backbone; by default local with --client, "
+            "where the method has it, else global.",
+        ),
+    ] = None,
+    generate: Annotated[bool, typer.Option("--generate", help="Also answer each text.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Stream one JSON object a line.")] = False,
 ) -> None:
-    """Say which task adapter each text goes to, how far it is, and by what margin; with --generate, its answer.
+    """Say which adapter answers each text, how far its centroid is, and by what margin; with --generate, the answer.
+
+    The run's method chooses, exactly as in `eval`: its router, or with --client what that client would get.
 
     Texts come from the arguments, from --file, or from standard input: plain lines, or JSONL.
 
@@ -36,16 +57,26 @@ def route_command(
 
     from fedrouter_sim import RoutedModel
 
-    model = RoutedModel(run)
+    model = RoutedModel(run, client=client, routing=routing)
     with _open(file) if not text else nullcontext() as source:
-        texts = iter(text) if text else _texts(source or sys.stdin, str(file or "standard input"), column)
+        name = str(file or "standard input")
+        texts = iter(text) if text else _texts(source or sys.stdin, name, column, task_column)
         for routed in model.answer(texts) if generate else model.route(texts):
             if as_json:
                 print(json.dumps(asdict(routed), ensure_ascii=False), flush=True)
             else:
-                margin = "-" if routed.margin is None else f"{routed.margin:.3f}"
-                fields = [routed.task, f"distance {routed.distance:.3f}", f"margin {margin}", _one_line(routed.text)]
-                print("\t".join(fields + ([_one_line(routed.answer)] if routed.answer is not None else [])), flush=True)
+                print("\t".join(_fields(routed)), flush=True)
+
+
+def _fields(routed: "Routed") -> list[str]:
+    """Return what is shown of a routed text, in one line."""
+    mixed = ", ".join(f"{pool} {weight:.2f}" for pool, weight in routed.weights.items())
+    fields = [mixed or routed.task]
+    if routed.distance is not None:
+        margin = "-" if routed.margin is None else f"{routed.margin:.3f}"
+        fields += [f"distance {routed.distance:.3f}", f"margin {margin}"]
+    fields.append(_one_line(routed.text))
+    return fields + ([_one_line(routed.answer)] if routed.answer is not None else [])
 
 
 def _open(file: Path | None) -> "TextIO | nullcontext[TextIO]":
@@ -57,7 +88,7 @@ def _open(file: Path | None) -> "TextIO | nullcontext[TextIO]":
         raise UserError(f"--file {file}: {error.strerror}; give a text or JSONL file") from None
 
 
-def _texts(source: TextIO, name: str, column: str) -> Iterator[str]:
+def _texts(source: TextIO, name: str, column: str, task_column: str) -> "Iterator[str | Example]":
     """Yield the texts of lines or of JSONL, without holding more than a line."""
     jsonl = name.endswith(".jsonl")
     try:
@@ -67,19 +98,20 @@ def _texts(source: TextIO, name: str, column: str) -> Iterator[str]:
                 continue
             if number == 1 and line.startswith("{") and not jsonl:
                 jsonl = _is_object(line)
-            yield _from_json(line, name, number, column) if jsonl else line
+            yield _from_json(line, name, number, column, task_column) if jsonl else line
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: is not UTF-8 text ({error.reason})") from None
 
 
-def _from_json(line: str, name: str, number: int, column: str) -> str:
+def _from_json(line: str, name: str, number: int, column: str, task_column: str) -> "Example":
     try:
         record = json.loads(line)
     except ValueError as error:
         raise UserError(f"{name}, line {number}: is not JSON ({error})") from None
     if not isinstance(record, dict) or not isinstance(record.get(column), str) or not record[column].strip():
         raise UserError(f"{name}, line {number}: has no text under {column!r}; name the key with --column")
-    return str(record[column])
+    task = record.get(task_column)
+    return Example(record[column], "", None if task is None else str(task))
 
 
 def _is_object(line: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fedrouter_sim.config import RunConfig, absolute_paths, flag, read_preset, read_settings
+from fedrouter_sim.runs.entries import TABLES, check_names
 
 
 def setting_parameters() -> list[inspect.Parameter]:
@@ -18,7 +19,7 @@ def setting_parameters() -> list[inspect.Parameter]:
     for field in dataclasses.fields(RunConfig):
         several = isinstance(field.default, tuple)
         kind: Any = list[str] if several else hints[field.name]
-        choices = field.metadata["choices"]
+        choices = choices_of(field)
         option = typer.Option(
             flag(field.name),
             help=f"{field.metadata['help']} [dim]\\[default: {_shown(field.default)}][/]",
@@ -33,6 +34,14 @@ def setting_parameters() -> list[inspect.Parameter]:
     return parameters
 
 
+def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """Return the values that a setting may have, where they are few or have names."""
+    table = TABLES.get(field.metadata["table"])
+    if table is None:
+        return tuple(field.metadata["choices"])
+    return (*table.names, *(("FILE.py:CLASS",) if table.own else ()))
+
+
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command with **settings a flag for every setting."""
     signature = inspect.signature(command)
@@ -44,7 +53,10 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 def resolve_settings(
     preset: str | None, config_file: Path | None, flags: dict[str, Any]
 ) -> tuple[RunConfig, frozenset[str]]:
-    """Merge preset, file and flags into a configuration; also return the names of the settings in file and flags.
+    """Merge preset, file and flags into a configuration; also return the names of the settings that the user gave.
+
+    Given is what has a flag, and what the file changes: a file of all settings (`init` writes one) asks for nothing by
+    those that it leaves at their defaults.
 
     Raises:
         UserError: a layer is not readable, or the settings contradict each other.
@@ -53,7 +65,11 @@ def resolve_settings(
     from_file = read_settings(config_file) if config_file else {}
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in flags.items() if v not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
-    return absolute_paths(config), frozenset(given) | frozenset(from_file)
+    config = absolute_paths(config)
+    check_names(config)
+    without_file = vars(RunConfig.build(from_preset))
+    changed = {key for key, value in from_file.items() if value != without_file[key]}
+    return config, frozenset(given) | changed
 
 
 def _shown(default: Any) -> str:

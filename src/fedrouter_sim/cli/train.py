@@ -23,7 +23,8 @@ def train_command(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Shipped settings under the file's: 'paper', 'cpu-small'.")] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Several seeds in one go, as 111,222,333: a run each under --out, then compared.")
+        str | None,
+        typer.Option(help="Several seeds in one go, as 111,222,333: one run each under --out, then compared."),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also stream metrics to OUT/tensorboard, to be watched.")
@@ -44,18 +45,18 @@ def train_command(
     resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
 
     from fedrouter_sim import Run, train
-    from fedrouter_sim.methods import find_method
-    from fedrouter_sim.operations.prepare import unused_settings
+    from fedrouter_sim.methods import METHODS
     from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import summary_table
+    from fedrouter_sim.runs.entries import unused_settings
 
-    method = find_method(config.method)
-    for name in unused_settings(config, method, given):
+    method = METHODS.class_of(config.method)
+    for name in unused_settings(config, given):
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     if dry:
         if chosen:
             note(f"--seeds {seeds}: {len(chosen)} runs, each at the cost of this one", quiet)
-        from fedrouter_sim.operations.cost import dry_run
+        from fedrouter_sim.operations.dry_run import dry_run
         from fedrouter_sim.report.tables import cost_table
 
         cost = dry_run(config)
@@ -71,21 +72,26 @@ def train_command(
     with display_for(quiet) as display:
         done = train(config, folder, overwrite, display, tensorboard=tensorboard)
         display.started("drawing the report")
-        report = write_run_report(Run(done.folder))
+        run = Run(done.folder)
+        report = write_run_report(run)
     for text in done.notes:
         note(text, quiet)
-    record = {**done.summary, "run": str(done.folder)}
-    print_result(record, [summary_table(done.summary), f"The run is in {done.folder}, its report {report}"], as_json)
+    record = {**done.summary.to_dict(), "run": str(done.folder)}
+    print_result(
+        record, [summary_table(done.summary, run.metric), f"The run is in {done.folder}, its report {report}"], as_json
+    )
 
 
 def _train_seeds(
     config: RunConfig, seeds: list[int], folder: Path, overwrite: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Train one run a seed under a folder, going on where an earlier call stopped, and compare them."""
-    from fedrouter_sim.operations.study import PlannedRun, Study, conclude, run_study
+    """Train one run per seed under a folder, going on where an earlier call stopped, and compare them."""
+    from fedrouter_sim import train
+    from fedrouter_sim.operations.study import conclude, run_study
     from fedrouter_sim.report.comparison_report import write_comparison_report
     from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import comparison_table
+    from fedrouter_sim.studies.plan import PlannedRun, Study
 
     if overwrite:
         raise UserError("--overwrite: does not go with --seeds, which goes on with what is there; remove the folder")
@@ -93,7 +99,7 @@ def _train_seeds(
     study = Study(f"{config.method} with several seeds", runs, ())
     try:
         with display_for(quiet) as display:
-            for _, run in run_study(study, folder, display):
+            for _, run in run_study(study, folder, train, display):
                 display.started("drawing the report")
                 write_run_report(run)
     except KeyboardInterrupt:

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
 from fedrouter_sim.report.tables import number
 from fedrouter_sim.studies.comparison import Comparison, Cost, Estimate
 
-COMMON = "all"  # the test data that cost is held against
+COMMON = ALL  # the test data that cost is held against
 
 _CostOf = Callable[[Cost], float]
 COSTS: tuple[tuple[str, _CostOf], ...] = (
@@ -42,19 +43,20 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
         data: [method for method in comparison.methods() if comparison.select(method, split, data)] for data in cells
     }
     heights = [1.6 + len(methods) for methods in scored.values()]
+    title = comparison.metric.title
 
     def draw(figure: Figure) -> None:
         for axes, (data, methods) in zip(panels(figure, heights, sharex=True), scored.items(), strict=True):
             _score_panel(axes, comparison, split, data, methods)
-        axes.set_xlabel("ROUGE-1, mean over clients")
+        axes.set_xlabel(f"{title}, mean over clients")
 
     return Drawing(
         _name("scores", split),
         svg_of(_name("scores", split), 0.5 + 0.24 * sum(heights), draw),
-        f"Dot plots of ROUGE-1 with 95% intervals on split {split}, one panel each for the test data "
+        f"Dot plots of {title} with 95% intervals on split {split}, one panel each for the test data "
         f"{', '.join(cells)}: "
         + "; ".join(_told(comparison, split, data, methods) for data, methods in scored.items()),
-        f"ROUGE-1 on split {split}. The large mark is the mean over seeds, the line its 95% interval, the small rings "
+        f"{title} on split {split}. The large mark is the mean over seeds, the line its 95% interval, the small rings "
         "below it are single seeds; the star is the best mean of those with all seeds. Where two lines overlap widely, "
         "the methods cannot be told apart by this figure; the claims set them against each other seed by seed, which "
         "is sharper.",
@@ -73,7 +75,7 @@ def _estimate(comparison: Comparison, method: str, split: str, data: str) -> Est
 def _score_panel(axes: Axes, comparison: Comparison, split: str, data: str, methods: Sequence[str]) -> None:
     estimates = [_estimate(comparison, method, split, data) for method in methods]
     all_seeds = max(estimate.seeds for estimate in estimates)
-    best = max(number(estimate.mean) for estimate in estimates if estimate.seeds == all_seeds)
+    best = number(comparison.metric.best([e.mean for e in estimates if e.seeds == all_seeds]))
     for y, (method, estimate) in enumerate(zip(methods, estimates, strict=True)):
         seeds = [score.mean for score in comparison.select(method, split, data)]
         axes.plot(seeds, [y + 0.27] * len(seeds), linestyle="none", marker="o", markersize=3, markerfacecolor="none",
@@ -113,7 +115,7 @@ def cost_figure(comparison: Comparison, split: str) -> Drawing | None:
                 axes.plot(
                     point.cost, point.score, linestyle="none", marker=mark.marker, color=mark.colour, markersize=6
                 )
-            axes.set(xlabel=title, ylabel="ROUGE-1, all tasks")
+            axes.set(xlabel=title, ylabel=f"{comparison.metric.title}, all tasks")
             axes.margins(y=0.12)
             highest = max(point.cost for point in points) or 1.0
             axes.set_xlim(-0.08 * highest, 1.25 * highest)  # room for names, but none for negative costs
@@ -125,13 +127,14 @@ def cost_figure(comparison: Comparison, split: str) -> Drawing | None:
     return Drawing(
         _name("cost", split),
         svg_of(_name("cost", split), 6.6, draw),
-        f"Scatter plots of cost against ROUGE-1 on all tasks, split {split}: "
+        f"Scatter plots of cost against {comparison.metric.title} on all tasks, split {split}: "
         + "; ".join(
             f"{title}: " + ", ".join(f"{p.method} {p.cost:,.1f} for {p.score:.3f}" for p in points)
             for title, points in clouds.items()
         ),
-        f"What each method spent against what it scored on all tasks, split {split}, means over seeds. Up and to the "
-        "left is better. Methods one above the other spent the same.",
+        f"What each method spent against what it scored on all tasks, split {split}, means over seeds. "
+        f"{'Up' if comparison.metric.higher_is_better else 'Down'} and to the left is better. "
+        "Methods one above the other spent the same.",
     )
 
 

@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.machine import size
+from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
 from fedrouter_sim.report.page import Entry, Grid
-from fedrouter_sim.report.tables import estimate_text, number, size
+from fedrouter_sim.report.tables import estimate_text, number
 from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged, Score
 
 TITLES = {
-    "own": "Interference: each client's own data",
-    "all": "Generalisation: all tasks",
-    "drift": "Drift: the tasks a client moved to",
-    "held-out": "Held out: a task that no client trains",
+    OWN: "Interference: each client's own data",
+    ALL: "Generalisation: all tasks",
+    DRIFT: "Drift: the tasks a client moved to",
+    HELD_OUT: "Held out: a task that no client trains",
 }
 
 
@@ -33,7 +36,8 @@ def score_grid(comparison: Comparison, data: str) -> Grid:
     """Return methods by splits: mean over seeds with its interval; the best of each split marked."""
     splits = _splits(comparison, data)
     columns = {split: {m: comparison.estimate(m, split, data) for m in comparison.methods()} for split in splits}
-    return _grid("ROUGE-1, mean over seeds with 95% interval; best in bold, of those with all seeds", columns)
+    caption = f"{comparison.metric.title}, mean over seeds with 95% interval; best in bold, of those with all seeds"
+    return _grid(caption, columns, comparison.metric)
 
 
 def task_grids(comparison: Comparison, data: str) -> list[Grid]:
@@ -44,7 +48,9 @@ def task_grids(comparison: Comparison, data: str) -> list[Grid]:
         tasks = sorted({task for score in scores for task in score.per_task})
         columns = {task: {m: comparison.estimate(m, split, data, task) for m in comparison.methods()} for task in tasks}
         if tasks:
-            grids.append(_grid(f"ROUGE-1 by task, split {split}", columns, folded=True))
+            grids.append(
+                _grid(f"{comparison.metric.title} by task, split {split}", columns, comparison.metric, folded=True)
+            )
     return grids
 
 
@@ -60,7 +66,7 @@ def spread_grid(comparison: Comparison, data: str) -> Grid:
             found = {m: [value(s) for s in comparison.select(m, split, data)] for m in comparison.methods()}
             columns[f"{split}: {name}"] = {m: Estimate.of(own) if own else None for m, own in found.items()}
     caption = "The worst client, and the standard deviation over clients"
-    return _grid(caption, columns, folded=True, mark=False)
+    return _grid(caption, columns, comparison.metric, folded=True, mark=False)
 
 
 def cost_grid(comparison: Comparison) -> Grid:
@@ -117,13 +123,14 @@ def _markdown(grid: Grid) -> str:
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """Return a line a run and cell: scores over clients and per task, and what the run spent."""
+    """Return a line per run and cell: scores over clients and per task, and what the run spent."""
     tasks = sorted({task for score in comparison.scores for task in score.per_task})
     costs = ("optimizer_steps", "tokens_trained", "bytes_up", "bytes_down")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
+    name = comparison.metric.name
     writer.writerow(
-        ["split", "method", "seed", "test_data", "rouge1", "worst", "spread", *(f"rouge1/{t}" for t in tasks), *costs]
+        ["split", "method", "seed", "test_data", name, "worst", "spread", *(f"{name}/{t}" for t in tasks), *costs]
     )
     for entry in comparison.entries:
         for score in entry.scores:
@@ -138,13 +145,13 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def clients_csv(comparison: Comparison) -> str:
-    """Return a line a run, cell and client."""
+    """Return a line per run, cell and client."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("split", "method", "seed", "test_data", "client", "rouge1"))
+    writer.writerow(("split", "method", "seed", "test_data", "client", comparison.metric.name))
     for score in comparison.scores:
-        for client, rouge1 in sorted(score.per_client.items()):
-            writer.writerow((score.split, score.method, score.seed, score.test_data, client, rouge1))
+        for client, value in sorted(score.per_client.items()):
+            writer.writerow((score.split, score.method, score.seed, score.test_data, client, value))
     return file.getvalue()
 
 
@@ -153,16 +160,20 @@ def _splits(comparison: Comparison, data: str) -> list[str]:
 
 
 def _grid(
-    caption: str, columns: dict[str, dict[str, Estimate | None]], folded: bool = False, mark: bool = True
+    caption: str,
+    columns: dict[str, dict[str, Estimate | None]],
+    metric: Metric,
+    folded: bool = False,
+    mark: bool = True,
 ) -> Grid:
     """Lay out column -> method -> estimate; methods without any are left out."""
     found = [estimate for column in columns.values() for estimate in column.values() if estimate]
     all_seeds = max((estimate.seeds for estimate in found), default=0)
     # Means over fewer seeds are no match for the others.
-    best = {
-        name: max((number(e.mean) for e in column.values() if e and e.seeds == all_seeds), default="")
-        for name, column in columns.items()
-    }
+    best: dict[str, str] = {}
+    for name, column in columns.items():
+        means = [estimate.mean for estimate in column.values() if estimate and estimate.seeds == all_seeds]
+        best[name] = number(metric.best(means)) if means else ""
     methods = dict.fromkeys(m for column in columns.values() for m in column)
 
     def entry(name: str, estimate: Estimate | None) -> Entry:

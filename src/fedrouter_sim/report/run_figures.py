@@ -10,18 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from fedrouter_sim.evaluation.evaluator import BARE
+from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, legend_beside, panels, svg_of
-from fedrouter_sim.report.run_records import (
-    CellScores,
-    main_cell,
-    pool_label,
-    read_cells,
-    read_rounds,
-    read_samples,
-)
+from fedrouter_sim.report.run_records import CellScores, cell_scores, main_cell, pool_label, read_samples
 from fedrouter_sim.report.tables import number
-from fedrouter_sim.runs.run_folder import Run
+from fedrouter_sim.routing import BARE
+from fedrouter_sim.runs.reader import Run
 
 _NAMED = 8  # more lines than these are drawn grey and without names
 _DRAWN = 200  # more grey lines, or more single clients, than these say nothing more
@@ -37,37 +31,38 @@ def run_figures(run: Run) -> list[Drawing]:
     Raises:
         UserError: a file of the run is damaged.
     """
-    cells = read_cells(run)
+    cells = cell_scores(run)
     found = [
-        learning_curves(run, read_rounds(run)),
+        learning_curves(run, run.rounds()),
         samples_figure(run, read_samples(run)),
         confusion_figure(run, main_cell(cells)),
-        scores_figure(cells),
+        scores_figure(cells, run.metric),
     ]
     return [drawing for drawing in found if drawing is not None]
 
 
 def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | None:
-    """Draw training loss per pool over rounds and, where the run has it, validation ROUGE-1 per task."""
+    """Draw training loss per pool over rounds and, where the run has it, the validation scores per task."""
+    name, title = run.metric.name, run.metric.title
     losses: dict[str, list[tuple[int, float]]] = {}
     scores: dict[str, list[tuple[int, float]]] = {}
     for record in rounds:
         for pool, loss in record["losses"].items():
             losses.setdefault(pool_label(run, pool), []).append((record["round"], loss))
         for key, score in (record.get("validation") or {}).items():
-            if key.startswith("rouge1/"):
-                scores.setdefault(key.removeprefix("rouge1/"), []).append((record["round"], score))
-    overall = [(r["round"], r["validation"]["rouge1"]) for r in rounds if r.get("validation")]
+            if key.startswith(f"{name}/"):
+                scores.setdefault(key.removeprefix(f"{name}/"), []).append((record["round"], score))
+    overall = [(r["round"], r["validation"][name]) for r in rounds if name in (r.get("validation") or {})]
     if not losses:
         return None
 
     def draw(figure: Figure) -> None:
         stacked = panels(figure, [1] * (1 + bool(overall)), sharex=True)
         _curves(stacked[0], losses, _mean_curve(losses))
-        stacked[0].set(title="Training loss", ylabel="nats a token")
+        stacked[0].set(title="Training loss", ylabel="nats per token")
         if overall:
             _curves(stacked[1], scores, overall, always_mean=True)
-            stacked[1].set(title="Validation share", ylabel="ROUGE-1", ylim=(0, 1.02))
+            stacked[1].set(title="Validation share", ylabel=title)
         stacked[-1].set_xlabel("round")
         stacked[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -79,10 +74,10 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         "learning",
         svg_of("learning", 2.3 + 2.1 * bool(overall), draw),
         f"Line chart of the mean training loss of {len(losses)} adapters over {last} rounds"
-        + (", and of validation ROUGE-1." if overall else "."),
+        + (f", and of validation {title}." if overall else "."),
         f"Mean training loss in each round; {shown}. A curve that is still falling at the end asks for more rounds. "
         "Adapters of different tasks end at different losses, so compare shapes, not heights."
-        + (" Below: ROUGE-1 on the validation share." if overall else ""),
+        + (f" Below: {title} on the validation share." if overall else ""),
     )
 
 
@@ -169,14 +164,14 @@ def confusion_figure(run: Run, cell: CellScores | None) -> Drawing | None:
     if cell is None:
         return None
     totals: Counter[str] = Counter()
-    for row in cell.confusion.values():
+    for row in cell.stored.confusion.values():
         totals.update(row)
     if len(totals) < 2:
         return None
     kept = sorted(sorted(totals, key=lambda pool: (-totals[pool], pool))[:_COLUMNS])
-    rows = {task: [row.get(pool, 0) for pool in kept] for task, row in cell.confusion.items()}
+    rows = {task: [row.get(pool, 0) for pool in kept] for task, row in cell.stored.confusion.items()}
     if len(totals) > len(kept):
-        for task, row in cell.confusion.items():
+        for task, row in cell.stored.confusion.items():
             rows[task].append(sum(row.values()) - sum(rows[task]))
     heads = [pool_label(run, pool) for pool in kept] + ["all others"] * (len(totals) > len(kept))
 
@@ -207,25 +202,28 @@ def confusion_figure(run: Run, cell: CellScores | None) -> Drawing | None:
     )
 
 
-def scores_figure(cells: Sequence[CellScores]) -> Drawing | None:
-    """Draw a panel a cell: ROUGE-1 over clients, with the single clients and the worst of them, and per task."""
-    bare = {cell.test_data: cell for cell in cells if cell.routing == BARE}
-    shown = [cell for cell in cells if cell.routing != BARE]
+def scores_figure(cells: Sequence[CellScores], metric: Metric) -> Drawing | None:
+    """Draw a panel per cell: the score over clients, with the single clients and the worst of them, and per task."""
+    bare = {cell.stored.test_data: cell for cell in cells if cell.stored.routing == BARE}
+    shown = [cell for cell in cells if cell.stored.routing != BARE]
     if not shown:
         return None
 
     def draw(figure: Figure) -> None:
         for axes, cell in zip(panels(figure, [_rows(cell) for cell in shown], sharex=True), shown, strict=True):
-            _score_panel(axes, cell, bare.get(cell.test_data))
-        axes.set(xlabel="ROUGE-1", xlim=(0, 1.12), xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+            _score_panel(axes, cell, bare.get(cell.stored.test_data))
+        axes.set(xlabel=metric.title)
+        if all(0 <= score <= 1 for cell in shown for score in (*cell.per_client.values(), *cell.per_task.values())):
+            axes.set(xlim=(0, 1.12), xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
 
     listed = "; ".join(f"{cell.name} {cell.mean:.3f}, worst client {cell.per_client[cell.worst]:.3f}" for cell in shown)
     reference = " The dotted lines are the bare backbone's scores on the same samples." if bare else ""
     return Drawing(
         "scores",
         svg_of("scores", 0.5 + 0.26 * sum(map(_rows, shown)), draw),
-        f"Bar charts of mean ROUGE-1 in {len(shown)} cells: {listed}.",
-        "ROUGE-1 in each cell (test data and routing). The first bar is the mean over clients; the strokes on it are "
+        f"Bar charts of mean {metric.title} in {len(shown)} cells: {listed}.",
+        f"{metric.title} in each cell (test data and routing). The first bar is the mean over clients; the "
+        "strokes on it are "
         "the single clients and the line is their spread. The second bar is the worst client, the others are the tasks."
         f"{reference}",
     )
@@ -243,7 +241,15 @@ def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None) -> None:
     names, values = [*bars, *cell.per_task], [*bars.values(), *cell.per_task.values()]
     axes.barh(range(len(names)), values, height=0.7, color=colours, alpha=0.55)
     for y, value in enumerate(values):
-        axes.text(1.02, y, number(value), va="center", fontsize=9, fontweight="bold" if y == 0 else "normal")
+        axes.text(
+            1.01,
+            y,
+            number(value),
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            fontweight="bold" if y == 0 else "normal",
+        )
     if bare is not None:
         references = {0: bare.mean} | {
             y: bare.per_task[task] for y, task in enumerate(cell.per_task, start=len(bars)) if task in bare.per_task
@@ -258,4 +264,4 @@ def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None) -> None:
     axes.set_yticks(range(len(names)), [label(name, 20) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    axes.set_title(label(f"{cell.test_data} data, routing {cell.routing}", 36))
+    axes.set_title(label(f"{cell.stored.test_data} data, routing {cell.stored.routing}", 36))

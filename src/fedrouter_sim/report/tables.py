@@ -1,16 +1,20 @@
 """Tables for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from fedrouter_sim.config import flag
-from fedrouter_sim.evaluation.evaluator import CellResult
-from fedrouter_sim.operations.aggregate import Aggregated
-from fedrouter_sim.operations.cost import Cost
+from fedrouter_sim.evaluation.metrics import all_metrics
+from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.machine import size
+from fedrouter_sim.routing import BARE
+from fedrouter_sim.runs.aggregated import Aggregated
+from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged
 
 
@@ -19,38 +23,27 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def size(count: int) -> str:
-    """Return a number of bytes for a person."""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.1f} {unit}" if unit != "B" else f"{count} B"
-
-
-def summary_table(summary: Mapping[str, Any]) -> Table:
+def summary_table(summary: Summary, metric: Metric) -> Table:
     """Show a run's summary."""
-    title = (
-        f"{escape(summary['method'])}, split {summary['split']}, {summary['clients']} clients, seed {summary['seed']}"
-    )
+    title = f"{escape(summary.method)}, split {escape(summary.split)}, {summary.clients} clients, seed {summary.seed}"
     table = Table("", "", title=title, show_header=False, title_justify="left")
-    base = summary["rouge1_base_per_task"] or {}
-    table.add_row("ROUGE-1, all tasks, mean over clients", f"[bold]{number(summary['rouge1'])}[/]")
-    for task, score in (summary["rouge1_per_task"] or {}).items():
+    name = escape(metric.title)
+    base = summary.task_scores_in(summary.bare_cell)
+    table.add_row(f"{name}, all tasks, mean over clients", f"[bold]{number(summary.score)}[/]")
+    for task, score in summary.task_scores_in(summary.cell).items():
         table.add_row(f"  {escape(task)}", f"{number(score)}   (bare backbone {number(base.get(task))})")
-    table.add_row("ROUGE-1 of the bare backbone", number(summary["rouge1_base"]))
-    for cell, score in (summary["rouge1_per_cell"] or {}).items():
-        if not cell.endswith("-none"):
-            table.add_row(f"ROUGE-1 in cell {cell}", number(score))
-    table.add_row("Routing accuracy", number(summary["routing_accuracy"]))
-    table.add_row("ARI of local / global clusters", f"{number(summary['ari_local'])} / {number(summary['ari_global'])}")
-    table.add_row("Sent up / down", f"{size(summary['bytes_up'])} / {size(summary['bytes_down'])}")
-    table.add_row("Optimizer steps", f"{summary['optimizer_steps']:,}")
-    table.add_row("Tokens trained on", f"{summary['tokens_trained']:,}")
-    for phase, seconds in summary["seconds"].items():
+    table.add_row(f"{name} of the bare backbone", number(summary.score_in(summary.bare_cell)))
+    for cell in summary.scores:
+        if not cell.endswith(f"-{BARE}"):
+            table.add_row(f"{name} in cell {cell}", number(summary.score_in(cell)))
+    table.add_row("Routing accuracy", number(summary.routing_accuracy))
+    table.add_row("ARI of local / global clusters", f"{number(summary.ari_local)} / {number(summary.ari_global)}")
+    table.add_row("Sent up / down", f"{size(summary.bytes_up)} / {size(summary.bytes_down)}")
+    table.add_row("Optimizer steps", f"{summary.optimizer_steps:,}")
+    table.add_row("Tokens trained on", f"{summary.tokens_trained:,}")
+    for phase, seconds in summary.seconds.items():
         table.add_row(f"Seconds: {phase}", number(seconds, 1))
-    table.add_row("Peak memory", size(summary["peak_memory_bytes"]))
+    table.add_row("Peak memory", size(summary.peak_memory_bytes))
     return table
 
 
@@ -90,43 +83,32 @@ def cost_table(cost: Cost) -> Table:
     return table
 
 
-def scores_table(results: Sequence[CellResult]) -> Table:
+def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
     """Show cells side by side: means over clients with their standard deviation, the worst client, and each task."""
+    metrics = sorted(all_metrics(first), key=lambda metric: metric.name != first.name)
     table = Table(title="Means over clients", title_justify="left")
-    for heading in (
-        "cell",
-        "of",
-        "samples",
-        "ROUGE-1",
-        "± clients",
-        "ROUGE-2",
-        "ROUGE-L",
-        "exact match",
-        "loss",
-        "routing",
-    ):
-        table.add_column(heading, justify="left" if heading in ("cell", "of") else "right")
+    for heading in ("cell", "of"):
+        table.add_column(heading)
+    titles = [escape(metric.title) for metric in metrics]
+    for heading in ("samples", titles[0], "± clients", *titles[1:], "routing"):
+        table.add_column(heading, justify="right")
     for result in results:
         rows = {
             "all clients": result.mean,
             f"worst: client {result.worst_client}": result.per_client[result.worst_client],
-        }
-        own = [scores.rouge1 for scores in result.per_client.values()]
+        } | dict(result.per_task)
+        own = [value for scores in result.per_client.values() if (value := scores[first.name]) is not None]
         spread = stdev(own) if len(own) > 1 else None
-        for name, scores in (rows | dict(result.per_task)).items():
-            first = name == "all clients"
+        for place, (name, scores) in enumerate(rows.items()):
             table.add_row(
-                result.cell.name if first else "",
+                result.cell.name if place == 0 else "",
                 escape(name),
                 str(scores.samples),
-                number(scores.rouge1),
-                number(spread) if first else "",
-                number(scores.rouge2),
-                number(scores.rouge_l),
-                number(scores.exact_match),
-                number(scores.loss),
-                number(result.routing_accuracy) if first else "",
-                end_section=name == list(rows | dict(result.per_task))[-1],
+                number(scores[first.name]),
+                number(spread) if place == 0 else "",
+                *(number(scores[metric.name]) for metric in metrics[1:]),
+                number(result.routing_accuracy) if place == 0 else "",
+                end_section=place == len(rows) - 1,
             )
     return table
 
@@ -168,9 +150,12 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Show every method in every cell: ROUGE-1, mean over clients, then over seeds, with its 95% interval."""
+    """Show every method in every cell: mean over clients, then over seeds, with its 95% interval."""
     cells = comparison.cells()
-    table = Table(title="ROUGE-1, mean over clients and seeds, with 95% interval over seeds", title_justify="left")
+    table = Table(
+        title=f"{escape(comparison.metric.title)}, mean over clients and seeds, with 95% interval over seeds",
+        title_justify="left",
+    )
     table.add_column("method")
     for split, test_data in cells:
         table.add_column(f"{split}\n{test_data}")
@@ -191,8 +176,12 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def gains_table(comparison: Comparison, baseline: str) -> Table:
     """Show every method's score relative to a baseline's, seed by seed."""
+    metric = escape(comparison.metric.title)
+    title = f"Relative to {escape(baseline)}: ratio of {metric}, above 1 is better, with 95% interval"
     table = Table(
-        "method", title=f"Relative to {escape(baseline)}: ratio of ROUGE-1 with 95% interval", title_justify="left"
+        "method",
+        title=title,
+        title_justify="left",
     )
     for split, test_data in comparison.cells():
         table.add_column(f"{split}\n{test_data}")

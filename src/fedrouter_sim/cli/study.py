@@ -1,0 +1,73 @@
+"""`fedrouter-sim study`."""
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrouter_sim.cli.output import note, print_result
+from fedrouter_sim.errors import UserError
+
+
+def study_command(
+    plan: Annotated[Path, typer.Argument(help="TOML file: methods, splits, seeds, and claims.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/reproduce-PLAN.")] = None,
+    model: Annotated[str | None, typer.Option(help="Another backbone than the plan's.")] = None,
+    data: Annotated[str | None, typer.Option(help="Other data than the plan's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, one run each at a time; by default one per processor core.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+) -> None:
+    """Run a plan of methods x splits x seeds, compare the runs, and judge the claims that it makes beforehand.
+
+    A run that is there is not run again, so an interrupted study goes on where it was.
+
+    Example: fedrouter-sim study scripts/plans/smoke.toml
+    """
+    from concurrent.futures.process import BrokenProcessPool
+
+    from rich.console import Console
+
+    from fedrouter_sim import train
+    from fedrouter_sim.cli.progress import StudyDisplay
+    from fedrouter_sim.machine import usable_cores
+    from fedrouter_sim.operations.study import conclude, run_study
+    from fedrouter_sim.report.study_results import write_results
+    from fedrouter_sim.report.tables import claims_table, comparison_table
+    from fedrouter_sim.studies.plan import read_study
+
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: must be at least 1")
+    out = out or Path("runs") / f"reproduce-{plan.stem}"
+    overrides = {key: value for key, value in (("model", model), ("data", data)) if value}
+    started = time.monotonic()
+    study = read_study(plan, overrides)
+    display = StudyDisplay(study.pending(out), Console(stderr=True, quiet=quiet))
+    try:
+        with display.shown():
+            for planned, run in run_study(study, out, train, display, workers=workers or usable_cores()):
+                display.finished(planned.name, run.summary)
+    except BrokenProcessPool:
+        raise UserError(
+            f"--workers: a worker process died, perhaps for want of memory; the same command with --workers 1 goes on "
+            f"in {out}"
+        ) from None
+    except KeyboardInterrupt:
+        note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
+        raise
+    comparison, judged = conclude(study, out)
+    write_results(study, out, comparison, judged, " ".join(["fedrouter-sim", *sys.argv[1:]]))
+    minutes = (time.monotonic() - started) / 60
+    record = {"out": str(out), "runs": len(comparison.entries), "claims": [asdict(one) for one in judged]}
+    shown = [comparison_table(comparison), *([claims_table(judged)] if judged else [])]
+    print_result(
+        record,
+        [*shown, f"{minutes:.1f} minutes; the results are in {out}: report.html, table.md, results.csv"],
+        as_json,
+        width=160,
+    )

@@ -1,0 +1,105 @@
+"""`fedrouter-sim route`: who asks, by which routing, and the task that methods by label go by."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedrouter_sim.operations.route import RoutedModel
+from fedrouter_sim.operations.train import train
+
+TEXTS = ["11 + 12 = ?", "reverse: a b c d e"]
+
+
+@pytest.fixture(scope="module")
+def run_of(micro_config: Any, backbone: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives a micro run of a method, made once."""
+    place = tmp_path_factory.mktemp("methods")
+
+    def trained(method: str) -> Path:
+        if not (place / method).exists():
+            config = micro_config(method=method, local_steps=1, test_examples_per_client=1)
+            train(config, place / method, backbone=backbone)
+        return place / method
+
+    return trained
+
+
+def records(done: Any) -> list[dict[str, Any]]:
+    """The objects of a --json stream."""
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def refusal(done: Any) -> str:
+    """The one line of a refusal."""
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1, done.stderr
+    return str(done.stderr)
+
+
+def test_the_client_that_asks_is_told_its_own_adapter(cli: Any, run_of: Any) -> None:
+    for client in (0, 3):
+        found = records(cli("route", run_of("local"), *TEXTS, "--client", str(client), "--json"))
+        assert [record["task"] for record in found] == [f"client_00{client}"] * 2
+    assert refusal(cli("route", run_of("local"), *TEXTS)).startswith("error: --client: who answers depends on")
+    assert "--client 4: " in refusal(cli("route", run_of("local"), *TEXTS, "--client", "4"))
+
+
+def test_routing_is_local_with_a_client_and_else_what_is_asked_for(cli: Any, finished_run: Path) -> None:
+    def told(*arguments: str) -> list[dict[str, Any]]:
+        return records(cli("route", finished_run, *TEXTS, "--json", *arguments))
+
+    for arguments, model in (
+        ((), RoutedModel(finished_run)),
+        (("--client", "1"), RoutedModel(finished_run, client=1, routing="local")),
+        (("--client", "1", "--routing", "global"), RoutedModel(finished_run, routing="global")),
+        (("--routing", "none"), RoutedModel(finished_run, routing="none")),
+    ):
+        expected = [(one.task, one.distance) for one in model.route(TEXTS)]
+        assert [(record["task"], record["distance"]) for record in told(*arguments)] == expected
+    assert [record["task"] for record in told("--routing", "none")] == ["backbone"] * 2
+    said = refusal(cli("route", finished_run, *TEXTS, "--routing", "fixed"))
+    assert "--routing fixed: method fedrouter has no such routing; it has global, local and none" in said
+
+
+def test_a_mixed_answer_shows_its_weights(cli: Any, run_of: Any) -> None:
+    found = records(cli("route", run_of("feddpa"), *TEXTS, "--client", "2", "--json"))
+    for record in found:
+        assert set(record["weights"]) == {"global", "client_002"}
+        assert sum(record["weights"].values()) == pytest.approx(1)
+    lines = cli("route", run_of("feddpa"), *TEXTS, "--client", "2").stdout.splitlines()
+    first = found[0]["weights"]
+    assert lines[0] == f"global {first['global']:.2f}, client_002 {first['client_002']:.2f}\t{TEXTS[0]}"
+
+
+def test_a_method_without_router_shows_no_distance(cli: Any, run_of: Any) -> None:
+    done = cli("route", run_of("fedavg"), *TEXTS)
+    assert done.stdout.splitlines() == [f"global\t{text}" for text in TEXTS]
+    [first, _] = records(cli("route", run_of("fedavg"), *TEXTS, "--json"))
+    assert first == {
+        "text": TEXTS[0], "task": "global", "distance": None, "margin": None, "answer": None, "weights": {},
+    }  # fmt: skip
+
+
+def test_methods_by_label_take_the_task_of_jsonl(cli: Any, run_of: Any, tmp_path: Path) -> None:
+    tasks = zip(TEXTS, ("sum", "reverse"), strict=True)
+    rows = [{"instruction": text, "task": task, "kind": "poem"} for text, task in tasks]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    by_task = records(cli("route", run_of("oracle"), "--file", path, "--json"))
+    assert len({record["task"] for record in by_task}) == 2
+    assert all(record["task"].startswith("label_") for record in by_task)
+    by_kind = records(cli("route", run_of("oracle"), "--file", path, "--task-column", "kind", "--json"))
+    assert [record["task"] for record in by_kind] == ["backbone"] * 2  # nobody trained poems
+    for arguments in ((*TEXTS,), ("--file", path, "--task-column", "absent")):
+        said = refusal(cli("route", run_of("oracle"), *arguments))
+        assert "answers by true task label, and '11 + 12 = ?' has none" in said and "JSONL" in said
+
+
+def test_the_task_column_is_not_read_by_other_methods(cli: Any, finished_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"q": t, "task": 7}) + "\n" for t in TEXTS), encoding="utf-8")
+    found = records(cli("route", finished_run, "--file", path, "--column", "q", "--json"))
+    assert [record["task"] for record in found] == [one.task for one in RoutedModel(finished_run).route(TEXTS)]

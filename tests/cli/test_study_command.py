@@ -1,0 +1,103 @@
+"""`study` goes through every method and split of its plan, and goes on where it was."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedrouter_sim.cli.main import main
+from fedrouter_sim.methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+SMOKE = str(ROOT / "scripts" / "plans" / "smoke.toml")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str, code: int = 0) -> None:
+    monkeypatch.setattr(sys, "argv", ["fedrouter-sim", "study", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        main()
+    assert (exit_info.value.code or 0) == code
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        call(monkeypatch, SMOKE, "--out", str(out))
+    return out
+
+
+def test_the_smoke_plan_has_every_method_and_leaves_page_tables_and_figures(smoke):
+    rows = list(csv.DictReader((smoke / "results.csv").open(encoding="utf-8")))
+    assert {row["method"] for row in rows} == {*METHODS.names, "fedrouter/local"}
+    assert {(row["split"], row["test_data"]) for row in rows} == {
+        (split, data) for split in ("dual", "single") for data in ("own", "all")
+    }
+    assert all(0 <= float(row["rouge1"]) <= 1 for row in rows)
+    assert "<svg" in (smoke / "report.html").read_text(encoding="utf-8")
+    table = (smoke / "table.md").read_text(encoding="utf-8")
+    assert "fedrouter" in table and "fedrouter-sim study " in table and "smoke.toml" in table
+    assert "Backbone: tiny-gpt2, the embedded GPT-2" in table
+    clients = list(csv.DictReader((smoke / "clients.csv").open(encoding="utf-8")))
+    assert len(clients) == 4 * len(rows) and {row["client"] for row in clients} == {"0", "1", "2", "3"}
+    assert len(list((smoke / "figures").glob("*.svg"))) == 4
+    (claim,) = json.loads((smoke / "claims.json").read_text(encoding="utf-8"))
+    assert (
+        claim["verdict"] in ("reproduced", "contradicted", "not separable") and claim["gain"]["log_ratio"]["seeds"] == 2
+    )
+
+
+def test_methods_of_a_split_and_seed_spend_the_same_steps(smoke):
+    rows = list(csv.DictReader((smoke / "results.csv").open(encoding="utf-8")))
+    steps = {row["optimizer_steps"] for row in rows if row["method"] != "base"}
+    assert steps == {"24"}  # 4 clients, 3 rounds, 2 steps
+
+
+def test_a_second_call_runs_nothing_and_says_the_same(smoke, monkeypatch, capsys):
+    before = (smoke / "results.csv").read_bytes()
+    monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran again"))
+    call(monkeypatch, SMOKE, "--out", str(smoke))
+    assert (smoke / "results.csv").read_bytes() == before
+    shown = capsys.readouterr()
+    assert "single" in shown.out and "verdict" in shown.out and "left" not in shown.err
+
+
+def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
+    call(monkeypatch, "nope", "--out", str(tmp_path), code=2)
+    assert capsys.readouterr().err.strip() == (
+        "error: --plan nope: cannot be read ([Errno 2] No such file or directory: 'nope'); give a TOML file"
+    )
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(tmp_path):
+    words = [sys.executable, "-m", "fedrouter_sim", "study", SMOKE, "--workers", "2", "--out", str(tmp_path)]
+    study = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    assert study.stderr is not None
+    first = next(line for line in study.stderr if line.startswith("1/14"))
+    os.killpg(study.pid, signal.SIGINT)  # as a terminal's Ctrl-C: to the workers as well
+    said = first + study.stderr.read()
+    assert study.wait() == 130
+    assert "Traceback" not in said and f"the finished runs are in {tmp_path}" in said
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found and not any(name.startswith(".") for name in found)
+    assert all((tmp_path / name / "summary.json").is_file() for name in found)
+
+
+def test_make_reproduce_calls_it_with_a_shipped_plan_or_a_path():
+    for plan, path in (("smoke", "scripts/plans/smoke.toml"), ("own.toml", "own.toml")):
+        words = ["make", "-n", "reproduce", f"PLAN={plan}", "ARGS=--workers 1"]
+        shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert f"fedrouter-sim study {path} --workers 1" in shown
+
+
+def test_too_few_workers_are_refused(monkeypatch, capsys, tmp_path):
+    call(monkeypatch, SMOKE, "--workers", "0", "--out", str(tmp_path), code=2)
+    assert capsys.readouterr().err == "error: --workers 0: must be at least 1\n"
