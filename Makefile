@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format reproduce data tiny-gpt2 smollm2 same-bytes bench clean
+.PHONY: help demo test check format docs reproduce data tiny-gpt2 smollm2 same-bytes bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,13 +27,14 @@ format: $(STAMP)  ## apply the lint fixes and the format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-BEFORE ?= HEAD~1
-AFTER ?= HEAD
+docs: $(DOCS_STAMP)  ## build the documentation site into site/ (start at site/index.html); a warning is an error
+	$(BIN)/python scripts/build_docs.py
+
 PLAN ?= default
 # For plans that need them: make reproduce PLAN=short ARGS='--data FOLDER --workers 1'
 ARGS ?=
 reproduce: $(STAMP)  ## compare the methods, result in runs/reproduce-PLAN (PLAN=default, smoke, ...; ARGS='--data FOLDER')
-	$(BIN)/python scripts/reproduce.py --plan $(PLAN) $(ARGS)
+	$(BIN)/fedrouter-sim study $(firstword $(wildcard scripts/plans/$(PLAN).toml) $(PLAN)) $(ARGS)
 
 data: $(STAMP)  ## make the embedded data sets under data/ again
 	$(BIN)/python scripts/make_data.py
@@ -43,6 +45,9 @@ tiny-gpt2: $(STAMP)  ## pretrain the embedded backbone data/tiny-gpt2 again
 smollm2: $(STAMP)  ## fetch SmolLM2-135M-Instruct (93 MB) once, for --model smollm2-135m
 	$(BIN)/python scripts/get_smollm2.py
 
+# The commit whose bytes are promised. Commits after it that had to change some say so in a trailer.
+BEFORE ?= ead15d0
+AFTER ?= HEAD
 same-bytes: $(STAMP)  ## train all methods by two commits and compare the bytes (BEFORE=REF, AFTER=REF or .)
 	$(BIN)/python scripts/same_bytes.py --before $(BEFORE) --after $(AFTER)
 
@@ -50,7 +55,7 @@ bench: $(STAMP)  ## measure the speed against plain loops (ARGS='--model smollm2
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 clean:  ## remove build products and caches; never runs/, data/ or .venv
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed again only when what is installed changes.
@@ -59,4 +64,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'Installing into $(VENV): some minutes the first time.'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
 	@touch $@

@@ -6,6 +6,8 @@ an instruction to a response. So the two attention layers that make up the circu
 written down here; training then moves them like all others.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
@@ -18,7 +20,8 @@ COPY_GAIN = 0.15  # what a head of the circuit adds to the residual stream, whic
 @torch.no_grad()
 def start_copying(model: GPT2LMHeadModel, generator: torch.Generator) -> None:
     """Set the circuit: heads of layer 0 carry each token one place on, heads of layer 1 match it and copy."""
-    config, blocks = model.config, model.transformer.h
+    config = model.config
+    blocks: Any = model.transformer.h  # torch knows a list of modules, not which
     width, size = config.n_embd, config.n_embd // config.n_head
     frequencies = 0.3 + 2.7 * torch.rand(size // 2, generator=torch.Generator().manual_seed(0))
     _set_positions(model, frequencies)
@@ -50,7 +53,8 @@ def start_copying(model: GPT2LMHeadModel, generator: torch.Generator) -> None:
 
 def _set_positions(model: GPT2LMHeadModel, frequencies: Tensor) -> None:
     """Give the first dimensions to positions alone, as sines and cosines of irregular angles: no two look alike."""
-    tokens, positions = model.transformer.wte.weight, model.transformer.wpe.weight
+    transformer: Any = model.transformer
+    tokens, positions = transformer.wte.weight, transformer.wpe.weight
     size = 2 * len(frequencies)
     angle = torch.arange(len(positions))[:, None] * frequencies
     tokens[:, :size] = 0
@@ -67,6 +71,6 @@ def _turn_back(frequencies: Tensor) -> Tensor:
 
 def _token_directions(width: int, size: int, generator: torch.Generator) -> Tensor:
     """Random orthogonal directions (width, size) that leave the dimensions of the position out."""
-    directions = torch.linalg.qr(torch.randn(width, size, generator=generator)).Q
+    directions: Tensor = torch.linalg.qr(torch.randn(width, size, generator=generator)).Q
     directions[:size] = 0
     return directions

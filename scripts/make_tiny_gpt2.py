@@ -142,7 +142,8 @@ def train(model: GPT2LMHeadModel, stream: Iterator[torch.Tensor], recipe: Recipe
 def held_out_loss(model: GPT2LMHeadModel, stream: Iterator[torch.Tensor], count: int = 20) -> float:
     """Mean loss per token on general text that training did not see."""
     model.eval()
-    return sum(model(input_ids=batch, labels=batch).loss.item() for batch in itertools.islice(stream, count)) / count
+    losses = (float(model(input_ids=batch, labels=batch).loss) for batch in itertools.islice(stream, count))
+    return sum(losses) / count
 
 
 @torch.no_grad()

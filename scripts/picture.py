@@ -2,12 +2,12 @@
 
 import argparse
 import io
-import json
 import re
 from pathlib import Path
 
 from rich.console import Console
 
+from fedrouter_sim import Run
 from fedrouter_sim.report.tables import summary_table
 from fedrouter_sim.storage import write_text
 
@@ -19,7 +19,8 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args()
     console = Console(record=True, width=76, file=io.StringIO())
-    console.print(summary_table(json.loads((arguments.run / "summary.json").read_text(encoding="utf-8"))))
+    run = Run(arguments.run)
+    console.print(summary_table(run.summary, run.metric))
     # A fixed id, so that the same run gives the same bytes; and no fonts that a viewer would have to fetch.
     picture = console.export_svg(title="fedrouter-sim train --clients 10", unique_id="summary")
     write_text(arguments.file, re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL))

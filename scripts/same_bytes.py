@@ -26,12 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 HERE = "."  # as --after: the files as they are, committed or not
 METHODS = "base local fedavg fedprox clustered ditto feddpa fedrouter oracle central".split()
 SMALL: dict[str, Any] = {
-    "clients": 4, "rounds": 3, "warmup_rounds": 1, "local_steps": 4, "batch_size": 4, "examples_per_client": 24,
-    "test_examples_per_client": 2, "dtype": "float32", "eval_every": 3,
+    "clients": 4, "rounds": 2, "warmup_rounds": 1, "local_steps": 2, "batch_size": 2, "examples_per_client": 12,
+    "test_examples_per_client": 1, "dtype": "float32", "eval_every": 2,
 }  # fmt: skip
 RUNS: dict[str, dict[str, Any]] = {name: {"method": name} for name in METHODS} | {
     "fedrouter drift": {"method": "fedrouter", "drift_at": 2, "drift_to": "single"},
-    "oracle drift": {"method": "oracle", "split": "single", "drift_at": 3, "drift_to": "all"},
+    "oracle drift": {"method": "oracle", "split": "single", "drift_at": 2, "drift_to": "all"},
     "ditto drift": {"method": "ditto", "drift_at": 2, "drift_to": "all"},
     "fedrouter l2": {"method": "fedrouter", "normalize": "l2", "participation": 0.5, "budget": "per-group"},
     "fedavg dirichlet": {"method": "fedavg", "split": "dirichlet", "hold_out": "triples"},

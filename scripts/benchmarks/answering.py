@@ -10,10 +10,12 @@ from benchmarks import baselines
 from benchmarks.flops import Shape, matrix_speed, pass_flops
 from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
 from benchmarks.setting import Setting
-from fedrouter_sim.methods import METHODS, Federation
-from fedrouter_sim.operations.prepare import build_federation, deal_data
-from fedrouter_sim.routing.router import task_name
-from fedrouter_sim.simulation import Observer, simulate
+from fedrouter_sim.federation.federation import Federation, build_federation
+from fedrouter_sim.federation.observers import Observer
+from fedrouter_sim.methods import find_method
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.routing import task_name
+from fedrouter_sim.simulation import simulate
 
 BATCH = 32
 CLIENTS = 4  # of the federation that trains the adapters
@@ -81,11 +83,11 @@ def _relative(one: Any, other: Any) -> float:
 def answers(setting: Setting) -> Contest:
     """Answers to mixed test samples, grouped by adapter as evaluation does it, against one `generate` a sample."""
     sizes, backbone = setting.sizes, setting.backbone
-    outcome = simulate(_federation(setting), METHODS["fedrouter"], Observer())
+    outcome = simulate(_federation(setting), find_method("fedrouter"), Observer())
     router = outcome.plan.router
     assert router is not None
     asked = [example.instruction for example in setting.shares.test[: sizes.answers]]
-    routed = [task_name(int(task)) for task in router.route(backbone.embed(asked)).index]
+    routed = [task_name(int(task)) for task in router.route(backbone.embed(asked)).task]
     longest = {pool.name: pool.answer_tokens for pool in outcome.plan.pools}
     pools = {pool: [i for i, chosen in enumerate(routed) if chosen == pool] for pool in dict.fromkeys(routed)}
     model = baselines.adapted(setting.folder, setting.dtype, setting.lora, outcome.adapters).eval()
@@ -100,11 +102,11 @@ def answers(setting: Setting) -> Contest:
                 for i, answer in zip(members, found.answers, strict=True):
                     texts["ours"][i] = answer
 
-        def begun() -> None:
+        def first_tokens() -> None:
             for pool, members in pools.items():
                 backbone.generate(outcome.adapters[pool], [asked[i] for i in members], 1)
 
-        return {SECONDS: clocked(grouped), FIRST: clocked(begun)}
+        return {SECONDS: clocked(grouped), FIRST: clocked(first_tokens)}
 
     def singly() -> None:
         ids = [prompt.ids for prompt in prompts]
@@ -141,4 +143,4 @@ def _federation(setting: Setting) -> Federation:
         setting.config, clients=CLIENTS, rounds=sizes.warm_rounds, local_steps=sizes.warm_steps,
         examples_per_client=sizes.answer_rows,
     )  # fmt: skip
-    return build_federation(config, deal_data(config), setting.backbone)
+    return build_federation(config, partition_data(config), setting.backbone)

@@ -75,7 +75,7 @@ def lean_loss(model: Any, batch: Batch) -> Tensor:
 def train(
     model: Any, batches: Iterable[Batch], lr: float, weight_decay: float, clip: float, loss_of: Any = plain_loss
 ) -> list[float]:
-    """Train the adapter, one AdamW step a batch; return the losses."""
+    """Train the adapter, one AdamW step per batch; return the losses."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)
     losses = []

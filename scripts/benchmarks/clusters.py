@@ -5,7 +5,10 @@ from sklearn.cluster import KMeans
 
 from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
 from benchmarks.setting import Setting
-from fedrouter_sim.clustering.kmeans import ITERATIONS, RESTARTS, FeatureSums, Floats, Normalizer, kmeans, nearest
+from fedrouter_sim.arrays import Floats
+from fedrouter_sim.clustering.kmeans import ITERATIONS, RESTARTS, kmeans, nearest
+from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.messages import FeatureSums
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 from fedrouter_sim.routing.router import Router
 
@@ -20,7 +23,7 @@ def clustering(setting: Setting) -> Contest:
     sizes, seed = setting.sizes, setting.config.seed
     points = blobs(sizes.points, sizes.features, sizes.clusters, seed)
     normalizer = Normalizer.standardizing([FeatureSums.of(points)])
-    router = Router(normalizer(points[:TASKS]), normalizer, (), (), 1, "")
+    router = Router(normalizer(points[:TASKS]), normalizer, 1, "")
 
     def ours(repeat: int) -> Sample:
         found: list[Floats] = []

@@ -16,7 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
+
+from fedrouter_sim.partition.partitioning import partition
+from fedrouter_sim.partition.splits import find_split
+from fedrouter_sim.partition.splits.split import Wanted
 
 CLIENTS = 1_000
 TASKS = ("add", "capitals", "opinion", "order")
@@ -36,7 +40,7 @@ class Row(TypedDict):
 def rows_benchmark(rows: int) -> list[Row]:
     """Write `rows` short rows of four tasks to a temporary folder, take them through every phase, and say what it took.
 
-    Phases: `load` (JSONL to examples), `digest`, `deal out` (1,000 clients, split `dual`, every row), `tokenise` (what
+    Phases: `load` (JSONL to examples), `digest`, `partition` (1,000 clients, split `dual`, every row), `tokenise` (what
     the clients hold for training, prompts in the Alpaca template, by the embedded tokenizer).
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -76,10 +80,9 @@ def _phases(folder: str) -> list[Row]:
     from fedrouter_sim.backbone.encoding import Encoder
     from fedrouter_sim.backbone.loading import load_model
     from fedrouter_sim.bundled import BUNDLED_MODEL, bundled
-    from fedrouter_sim.examples.loading import load_shares
-    from fedrouter_sim.examples.record import Columns
-    from fedrouter_sim.partition.dealing import deal_out
-    from fedrouter_sim.runs.run_folder import peak_memory_bytes
+    from fedrouter_sim.examples.reading import Reading
+    from fedrouter_sim.examples.sources import load_shares
+    from fedrouter_sim.machine import peak_memory_bytes
 
     tokenizer, _ = load_model(bundled(BUNDLED_MODEL), BUNDLED_MODEL)
     encoder = Encoder(tokenizer, "alpaca", 512)
@@ -92,12 +95,11 @@ def _phases(folder: str) -> list[Row]:
         found.append({"phase": name, "seconds": seconds, "peak_bytes": peak_memory_bytes()})
         return result
 
-    shares = phase("load", lambda: load_shares(folder, Columns(), 0))
+    shares = phase("load", lambda: load_shares(folder, Reading(seed=0)))
     phase("digest", shares.digest)
     every = len(shares.train) + len(shares.test)
-    settings: dict[str, Any] = {"clients": CLIENTS, "split": "dual", "alpha": 0.5, "seed": 0}
-    settings |= {"examples_per_client": every, "test_examples_per_client": every}
-    clients = phase("deal out", lambda: deal_out(shares.train, shares.test, **settings))
+    wanted = Wanted(CLIENTS, 0, examples_per_client=every, test_examples_per_client=every)
+    clients = phase("partition", lambda: partition(shares.train, shares.test, find_split("dual"), wanted))
     encoded = phase("tokenise", lambda: [encoder.examples(client.train) for client in clients])
     assert sum(map(len, encoded)) == len(shares.train)
     return found

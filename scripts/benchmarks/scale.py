@@ -52,7 +52,7 @@ def many_clients(setting: Setting) -> Contest:
         {_name(clients): runs(clients) for clients in sizes.clients},
         judge,
         (
-            f"fedrouter with {sizes.client_rows} short rows a client. In each of {sizes.client_rounds} rounds "
+            f"fedrouter with {sizes.client_rows} short rows per client. In each of {sizes.client_rounds} rounds "
             f"{sizes.participants} clients train for {sizes.client_steps} steps each. Seconds a step: the median over "
             "the rounds after the first. Memory: the peak of the whole run, its evaluation included.",
         ),
@@ -76,9 +76,9 @@ def _in_a_process(settings: dict[str, Any], out: Path) -> Sample:
 def _train(settings: dict[str, Any], out: Path) -> Sample:
     """Train a run and say what a step took, and the memory of this process."""
     from fedrouter_sim.config import RunConfig
-    from fedrouter_sim.operations.train import Display, train
-    from fedrouter_sim.runs.run_folder import peak_memory_bytes
-    from fedrouter_sim.simulation import RoundRecord
+    from fedrouter_sim.federation.observers import Display, RoundRecord
+    from fedrouter_sim.machine import peak_memory_bytes
+    from fedrouter_sim.operations.train import train
 
     class Clock(Display):
         """Keeps the seconds a step of each round."""
@@ -110,8 +110,8 @@ def many_rows(setting: Setting) -> Contest:
         {f"{rows:,} rows": work},
         lambda samples: [],
         (
-            f"JSONL, four tasks in turn, dealt to {CLIENTS:,} clients under `dual`. Memory: the peak of the process up "
-            "to the end of the phase; `start` is what the imports take.",
+            f"JSONL, four tasks in turn, assigned to {CLIENTS:,} clients under `dual`. Memory: the peak of the "
+            "process up to the end of the phase; `start` is what the imports take.",
         ),
         setting.sizes.process_repeats,
     )

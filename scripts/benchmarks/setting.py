@@ -13,7 +13,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.federation.client import Client
-from fedrouter_sim.operations.prepare import load_data
+from fedrouter_sim.partition.run_data import load_data
 
 
 @dataclass(frozen=True)

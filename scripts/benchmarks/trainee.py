@@ -10,8 +10,10 @@ from benchmarks import baselines
 from benchmarks.measure import Figure
 from benchmarks.setting import Setting
 from fedrouter_sim.backbone.encoding import EncodedExample
-from fedrouter_sim.backbone.model import Backbone, TrainedAdapter
-from fedrouter_sim.methods.method import whole_group
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.training import TrainedAdapter
+from fedrouter_sim.federation.groups import whole_group
+from fedrouter_sim.federation.questions import AskFacts
 
 POOL = "global"
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
@@ -40,7 +42,7 @@ class Trainee:
         self.setting = setting
         self.start = setting.backbone.initial_adapter(setting.config.seed)
         self.client = setting.client()
-        self.group = whole_group(self.client, POOL)
+        self.group = whole_group(AskFacts().answer(self.client), POOL)
         self._listener = Listener(setting.backbone.encoder)
         self._heard = setting.client(self._listener)
 
@@ -48,7 +50,7 @@ class Trainee:
         """Train a round by the program; return the losses."""
         losses: list[float] = []
         trainee = client or self.client
-        trainee.train(self.group, {POOL: self.start}, steps, self.setting.config.lr, round_, losses.append)
+        trainee.train(self.group, self.start, None, steps, self.setting.config.lr, round_, losses.append)
         return losses
 
     def batches(self, steps: int, round_: int) -> Sequence[DrawnBatch]:

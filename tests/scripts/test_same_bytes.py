@@ -44,4 +44,4 @@ def test_only_announced_differences_pass(
 def test_every_method_is_compared() -> None:
     from fedrouter_sim.methods import METHODS
 
-    assert {settings["method"] for settings in same_bytes.RUNS.values()} == set(METHODS)
+    assert {settings["method"] for settings in same_bytes.RUNS.values()} == set(METHODS.names)
