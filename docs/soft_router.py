@@ -1,12 +1,11 @@
-"""A method of one's own: FedRouter whose answers mix the outputs of the two nearest task adapters.
+"""An example of a user's own method: FedRouter whose answers mix the outputs of the two nearest task adapters.
 
 fedrouter-sim train --method docs/soft_router.py:SoftRouter
 """
 
 import numpy as np
 
-from fedrouter_sim.methods import Asked, Choice, Deployment, FedRouter
-from fedrouter_sim.routing.router import task_name
+from fedrouter_sim import Asked, Choice, Deployment, FedRouter
 
 
 class SoftRouter(FedRouter):
@@ -24,6 +23,6 @@ class SoftRouter(FedRouter):
             nearest = np.sort(np.argsort(row)[:2])
             weights = np.exp(row.min() - row[nearest])
             weights /= weights.sum()
-            pairs = zip(nearest.tolist(), weights.tolist(), strict=True)
-            choices.append(Choice(tuple((task_name(task), weight) for task, weight in pairs)))
+            names = [deployment.pools[task].name for task in nearest]
+            choices.append(Choice(tuple(zip(names, weights.tolist(), strict=True))))
         return choices

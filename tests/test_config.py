@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from fedrouter_sim.config import RunConfig, flag, read_preset, read_settings
+from fedrouter_sim.config import RunConfig, absolute_paths, flag, read_preset, read_settings, table_settings
 from fedrouter_sim.errors import UserError
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -89,6 +89,29 @@ def test_a_choice_takes_its_values_and_refuses_others_with_the_list(field: datac
     assert str(caught.value) == f"{flag(field.name)} other: choose one of {', '.join(field.metadata['choices'])}"
 
 
+def test_settings_that_name_an_entry_of_a_table_take_any_text() -> None:
+    """Whoever uses the entry looks it up: the table may be the user's own file."""
+    names = table_settings()
+    assert names == {
+        "method": "methods", "metric": "metrics", "format": "row formats", "split": "splits", "drift_to": "splits",
+        "aggregation": "aggregation rules", "router": "routers",
+    }  # fmt: skip
+    for name in names:
+        config = RunConfig.build({name: "mine.py:Mine"}, needed_with(name, "mine.py:Mine"))
+        assert getattr(config, name) == "mine.py:Mine"
+
+
+def test_files_of_own_entries_become_absolute_and_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    for name in table_settings():
+        given = {name: "mine.py:Mine"} | needed_with(name, "mine.py:Mine")
+        assert getattr(absolute_paths(RunConfig.build(given)), name) == f"{tmp_path / 'mine.py'}:Mine"
+        absent = given | {name: "absent.py:Mine"}
+        assert getattr(absolute_paths(RunConfig.build(absent)), name) == "absent.py:Mine"
+    assert absolute_paths(RunConfig()) == RunConfig()
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("name", ["lr", "alpha", "clip", "weight_decay", "participation", "lora_alpha"])
 def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> None:
@@ -134,9 +157,11 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
     """A valid value that is not the default."""
     if field.metadata["choices"]:
         return next(value for value in field.metadata["choices"] if value != field.default)
-    special = {"template": 'Q "{instruction}"\n\tÄ:', "lora_targets": ("c_attn", "c_proj"), "participation": 0.25}
+    special = {"template": 'Q "{instruction}"\n\tÄ:', "participation": 0.25}
     if field.name in special:
         return special[field.name]
+    if isinstance(field.default, tuple):
+        return ("a=1", "b=x")
     if isinstance(field.default, str):
         return f"other {field.name}"
     return field.default + (1 if isinstance(field.default, int) else 2**-10)
@@ -193,7 +218,7 @@ def test_a_wrong_type_is_refused_by_file_key_value_and_the_right_one(tmp_path: P
         ("participation = 1.5", "at most 1"),
         ("alpha = 0", "above 0"),
         ("lr = nan", "finite"),
-        ('split = "triple"', "single, dual, all, dirichlet"),
+        ('budget = "triple"', "shared, per-group"),
     ],
 )
 def test_a_value_beyond_its_limits_is_refused_by_file_key_value_and_remedy(

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all."""
+"""Files and folders appear whole or not at all, and what is read back is checked."""
 
 import json
 import os
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.storage import new_folder, write_json, write_text
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.storage import new_folder, read_json, read_json_lines, refuse_existing, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -128,3 +129,50 @@ def test_overwrite_without_an_old_folder_makes_a_new_one(tmp_path: Path) -> None
     with new_folder(tmp_path / "one", overwrite=True) as building:
         (building / "new.txt").write_text("new")
     assert names(tmp_path / "one") == ["new.txt"]
+
+
+def test_a_json_object_comes_back_and_anything_else_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": ["é", None]})
+    assert read_json(path, "mend it") == {"a": ["é", None]}
+    for content, words in ((b"{", "not readable"), (b"\xff\xfe", "not readable"), (b"[1]", "not a JSON object")):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"x\.json: {words}.*; mend it$") as caught:
+            read_json(path, "mend it")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"none\.json: not readable .*; mend it$"):
+        read_json(tmp_path / "none.json", "mend it")
+
+
+def test_lines_of_json_are_read_one_by_one_and_each_has_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1, "b": 2}\n{"a": 3, "b": null}\n', encoding="utf-8")
+    assert list(read_json_lines(path, ("a", "b"), "mend it")) == [{"a": 1, "b": 2}, {"a": 3, "b": None}]
+    path.write_text('{"a": 1}\n{"a": 2}\n{"b": 3}\n', encoding="utf-8")
+    reading = read_json_lines(path, ("a",), "mend it")
+    assert [next(reading), next(reading)] == [{"a": 1}, {"a": 2}]
+    with pytest.raises(UserError, match=r"x\.jsonl: damaged \(line 3 lacks one of a\); mend it$"):
+        next(reading)
+
+
+@pytest.mark.parametrize("content", [b"{\n", b"[1]\n", b"\xff\xfe\n", b"{}\n\n", None])
+def test_what_is_no_file_of_json_lines_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.jsonl: damaged .*; mend it$") as caught:
+        list(read_json_lines(tmp_path / "x.jsonl", (), "mend it"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_there_is_replaced_only_if_wished_and_of_its_kind(tmp_path: Path) -> None:
+    refuse_existing(tmp_path / "new", False, "mark.txt", "a run folder")
+    out = tmp_path / "old"
+    out.mkdir()
+    with pytest.raises(UserError, match=r"--out .*old: is there already; .*--overwrite"):
+        refuse_existing(out, False, "mark.txt", "a run folder")
+    with pytest.raises(UserError, match=r"--out .*old: is not a run folder, so --overwrite leaves it alone"):
+        refuse_existing(out, True, "mark.txt", "a run folder")
+    (out / "mark.txt").touch()
+    refuse_existing(out, True, "mark.txt", "a run folder")
+    with pytest.raises(UserError, match="is there already"):
+        refuse_existing(out, False, "mark.txt", "a run folder")

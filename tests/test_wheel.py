@@ -32,7 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "env" / "bin"
 
 
-def test_the_wheel_trains_on_its_own_data_and_backbone(installed, tmp_path):
+def test_the_wheel_trains_on_its_own_data_and_backbone(installed: Path, tmp_path: Path) -> None:
     where = subprocess.run(
         [installed / "python", "-c", "import fedrouter_sim.bundled as b; print(b.bundled('tiny-gpt2'))"],
         check=True, capture_output=True, text=True, cwd=tmp_path,
@@ -47,10 +47,18 @@ def test_the_wheel_trains_on_its_own_data_and_backbone(installed, tmp_path):
     assert (tmp_path / "run" / "adapters" / "task_0" / "adapter_model.safetensors").is_file()
 
 
-def test_the_wheel_has_all_of_the_embedded_files(installed):
+def test_the_wheel_has_all_of_the_embedded_files(installed: Path) -> None:
     package = next(installed.parent.glob("lib/python*/site-packages/fedrouter_sim"))
     embedded = {str(path.relative_to(ROOT / "data")) for path in (ROOT / "data").rglob("*") if path.is_file()}
     assert {
         str(path.relative_to(package / "data")) for path in (package / "data").rglob("*") if path.is_file()
     } == embedded
     assert (package / "py.typed").is_file() and (package / "presets" / "paper.toml").is_file()
+
+
+def test_the_wheel_has_every_module_template_and_preset(installed: Path) -> None:
+    package = next(installed.parent.glob("lib/python*/site-packages/fedrouter_sim"))
+    source = ROOT / "src" / "fedrouter_sim"
+    written = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {path for path in written if not (package / path).is_file()} == set()
+    assert {path.suffix for path in written} >= {".py", ".toml", ".j2"}

@@ -16,7 +16,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
 
 
 def setting(
@@ -28,9 +28,15 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     above: float | None = None,
+    table: str = "",
 ) -> Any:
-    """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits."""
-    metadata = {"help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above}
+    """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
+
+    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there.
+    """
+    metadata = {
+        "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -47,7 +53,8 @@ _CLUSTERING = "Clustering and routing"
 _METHODS = "Single methods"
 _EVALUATION = "Evaluation"
 
-SPLITS = ("single", "dual", "all", "dirichlet", "natural")
+RAW, L2, STANDARDIZE = NORMALIZATIONS = ("none", "l2", "standardize")
+"""The normalisations of embeddings."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
@@ -64,8 +71,14 @@ class RunConfig:
     method: str = setting(
         _COMPARISON,
         "fedrouter",
-        "Federated method: base, local, fedavg, fedprox, clustered, ditto, feddpa, fedrouter, oracle, central, or your "
-        "own class as FILE.py:CLASS.",
+        "Federated method.",
+        table="methods",
+    )
+    option: tuple[str, ...] = setting(
+        _COMPARISON, (), "Setting of your own method, split, aggregation rule, router or metric, as name=value."
+    )
+    metric: str = setting(
+        _COMPARISON, "rouge1", "The metric that tables, pages and claims show first; all are kept.", table="metrics"
     )
     seed: int = setting(_COMPARISON, 42, "Seed of every random draw of the run.", least=0)
 
@@ -78,22 +91,25 @@ class RunConfig:
     hub_folder: str = setting(
         _DATA, "", "Folder with copies of Hub data sets, as FOLDER/org/name, that is read in place of the Hub."
     )
+    format: str = setting(
+        _DATA, "columns", "How a row becomes an example: columns: one column for each field.", table="row formats"
+    )
     instruction_column: str = setting(_DATA, "instruction", "Column that holds the instruction.")
     response_column: str = setting(_DATA, "response", "Column that holds the response.")
-    task_column: str = setting(_DATA, "task", "Column that holds the task label (for dealing out and measuring only).")
-    client_column: str = setting(_DATA, "client", "Column that says whose row it is (for --split natural only).")
+    task_column: str = setting(_DATA, "task", "Column that holds the task label (for partitioning and measuring).")
+    client_column: str = setting(_DATA, "client", "Column that names the client of a row (for --split natural).")
     clients: int = setting(_DATA, 10, "Number of clients.", least=1)
     split: str = setting(
         _DATA,
         "dual",
-        "How rows are dealt to clients: one task each, two each, all (IID), Dirichlet mixtures, or natural: as the "
+        "How rows are assigned to clients: one task each, two each, all (IID), Dirichlet mixtures, or natural: as the "
         "data's client column says.",
-        choices=SPLITS,
+        table="splits",
     )
     alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0)
     hold_out: str = setting(_DATA, "", "A task that is held back from all clients and scored at the end.")
-    examples_per_client: int = setting(_DATA, 600, "Most training examples a client holds.", least=1)
-    test_examples_per_client: int = setting(_DATA, 50, "Most test examples a client answers in each cell.", least=1)
+    examples_per_client: int = setting(_DATA, 600, "The most training examples that a client holds.", least=1)
+    test_examples_per_client: int = setting(_DATA, 50, "The most test examples per client and cell.", least=1)
 
     model: str = setting(
         _BACKBONE,
@@ -150,10 +166,14 @@ class RunConfig:
         least=0,
     )
     drift_to: str = setting(
+        _FEDERATION, "none", "The split that the clients' data drift to; none: no drift.", table="splits"
+    )
+    aggregation: str = setting(
         _FEDERATION,
-        "none",
-        "The split that the clients' data drift to.",
-        choices=("none", *SPLITS),
+        "mean",
+        "How the updates of a pool become its adapter: mean of A and of B (FedAvg), or mean of the products B A, "
+        "brought back to the rank.",
+        table="aggregation rules",
     )
     batch_size: int = setting(_FEDERATION, 16, "Examples in a batch.", least=1)
     lr: float = setting(
@@ -169,10 +189,11 @@ class RunConfig:
     )
     normalize: str = setting(
         _CLUSTERING,
-        "standardize",
+        STANDARDIZE,
         "Normalisation of embeddings before clustering and routing.",
-        choices=("none", "l2", "standardize"),
+        choices=NORMALIZATIONS,
     )
+    router: str = setting(_CLUSTERING, "nearest", "How the router chooses among task centroids.", table="routers")
 
     fedprox_mu: float = setting(
         _METHODS, 0.01, "fedprox: weight mu of mu / 2 times the squared distance to the global adapter.", least=0
@@ -222,6 +243,11 @@ class RunConfig:
         return tomli_w.dumps(self.to_dict())
 
 
+def table_settings() -> dict[str, str]:
+    """Return the settings that name an entry of a table, and the table of each."""
+    return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
+
+
 def absolute_paths(config: RunConfig) -> RunConfig:
     """Make local paths absolute, so that a run folder works from any working directory."""
     named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
@@ -230,9 +256,10 @@ def absolute_paths(config: RunConfig) -> RunConfig:
         for name, value in (("data", config.data), ("hub_folder", config.hub_folder), ("model", config.model))
         if value not in named and Path(value).exists()
     }
-    file, separator, name = config.method.rpartition(":")
-    if separator and Path(file).is_file():
-        paths["method"] = f"{Path(file).resolve()}:{name}"
+    for setting_name in table_settings():
+        file, separator, entry = getattr(config, setting_name).rpartition(":")
+        if separator and Path(file).is_file():
+            paths[setting_name] = f"{Path(file).resolve()}:{entry}"
     return RunConfig.build(vars(config), paths)
 
 
@@ -245,11 +272,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {path}: cannot be read ({_first_line(error)}); give a TOML file") from None
+        raise UserError(f"--config {path}: cannot be read ({first_line(error)}); give a TOML file") from None
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"--config {path}: not TOML: {_first_line(error)}") from None
+        raise UserError(f"--config {path}: not TOML: {first_line(error)}") from None
     return {key: typed_setting(str(path), key, value) for key, value in values.items()}
 
 
@@ -294,7 +321,3 @@ def _check_limits(shown: str, field: dataclasses.Field[Any], value: Any) -> None
         raise UserError(f"{shown}: must be above {limits['above']}")
     if limits["most"] is not None and value > limits["most"]:
         raise UserError(f"{shown}: must be at most {limits['most']}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

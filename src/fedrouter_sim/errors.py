@@ -2,7 +2,14 @@
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names what is wrong, its value, and the remedy.
+    """Something the user can fix: the message names what is wrong, its value, and the remedy.
 
     The command line prints it as one line and exits with code 2. Anything else is our fault: it keeps its traceback.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or of what caused it; the name of its type if it says nothing."""
+    cause = error.__cause__ or error
+    said = str(cause).strip()
+    return said.splitlines()[0] if said else type(cause).__name__

@@ -1,13 +1,15 @@
-"""Writing so that a reader never sees half a file or half a folder."""
+"""Reading JSON, and writing so that a reader never sees half a file or half a folder."""
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from fedrouter_sim.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -32,6 +34,58 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds something else; the message ends with the remedy.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error}); {remedy}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON object; {remedy}")
+    return value
+
+
+def read_json_lines(path: Path, keys: Sequence[str], remedy: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a file, one per line, each of which has all of `keys`.
+
+    Raises:
+        UserError: the file is missing or damaged; the message ends with the remedy.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                record = json.loads(line)
+                if not isinstance(record, dict) or any(key not in record for key in keys):
+                    raise ValueError(f"line {number} lacks one of {', '.join(keys)}")
+                yield record
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); {remedy}") from None
+
+
+def refuse_existing(out: Path, overwrite: bool, mark: str, kind: str) -> None:
+    """Refuse a folder that is there already, before any work is done.
+
+    Args:
+        out: the value of --out.
+        overwrite: whether it may be replaced.
+        mark: a file that every folder of this kind has.
+        kind: what the folder is to be, with its article: 'a run folder'.
+
+    Raises:
+        UserError: it exists and is not to be overwritten, or overwriting would delete what is not of this kind.
+    """
+    if not out.exists():
+        return
+    if not overwrite:
+        raise UserError(f"--out {out}: is there already; choose another name or give --overwrite")
+    if not (out / mark).is_file():
+        raise UserError(f"--out {out}: is not {kind}, so --overwrite leaves it alone; choose another name")
 
 
 @contextmanager

@@ -1,18 +1,16 @@
-"""Every Python block of docs/api.md runs, in order, at micro size."""
+"""Every Python block of docs/python.md runs, in order, at micro size."""
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from doc_pages import DOCS, PYTHON_PAGE, ROOT, blocks
 
 import fedrouter_sim
 from fedrouter_sim import Run, RunConfig
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+BLOCKS = [block.text for block in blocks(PYTHON_PAGE, "python")]
 SMALLER = {"rounds": 1, "warmup_rounds": 1, "local_steps": 2, "test_examples_per_client": 1}
 
 
@@ -23,10 +21,10 @@ def ran(micro_config: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     (place / "data").symlink_to(ROOT / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.syspath_prepend(ROOT / "docs")
+        patch.syspath_prepend(DOCS)
         patch.setattr(fedrouter_sim, "RunConfig", partial(RunConfig, **vars(micro_config(**SMALLER))), raising=False)
         for number, block in enumerate(BLOCKS, 1):
-            exec(compile(block, f"api.md, block {number}", "exec"), names)
+            exec(compile(block, f"python.md, block {number}", "exec"), names)
         names["answered"] = names["answer"]("11 + 12 = ?")
     return place, names
 
@@ -39,7 +37,7 @@ def test_the_blocks_do_what_the_page_says(ran: tuple[Path, dict[str, Any]]) -> N
     assert runs["api"].config.clients == 4
     assert isinstance(names["answered"], str)
     assert (runs["own"].config.data, runs["own"].config.split) == ("given in Python", "natural")
-    assert names["again"].average == "factors"
+    assert names["again"].aggregation == "mean"
     assert runs["soft"].method.name == "soft-router"
     assert type(names["plain"]).__name__ == "GPT2LMHeadModel"
     assert names["peft_model"].active_adapter == "task_1"
@@ -60,8 +58,3 @@ def test_clients_from_elsewhere_are_embedded_as_we_do(ran: tuple[Path, dict[str,
 def test_the_serving_function_is_short() -> None:
     [block] = [block for block in BLOCKS if "def answer" in block]
     assert len(block.splitlines()) <= 10
-
-
-def test_links_of_the_page_exist() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", PAGE)
-    assert links and all((ROOT / "docs" / link).exists() for link in links)

@@ -1,0 +1,25 @@
+"""An aggregation rule of one's own: the coordinate-wise median, which no single client can move far.
+
+fedrouter-sim train --aggregation docs/examples/median.py:Median
+"""
+
+import torch
+
+from fedrouter_sim import Adapter, Aggregation
+
+
+class Median(Aggregation):
+    """The median of every weight of A and of B; example counts do not matter. It keeps all adapters of the round."""
+
+    name = "median"
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(rank)
+        self._adapters: list[Adapter] = []
+
+    def add(self, adapter: Adapter, weight: float) -> None:
+        self._adapters.append(adapter)
+
+    def result(self) -> Adapter:
+        keys = self._adapters[0]
+        return {key: torch.stack([adapter[key] for adapter in self._adapters]).median(dim=0).values for key in keys}

@@ -1,0 +1,7 @@
+"""The NumPy arrays that pass between modules."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
