@@ -135,7 +135,7 @@ def test_the_names_of_a_table_import_nothing() -> None:
 def test_a_shipped_entry_is_made_by_its_name() -> None:
     assert isinstance(METRICS.find("rouge1"), Rouge1)
     assert METRICS.class_of("rouge1") is Rouge1
-    assert METRICS.option_names("rouge1") == []
+    assert METRICS.option_names(METRICS.class_of("rouge1")) == []
 
 
 def test_an_unknown_name_is_refused_with_all_names() -> None:
@@ -205,7 +205,7 @@ def test_what_an_own_constructor_says_to_the_user_stays_as_it_is(mine: str) -> N
 
 def test_options_go_to_the_parameters_of_their_names_in_their_types(mine: str) -> None:
     name = f"{mine}:Mine"
-    assert METRICS.option_names(name) == ["count", "share", "strict", "word", "plain", "bare"]
+    assert METRICS.option_names(METRICS.class_of(name)) == ["count", "share", "strict", "word", "plain", "bare"]
     texts = {"count": "7", "share": "1e-3", "strict": "True", "word": "7", "plain": "4", "bare": "8", "other": "x"}
     found: Any = METRICS.find(name, texts)
     assert found.given == (7, 1e-3, True, "7", 4, "8")
@@ -263,7 +263,8 @@ def test_arguments_of_the_table_are_no_options(mine: str) -> None:
 
 
 def test_an_entry_without_a_constructor_takes_no_option(mine: str) -> None:
-    assert METRICS.option_names(f"{mine}:Plain") == METRICS.option_names(f"{mine}:Later") == []
+    assert METRICS.option_names(METRICS.class_of(f"{mine}:Plain")) == []
+    assert METRICS.option_names(METRICS.class_of(f"{mine}:Later")) == []
     assert METRICS.find(f"{mine}:Plain", {"count": "7"}).name == "plain"
 
 

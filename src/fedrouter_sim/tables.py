@@ -8,6 +8,7 @@ constructor takes arguments gets them from `--option name=value`.
 import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fedrouter_sim.errors import UserError, first_line
 Entry = TypeVar("Entry")
 Options = Mapping[str, str]
 
+_NAME = re.compile(r"\w[\w +.-]*")  # it names files and folders
 _TRUTHS = {"true": True, "false": False}
 
 
@@ -82,31 +84,31 @@ class Table(Generic[Entry]):
         """
         return self.maker(name, options, **given)()
 
-    def make(self, entry: type[Entry], options: Options | None = None) -> Entry:
-        """Make an entry of a class, with the options that it takes."""
-        return entry(**self._arguments(entry, options or {}, ()))
+    def make(self, entry: type[Entry], options: Options | None = None, **given: Any) -> Entry:
+        """Make an entry of a class, as `find` does.
+
+        Raises:
+            UserError: an option has a value of the wrong type, or the constructor of a user's own class fails.
+        """
+        arguments = given | self._arguments(entry, options or {}, given.keys())
+        try:
+            return entry(**arguments)
+        except UserError:
+            raise
+        except Exception as error:
+            if entry.__module__.startswith("fedrouter_sim."):
+                raise
+            said = f"{type(error).__name__}: {first_line(error)}"  # the user's own code: the user's to read
+            raise UserError(f"{self.flag}: {entry.__name__} cannot be made ({said})") from error
 
     def maker(self, name: str, options: Options | None = None, **given: Any) -> Callable[[], Entry]:
         """Return what makes an entry, as `find` does, any number of times; a file is run once, now."""
         entry = self.class_of(name)
-        arguments = given | self._arguments(entry, options or {}, given.keys())
+        return lambda: self.make(entry, options, **given)
 
-        def make() -> Entry:
-            try:
-                return entry(**arguments)
-            except UserError:
-                raise
-            except Exception as error:
-                if name in self.rows:
-                    raise
-                said = f"{type(error).__name__}: {first_line(error)}"  # the user's own code: the user's to read
-                raise UserError(f"{self.flag} {name}: {entry.__name__} cannot be made ({said})") from error
-
-        return make
-
-    def option_names(self, name: str) -> list[str]:
+    def option_names(self, entry: type[Entry]) -> list[str]:
         """Return the names of the `--option`s that an entry takes."""
-        return list(_parameters(self.class_of(name)))
+        return list(_parameters(entry))
 
     def reference(self, entry: type[Entry]) -> str:
         """Return what the flag calls a class: its name if it is shipped, else FILE.py:CLASS.
@@ -161,8 +163,12 @@ class Table(Generic[Entry]):
         return found
 
     def _check_name(self, entry: type[Entry], begin: str) -> None:
-        if getattr(entry, "name", "") in ("", *self.rows):
+        name = getattr(entry, "name", "")
+        if not isinstance(name, str) or name in ("", *self.rows):
             raise UserError(f"{begin} no name of its own; set `name = ...` in the class")
+        if not _NAME.fullmatch(name):
+            allowed = "begins with a letter or digit and has letters, digits, spaces and _ + . - only"
+            raise UserError(f"{begin} the name {name!r}; a name {allowed}")
 
     def _arguments(self, entry: type[Entry], options: Options, given: Any) -> dict[str, Any]:
         parameters = {name: kind for name, kind in _parameters(entry).items() if name not in given}

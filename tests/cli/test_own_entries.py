@@ -1,6 +1,8 @@
 """Entries of the user's own on the command line: files, options, and the metric that stands first."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,95 @@ def test_what_is_no_entry_or_option_is_one_line_and_leaves_nothing(
     assert done.returncode == 2 and len(lines) == 1 and said in lines[0], done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+HOSTILE = """
+import torch
+from fedrouter_sim import Aggregation, FedRouter, Metric
+
+
+class Rule(Aggregation):
+    def add(self, adapter, weight):
+        self.first = adapter
+
+
+class WrongKeys(Rule):
+    name = "wrong-keys"
+
+    def result(self):
+        return {"x": torch.zeros(1)}
+
+
+class NotFinite(Rule):
+    name = "not-finite"
+
+    def result(self):
+        return {key: value * float("nan") for key, value in self.first.items()}
+
+
+class Nothing(Rule):
+    name = "nothing"
+
+    def result(self):
+        return None
+
+
+class NotANumber(Metric):
+    name, title = "nan", "nan"
+
+    def measure(self, sample):
+        return float("nan")
+
+
+class Taken(NotANumber):
+    name = "answer"
+
+
+class Untitled(Metric):
+    name = "untitled"
+
+    def measure(self, sample):
+        return 1.0
+
+
+class Elsewhere(FedRouter):
+    name = "../../elsewhere"
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "entry", "said"),
+    [
+        ("--aggregation", "WrongKeys", "WrongKeys gave no usable adapter"),
+        ("--aggregation", "NotFinite", "NotFinite gave no usable adapter"),
+        ("--aggregation", "Nothing", "Nothing gave no usable adapter"),
+        ("--metric", "NotANumber", "measure gave nan; it has to give a finite number or None"),
+        ("--metric", "Taken", "is a key of the files of scores"),
+        ("--metric", "Untitled", "has no title"),
+        ("--method", "Elsewhere", "has the name '../../elsewhere'"),
+    ],
+)
+def test_what_an_own_entry_gives_is_checked(
+    cli: Any, micro: Any, tmp_path: Path, flag: str, entry: str, said: str
+) -> None:
+    (tmp_path / "hostile.py").write_text(HOSTILE, encoding="utf-8")
+    done = cli("train", *micro, flag, f"{tmp_path / 'hostile.py'}:{entry}", "--out", tmp_path / "run", "--quiet")
+    assert done.returncode == 2 and done.stdout == "" and not (tmp_path / "run").exists()
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {flag}") and said in line
+
+
+def test_a_script_may_train_by_its_own_method_without_a_guard(micro: Any, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from fedrouter_sim import FedRouter, RunConfig, train\n"
+        "from fedrouter_sim.config import read_settings\n\n\n"
+        "class Mine(FedRouter):\n    name = 'mine'\n\n\n"
+        f"config = RunConfig(**read_settings(Path({str(micro[1])!r})))\n"
+        f"print(train(config, {str(tmp_path / 'run')!r}, method=Mine).summary.method)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "mine"

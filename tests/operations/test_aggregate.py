@@ -255,3 +255,15 @@ def test_a_folder_of_the_first_format_is_aggregated_as_a_new_one(
     assert (old.folder / "clients.safetensors").read_bytes() == (new.folder / "clients.safetensors").read_bytes()
     assert Run(old.folder).manifest["format"] == 2
     assert old.summary.bytes_up == new.summary.bytes_up
+
+
+def test_a_run_is_aggregated_by_its_own_rule(
+    micro_config: Callable[..., RunConfig], tmp_path: Path, trained_bytes: Callable[[Path], dict[str, bytes]]
+) -> None:
+    run = train(micro_config(rounds=1, aggregation="product"), tmp_path / "run").folder
+    again = aggregate(run, tmp_path / "again")
+    assert again.aggregation == Run(again.folder).config.aggregation == "product"
+    before, after = trained_bytes(run), trained_bytes(again.folder)
+    assert {name: data for name, data in before.items() if name != "rounds.jsonl"} == after
+    by_mean = aggregate(run, tmp_path / "mean", aggregation="mean")
+    assert Run(by_mean.folder).config.aggregation == "mean" and trained_bytes(by_mean.folder) != after

@@ -11,7 +11,7 @@ from fedrouter_sim.answerer import Answerer, Weights
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.agreement import mean
-from fedrouter_sim.evaluation.metrics import all_metrics
+from fedrouter_sim.evaluation.metrics import all_metrics, measured
 from fedrouter_sim.evaluation.metrics.exact_match import answers_are_labels
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores, grouped
@@ -113,7 +113,7 @@ class Evaluator:
             instruction=example.instruction,
             pool=choice.pool,
             sample=sample,
-            scores={metric.name: metric.measure(sample) for metric in self._metrics},
+            scores={metric.name: measured(metric, sample) for metric in self._metrics},
             margin=choice.margin,
             weights=dict(choice.weights) if len(choice.weights) > 1 else {},
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from fedrouter_sim.adapters.aggregation import aggregated
 from fedrouter_sim.adapters.aggregation.rule import Aggregation
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.messages import Update
@@ -41,5 +42,7 @@ class Server:
     def aggregate(self) -> None:
         """Replace each pool's adapter by the aggregate of what it received; one that received nothing keeps its own."""
         # A new mapping: whoever still holds the round's starts keeps them.
-        self.adapters = self.adapters | {pool: running.result() for pool, running in self._running.items()}
+        self.adapters = self.adapters | {
+            pool: aggregated(running, self._initial) for pool, running in self._running.items()
+        }
         self._running = {}

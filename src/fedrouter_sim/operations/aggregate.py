@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fedrouter_sim.adapters.aggregation import MEAN
 from fedrouter_sim.adapters.folders import load_lora_scale
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import L2, RAW, STANDARDIZE, RunConfig
+from fedrouter_sim.config import L2, RAW, STANDARDIZE, RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.plan import Deployment, Pool
@@ -48,7 +49,8 @@ def aggregate(
         seed: seed of the clustering; None for the run's.
         normalize: the space to cluster in; None for the run's.
         aggregation: the rule, 'mean' (of A and of B), 'product' (mean of B A, truncated to the rank) or FILE.py:CLASS;
-            None: 'mean' where all updates began with the same initial adapter, as those of one run did.
+            None: the run's own; of a run with 'mean', that where all updates began with the same initial adapter, as
+            those of one run did, and else 'product'.
 
     Raises:
         UserError: the run has no router or no updates, or the choices do not fit what it stored.
@@ -73,9 +75,12 @@ def aggregate(
     chosen = [update for update in updates if update.round == last]
     scale = load_lora_scale(run.folder / "adapters" / run.pools[0].name)
     count = len(router.centroids)
+    if aggregation is None and config.aggregation != MEAN:
+        aggregation = config.aggregation
     averaged = average_by_task(
         chosen, lambda u: task_of(u, router, archive), count, aggregation, scale, parse_options(config.option)
     )
+    config = absolute_paths(replace(config, aggregation=averaged.aggregation))
     old_tasks = range(len(old.centroids))
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, old_tasks, _in_space_of(router, old), lambda t: run.adapter(task_name(t))

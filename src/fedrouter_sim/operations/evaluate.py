@@ -91,6 +91,7 @@ def evaluate(
 def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:
     if given is None and run.config.data in NOT_ON_DISK:
         raise UserError(f"{run.folder}: its data are not on disk ({run.config.data}); give test data with --data")
+    run.check_own("split", "drift_to")
     run_data = partition_data(run.config, given)
     if run_data.shares.digest() != run.manifest["data_sha256"]:
         raise UserError(

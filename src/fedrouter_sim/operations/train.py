@@ -155,7 +155,7 @@ def _resolved(config: RunConfig, shares: Shares | None, method: type[Method] | N
     if shares is not None:
         config = replace(config, data=GIVEN_IN_PYTHON)
     config = absolute_paths(config)
-    check_entries(config)
+    check_entries(config, method)
     return config
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedrouter_sim.adapters.aggregation import MEAN, PRODUCT, find_aggregation
+from fedrouter_sim.adapters.aggregation import MEAN, PRODUCT, aggregated, find_aggregation
 from fedrouter_sim.adapters.aggregation.rule import Aggregation
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale
 from fedrouter_sim.adapters.state import Adapter, scaled
@@ -66,7 +66,7 @@ def average_by_task(
         except ValueError as error:
             raise UserError(f"{update.folder}: cannot be averaged with the others ({error})") from None
         counts[task] += 1
-    adapters = {task: of_task.result() for task, of_task in sorted(running.items())}
+    adapters = {task: aggregated(of_task, adapter, shapes=False) for task, of_task in sorted(running.items())}
     errors = {task: of_task.lost for task, of_task in sorted(running.items()) if of_task.lost is not None}
     return Averaged(adapters, counts, rule, reason, errors)
 

@@ -49,8 +49,12 @@ def check_names(config: RunConfig) -> None:
             replace(table, flag=flag(name)).class_of(value)
 
 
-def check_entries(config: RunConfig) -> None:
+def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
     """Look up all entries that the settings name.
+
+    Args:
+        config: the settings.
+        method: the class of the method, where it was given in Python: its file is not run then.
 
     Raises:
         UserError: there is no such entry, a file does not run, or an option is none of any entry's.
@@ -60,8 +64,9 @@ def check_entries(config: RunConfig) -> None:
     for setting, (table, value) in named_entries(config).items():
         table = replace(table, flag=flag(setting))
         given = {"rank": config.lora_rank} if table.base == AGGREGATIONS.base else {}
-        known |= dict.fromkeys(name for name in table.option_names(value) if name not in given)
-        table.find(value, options, **given)  # an option of the wrong type is refused now, not after training
+        entry = method if setting == "method" and method is not None else table.class_of(value)
+        known |= dict.fromkeys(name for name in table.option_names(entry) if name not in given)
+        table.make(entry, options, **given)  # an option of the wrong type is refused now, not after training
     for name in options:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "none of them takes any"

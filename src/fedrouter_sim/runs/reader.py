@@ -97,7 +97,10 @@ class Run:
     @cached_property
     def router(self) -> Router | None:
         """The router; None where the method has none."""
-        return Router.load(self.folder) if (self.folder / RECIPE_NAME).exists() else None
+        if not (self.folder / RECIPE_NAME).exists():
+            return None
+        self.check_own("router")
+        return Router.load(self.folder)
 
     @cached_property
     def archive(self) -> Archive | None:
@@ -126,15 +129,18 @@ class Run:
         older = self.manifest.get("method_sha256")  # run format 1 had own methods only
         return dict(self.manifest.get("own_sha256") or ({"method": older} if older else {}))
 
-    @cached_property
-    def _options(self) -> dict[str, str]:
-        """The run's `--option`s, once the files of the user's own entries are known to be the same."""
-        digests = self.own_digests
-        for name, (table, value) in named_entries(self.config).items():
-            if name in digests and table.digest(value) != digests[name]:
+    def check_own(self, *settings: str) -> dict[str, str]:
+        """Return the run's `--option`s, if the files of these entries are those that the run was trained with.
+
+        Raises:
+            UserError: an entry is the user's own and its file is gone or has changed since.
+        """
+        digests, named = self.own_digests, named_entries(self.config)
+        for name in settings:
+            if name in digests and name in named and named[name][0].digest(named[name][1]) != digests[name]:
                 raise UserError(
-                    f"{flag(name)} {value}: the file is gone or has changed since {self.folder} was trained with it; "
-                    "put it back or train the run anew"
+                    f"{flag(name)} {named[name][1]}: the file is gone or has changed since {self.folder} was trained "
+                    "with it; put it back or train the run anew"
                 )
         return parse_options(self.config.option)
 
@@ -145,7 +151,7 @@ class Run:
         Raises:
             UserError: it is the user's own and its file has changed since.
         """
-        return find_method(self.config.method, self._options)
+        return find_method(self.config.method, self.check_own("method"))
 
     @cached_property
     def metric(self) -> Metric:
@@ -154,7 +160,7 @@ class Run:
         Raises:
             UserError: it is the user's own and its file has changed since.
         """
-        return find_metric(self.config.metric, self._options)
+        return find_metric(self.config.metric, self.check_own("metric"))
 
     @cached_property
     def truth(self) -> Truth | None:

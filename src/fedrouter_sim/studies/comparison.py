@@ -294,7 +294,7 @@ def read_entry(run: Run, metric: Metric) -> Entry:
         raise UserError(f"{run.folder}: has no scores to compare; `fedrouter-sim eval {run.folder}` makes them")
     scores = [score for cell in cells if (score := _score(cell, metric, summary.method, summary.split, config.seed))]
     if not scores:
-        there = ", ".join(name for name in cells[0].mean if name != "samples")
+        there = ", ".join(name for name, value in cells[0].mean.items() if name != "samples" and value is not None)
         raise UserError(f"{run.folder}: has no scores by --metric {metric.name}; take one of {there}")
     cost = Cost(summary.optimizer_steps, summary.tokens_trained, summary.bytes_up, summary.bytes_down)
     wall = float(run.manifest.get("wall_seconds", 0))

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.tables import Options, Table
 
 if TYPE_CHECKING:
     from fedrouter_sim.adapters.aggregation.rule import Aggregation
+    from fedrouter_sim.adapters.state import Adapter
 
 MEAN, PRODUCT = "mean", "product"
 
@@ -35,3 +37,31 @@ def find_aggregation(name: str, rank: int, options: Options | None = None) -> "C
     new_aggregation = AGGREGATIONS.maker(name, options, rank=rank)
     new_aggregation()  # what is wrong shows before the first round
     return new_aggregation
+
+
+def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True) -> "Adapter":
+    """Return the result of a running aggregate, if it is of use.
+
+    Args:
+        running: to which at least one adapter was added.
+        like: an adapter with the keys, and with `shapes` the shapes, that the result must have.
+        shapes: whether shapes are compared.
+
+    Raises:
+        UserError: the rule fails, or its result lacks a key, has another shape, or is not finite.
+    """
+    from fedrouter_sim.adapters.state import check_compatible, check_finite
+
+    rule = f"--aggregation: {type(running).__name__}"
+    try:
+        found = running.result()
+        if shapes:
+            check_compatible(like, found)
+        elif like.keys() != found.keys():
+            raise ValueError("its keys are not those of the updates")
+        check_finite(found)
+    except UserError:
+        raise
+    except Exception as error:  # the rule may be the user's own
+        raise UserError(f"{rule} gave no usable adapter ({type(error).__name__}: {first_line(error)})") from error
+    return found

@@ -1,11 +1,13 @@
 """Metrics, one file each: what is measured of every answer."""
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
+from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.tables import Options, Table
 
 if TYPE_CHECKING:
-    from fedrouter_sim.evaluation.metrics.metric import Metric
+    from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 
 METRICS: "Table[Metric]" = Table(
     kind="metric",
@@ -21,6 +23,7 @@ METRICS: "Table[Metric]" = Table(
 )
 
 DEFAULT_METRIC = "rouge1"
+_TAKEN = "samples client task instruction reference pool answer tokens margin weights".split()
 
 
 def find_metric(name: str, options: Options | None = None) -> "Metric":
@@ -29,7 +32,38 @@ def find_metric(name: str, options: Options | None = None) -> "Metric":
     Raises:
         UserError: there is no such metric.
     """
-    return METRICS.find(name, options)
+    metric = METRICS.find(name, options)
+    if metric.name not in METRICS.rows:
+        _check(metric)
+    return metric
+
+
+def measured(metric: "Metric", sample: "Answered") -> float | None:
+    """Measure one answer; what is the user's own is checked.
+
+    Raises:
+        UserError: the metric fails, or gives what is neither a finite number nor None.
+    """
+    if metric.name in METRICS.rows:
+        return metric.measure(sample)
+    try:
+        value: Any = metric.measure(sample)
+    except Exception as error:
+        raise UserError(f"--metric {metric.name}: fails ({type(error).__name__}: {first_line(error)})") from error
+    if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+        raise UserError(f"--metric {metric.name}: measure gave {value!r}; it has to give a finite number or None")
+    return None if value is None else float(value)
+
+
+def _check(metric: "Metric") -> None:
+    """Refuse a user's metric that cannot be shown or measured, before any work."""
+    from fedrouter_sim.evaluation.metrics.metric import Answered
+
+    if not isinstance(getattr(metric, "title", None), str):
+        raise UserError(f"--metric {metric.name}: has no title; set `title = ...` in the class")
+    if metric.name in _TAKEN:
+        raise UserError(f"--metric {metric.name}: is a key of the files of scores; take another name")
+    measured(metric, Answered("a reference", "an answer", labels=False, loss=1.0, tokens=2))
 
 
 def all_metrics(first: "Metric") -> "list[Metric]":
