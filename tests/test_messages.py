@@ -17,6 +17,7 @@ from fedrouter_sim.messages import (
     GroupTokens,
     LocalClusters,
     StepTime,
+    Tasks,
     Update,
 )
 
@@ -43,7 +44,8 @@ UPDATE = Update(
     steps=10,
     tokens=4000,
 )
-SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE]
+TASKS = Tasks(3, np.zeros((4, 64), dtype=np.float32), (0, 2))
+SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS]
 KEPT = [FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90)]  # or too small to be counted
 every_message = pytest.mark.parametrize("message", [*SENT, *KEPT], ids=lambda message: type(message).__name__)
 
@@ -60,6 +62,10 @@ def test_a_centroid_message_is_as_large_as_its_arrays() -> None:
 def test_of_local_clusters_only_the_centroid_message_is_sent() -> None:
     assert CLUSTERS.nbytes == CENTROIDS.nbytes
     assert CLUSTERS.sent is CENTROIDS
+
+
+def test_what_is_told_of_the_tasks_is_as_large_as_centroids_and_numbers() -> None:
+    assert TASKS.nbytes == 4 * 4 * 64 + 8 * 2
 
 
 def test_an_update_is_as_large_as_its_adapter() -> None:

@@ -242,7 +242,7 @@ class TwoPlans(FedAvg):
 
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
         self.last.append(last)
-        federation.tell({0: 11})
+        federation.tell({0: last.updates[0]})
         return Plan(last.plan.groups, last.plan.pools)
 
 
@@ -259,7 +259,7 @@ def test_the_next_plan_is_made_from_the_last_round_of_all_clients(federate: Fede
     assert [(record.bytes_up, record.bytes_down) for record in outcome.records] == [
         (size, size), (4 * size, 4 * size), (size, size)
     ]  # fmt: skip
-    assert outcome.traffic == Traffic(6 * size, 6 * size + 11)
+    assert outcome.traffic == Traffic(6 * size, 7 * size)
 
 
 def test_a_plan_that_is_made_already_is_followed(federate: FederationMaker, same: Same) -> None:

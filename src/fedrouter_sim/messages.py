@@ -1,4 +1,4 @@
-"""All that leaves a client: frozen records of numbers, never a text of the client's examples.
+"""All that leaves a client, and what clients are told: frozen records of numbers, never a text of anyone's examples.
 
 `nbytes` is the size of a message as sent. A message whose size is 0 stays with the client in a real federation: the
 simulation, which plays all parts, keeps it for its records.
@@ -91,6 +91,20 @@ class LocalClusters:
     def nbytes(self) -> int:
         """Size in bytes as sent: the centroids, sizes and lengths."""
         return self.sent.nbytes
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What the server tells a client of the tasks: their centroids, and where its own local clusters belong."""
+
+    client: int
+    centroids: Floats  # (T, d), normalised
+    assignment: tuple[int, ...]  # task of each of the client's local clusters
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent, with eight bytes for the number of a task."""
+        return self.centroids.nbytes + 8 * len(self.assignment)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from inside import backbone_of, clients_of
 
@@ -13,6 +14,7 @@ from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.questions import AskFacts, AskFeatureSums, AskLabels
+from fedrouter_sim.messages import Tasks
 from fedrouter_sim.partition.run_data import partition_data
 
 FederationMaker = Callable[..., Federation]
@@ -48,8 +50,8 @@ def test_asking_and_telling_go_through_the_workers(federate: FederationMaker) ->
     assert [found.client for found in federation.ask(AskLabels())] == [0, 1, 2, 3]
     assert [found.client for found in federation.ask(AskLabels(), [2])] == [2]
     federation.ask(AskFeatureSums(), [0])
-    federation.tell({1: 9})
-    assert federation.workers.outbox.total == Traffic(2 * 32 * 8 + 8, 9)
+    federation.tell({1: Tasks(1, np.zeros((1, 2), dtype=np.float32), (0,))})
+    assert federation.workers.outbox.total == Traffic(2 * 32 * 8 + 8, 8 + 8)
 
 
 def test_gathered_it_has_one_client_that_holds_everybodys_examples(federate: FederationMaker) -> None:

@@ -14,6 +14,7 @@ from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.questions import AskFacts, AskFeatureSums, AskLabels, AskLocalClusters
 from fedrouter_sim.federation.workers import InProcess, Order
+from fedrouter_sim.messages import Tasks
 
 FederationMaker = Callable[..., Federation]
 Same = Callable[[Adapter, Adapter], bool]
@@ -112,8 +113,9 @@ def test_what_a_question_takes_along_is_delivered_to_each_who_is_asked(federate:
 
 def test_what_clients_are_told_is_delivered(federate: FederationMaker) -> None:
     workers = federate().workers
-    workers.tell({0: 5, 3: 7})
-    assert workers.outbox.total == Traffic(0, 12)
+    centroids = np.zeros((2, 3), dtype=np.float32)
+    workers.tell({0: Tasks(0, centroids, (0, 1)), 3: Tasks(3, centroids, (1,))})
+    assert workers.outbox.total == Traffic(0, 2 * 24 + 3 * 8)
 
 
 def test_the_examples_of_all_may_be_gathered_in_one_client(federate: FederationMaker) -> None:

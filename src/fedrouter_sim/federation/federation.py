@@ -32,9 +32,9 @@ class Federation:
         """Ask clients, and return their answers in client order; None asks all."""
         return self.workers.ask(question, clients)
 
-    def tell(self, nbytes: Mapping[int, int]) -> None:
-        """Send clients so many bytes each."""
-        self.workers.tell(nbytes)
+    def tell(self, messages: Mapping[int, Message]) -> None:
+        """Send a message to each of these clients."""
+        self.workers.tell(messages)
 
     @property
     def ids(self) -> list[int]:

@@ -50,10 +50,10 @@ class Workers(ABC):
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Return the answer of each client, in client order; None asks all."""
 
-    def tell(self, nbytes: Mapping[int, int]) -> None:
-        """Send clients so many bytes each."""
-        for client in sorted(nbytes):
-            self.outbox.deliver(nbytes[client])
+    def tell(self, messages: Mapping[int, Message]) -> None:
+        """Send a message to each of these clients."""
+        for client in sorted(messages):
+            self.outbox.deliver(messages[client].nbytes)
 
     @abstractmethod
     def gathered(self) -> "Workers":

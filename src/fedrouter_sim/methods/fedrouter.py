@@ -10,6 +10,7 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group, group_by
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, pools_of, with_groups
 from fedrouter_sim.federation.questions import AskFeatureSums, AskLocalClusters, AskTasks
+from fedrouter_sim.messages import Tasks
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing import GLOBAL, LOCAL, task_name
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
@@ -40,9 +41,8 @@ class FedRouter(Method):
             config.router,
             config.option,
         )
-        federation.tell(
-            {m.client: router.centroids.nbytes + 8 * len(a) for m, a in zip(messages, archive.assignment, strict=True)}
-        )
+        told = zip(federation.ids, archive.assignment, strict=True)
+        federation.tell({client: Tasks(client, router.centroids, own) for client, own in told})
         groups: list[Group] = []
         for answer, assigned in zip(answers, archive.assignment, strict=True):
             pools = [task_name(task) for task in assigned]
