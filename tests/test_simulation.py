@@ -9,7 +9,9 @@ from inside import backbone_of, clients_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.batching import draw_batches
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.plan import Deployment, LastRound, Plan
@@ -286,3 +288,21 @@ def test_the_adapters_of_every_round_are_validated(federate: FederationMaker, sa
     assert [record.validation for record in outcome.records] == [None, {"loss": 0.5}]
     assert [(round_, deployment) for round_, deployment, _ in seen] == [(n, outcome.deployment) for n in (1, 2)]
     assert all(same(adapters["global"], listener.adapters[round_]["global"]) for round_, _, adapters in seen)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (None, "has to give a Plan, and gave NoneType"),
+        (Plan((Group(0, 0, (0,), "absent"),)), "a group of its plan is of pool 'absent', which the plan lacks"),
+    ],
+)
+def test_what_a_method_plans_is_checked(federate: FederationMaker, plan: Any, said: str) -> None:
+    class Odd(FedAvg):
+        name = "odd"
+
+        def plan(self, federation: Federation) -> Any:
+            return plan
+
+    with pytest.raises(UserError, match=f"method odd: {said}"):
+        simulate(federate(), Odd(), Observer())

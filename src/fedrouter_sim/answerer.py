@@ -6,6 +6,7 @@ Evaluation, `route`, Python's `RoutedModel` and any server go through it, so tha
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,17 +81,16 @@ class Answerer:
             return [Choice()] * len(examples)
         instructions = [example.instruction for example in examples]
         asked = Asked(client, examples, lambda: (embed or self.backbone.embed)(instructions))
-        choices = self.method.answered_by(self.deployment, asked, routing)
+        choices: Any = self.method.answered_by(self.deployment, asked, routing)
         name = f"method {self.method.name}: answered_by"
-        if len(choices) != len(examples):
-            raise UserError(
-                f"{name} gave {len(choices)} choices for {len(examples)} samples; it has to give one for each"
-            )
+        count = len(choices) if isinstance(choices, Sequence) else 0
+        if count != len(examples):
+            raise UserError(f"{name} gave {count} choices for {len(examples)} samples; it has to give one for each")
         for pool in {pool for choice in choices for pool, _ in choice.weights} - self._pools.keys():
             raise UserError(f"{name} chose the pool {pool!r}, and the plan has only {', '.join(self._pools)}")
         if not all(math.isfinite(weight) for choice in choices for _, weight in choice.weights):
             raise UserError(f"{name} gave a weight that is no finite number")
-        return choices
+        return list(choices)
 
     def answer(self, weights: Sequence[Weights], instructions: Sequence[str]) -> Iterator[Batch]:
         """Answer instructions greedily as chosen, one adapter, or one set of mixed adapters, at a time."""

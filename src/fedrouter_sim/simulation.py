@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from fedrouter_sim.adapters.aggregation import find_aggregation
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import Traffic
@@ -88,11 +90,11 @@ def simulate(
         return stages[-1]
 
     drifted = False
-    stage = begin(plan or method.plan(federation))
+    stage = begin(checked_plan(plan or method.plan(federation), method))
     while (round_ := len(records) + 1) <= last_round(stage.plan, config):
         if round_ == config.drift_at <= config.rounds:
             federation, drifted = federation.after_drift(), True
-            stage = begin(method.follow(federation, stage.plan))
+            stage = begin(checked_plan(method.follow(federation, stage.plan), method))
         replans = stage.plan.more_follows and round_ == stage.plan.until
         record = _open_round(round_, stage, everyone=replans)
         observer.round_started(record)
@@ -116,8 +118,24 @@ def simulate(
 
         # Method: plan anew, where its plan says so.
         if replans:
-            stage = begin(method.next_plan(federation, LastRound(stage.plan, starts, tuple(decisive))))
+            last = LastRound(stage.plan, starts, tuple(decisive))
+            stage = begin(checked_plan(method.next_plan(federation, last), method))
     return Outcome(stages, server.adapters, records, outbox.total)
+
+
+def checked_plan(plan: Any, method: Method) -> Plan:
+    """Return what a method gave, which may be the user's own, if it is a plan whose pools are there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(plan, Plan):
+        raise UserError(f"method {method.name}: has to give a Plan, and gave {type(plan).__name__}")
+    names = [pool.name for pool in plan.pools]
+    needed = {group.pool for group in plan.groups} | {group.pull.pool for group in plan.groups if group.pull}
+    if unknown := sorted(needed - {*names}):
+        raise UserError(f"method {method.name}: a group of its plan is of pool {unknown[0]!r}, which the plan lacks")
+    return plan
 
 
 def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:

@@ -1,12 +1,15 @@
 """Partitioning: what holds whatever the split."""
 
+from typing import Any
+
 import pytest
 from dealing import GRID, deal, mixture, rows
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
+from fedrouter_sim.partition.partitioning import partition
 from fedrouter_sim.partition.splits import SPLITS as TABLE
-from fedrouter_sim.partition.splits.split import FractionSplit
+from fedrouter_sim.partition.splits.split import FractionSplit, Split, Wanted
 
 SPLITS = [name for name in TABLE.names if issubclass(TABLE.class_of(name), FractionSplit)]
 
@@ -103,3 +106,22 @@ def test_other_splits_do_not_ask_whose_row_it_is(split: str) -> None:
     for one, two in zip(deal(4, 3, split), deal(4, 3, split, train=named[0], test=named[1]), strict=True):
         assert [e.instruction for e in one.train] == [e.instruction for e in two.train]
         assert [e.instruction for e in one.test_own] == [e.instruction for e in two.test_own]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "it gave NoneType"),
+        (([()], [()]), "it gave 1 and 1"),
+        (([(), ()], [(), ()]), "client 0 would get no training example"),
+    ],
+)
+def test_what_a_split_gives_is_checked(given: Any, said: str) -> None:
+    class Odd(Split):
+        name = "odd"
+
+        def parts(self, train: Any, test: Any, wanted: Wanted) -> Any:
+            return given
+
+    with pytest.raises(UserError, match=f"--split odd: .*{said}"):
+        partition(rows("train", 1, 4), rows("test", 1, 4), Odd(), Wanted(2, 1, 9, 9))

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import BARE, FIXED, GLOBAL, LOCAL, ORACLE, ROUTERS, ROUTINGS, find_router, task_name
 from fedrouter_sim.routing.nearest import NearestCentroid
+from fedrouter_sim.routing.router import Router
 from fedrouter_sim.routing.rule import Routes
 
 POINTS = np.array([[3, 4], [9, 0]], dtype=np.float32)
@@ -70,3 +72,23 @@ def test_a_router_of_ones_own_is_found_by_file_and_class(tmp_path: Path) -> None
 def test_the_names_of_routings_and_of_task_adapters() -> None:
     assert ROUTINGS == (GLOBAL, LOCAL, FIXED, ORACLE, BARE) == ("global", "local", "fixed", "oracle", "none")
     assert [task_name(task) for task in (0, 12)] == ["task_0", "task_12"]
+
+
+@pytest.mark.parametrize("given", ["None", "Routes(np.zeros(1, int), np.array([np.nan]), np.zeros(1))"])
+def test_what_a_rule_gives_is_checked(tmp_path: Path, given: str) -> None:
+    text = f"""
+import numpy as np
+from fedrouter_sim import Routes, RoutingRule
+
+
+class Odd(RoutingRule):
+    name = "odd"
+
+    def route(self, points, centroids):
+        return {given}
+"""
+    (tmp_path / "odd.py").write_text(text, encoding="utf-8")
+    centroids = np.zeros((2, 3), dtype=np.float32)
+    router = Router(centroids, Normalizer("none"), 8, "", rule=f"{tmp_path / 'odd.py'}:Odd")
+    with pytest.raises(UserError, match="route has to give Routes of 1 texts with finite distances"):
+        router.route(np.zeros((1, 3), dtype=np.float32))

@@ -34,7 +34,7 @@ from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.tensorboard import TensorBoard, board_for, require_tensorboard
 from fedrouter_sim.runs.writer import RunWriter
-from fedrouter_sim.simulation import Outcome, simulate
+from fedrouter_sim.simulation import Outcome, checked_plan, simulate
 from fedrouter_sim.storage import new_folder, refuse_existing
 from fedrouter_sim.tables import parse_options
 
@@ -183,7 +183,7 @@ def _simulated(job: _Job, writer: RunWriter, board: TensorBoard | None, display:
     """Plan, say what training will cost, and run the rounds."""
     federation = job.federation
     display.started("embedding, clustering")
-    plan = job.method.plan(federation)
+    plan = checked_plan(job.method.plan(federation), job.method)
     clock.done("plan")
     answers = job.data.samples() * len(job.method.routings)
     display.before_training(lambda: estimate_cost(federation, plan, job.backbone, answers))

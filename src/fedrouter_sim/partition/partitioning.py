@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.partition.assigning import split_iid
-from fedrouter_sim.partition.splits.split import Split, Wanted
+from fedrouter_sim.partition.splits.split import Parts, Split, Wanted
 
 
 @dataclass(frozen=True)
@@ -27,5 +29,19 @@ def partition(
             ids for every client to get one.
     """
     all_parts = split_iid(test, wanted.clients, wanted.test_examples_per_client, wanted.seed)
-    parts = split.parts(train, test, wanted)
-    return tuple(ClientShares(*own) for own in zip(*parts, all_parts, strict=True))
+    train_parts, own_parts = _checked(split, split.parts(train, test, wanted), wanted.clients)
+    return tuple(ClientShares(*own) for own in zip(train_parts, own_parts, all_parts, strict=True))
+
+
+def _checked(split: Split, parts: Any, clients: int) -> tuple[Parts, Parts]:
+    """Return what a split gave, which may be the user's own, if it is a part per client."""
+    wrong = f"--split {split.name}: parts has to give two lists of {clients} parts, training and test"
+    try:
+        train_parts, own_parts = ([tuple(own) for own in side] for side in parts)
+    except (TypeError, ValueError):
+        raise UserError(f"{wrong}; it gave {type(parts).__name__}") from None
+    if (len(train_parts), len(own_parts)) != (clients, clients):
+        raise UserError(f"{wrong}; it gave {len(train_parts)} and {len(own_parts)}")
+    if empty := [client for client, own in enumerate(train_parts) if not own]:
+        raise UserError(f"--split {split.name}: client {empty[0]} would get no training example; lower --clients")
+    return train_parts, own_parts

@@ -46,9 +46,16 @@ class Router:
         """
         points = self.normalizer(embeddings)
         if tasks is None:
-            return self._rule.route(points, self.centroids)
+            return self._checked(self._rule.route(points, self.centroids), len(points))
         candidates = np.asarray(sorted(tasks))
-        return self._rule.route(points, self.centroids[candidates]).among(candidates, len(self.centroids))
+        routes = self._checked(self._rule.route(points, self.centroids[candidates]), len(points))
+        return routes.among(candidates, len(self.centroids))
+
+    def _checked(self, routes: Any, count: int) -> Routes:
+        """Return what the rule gave, which may be the user's own, if it is a route per text."""
+        if not isinstance(routes, Routes) or len(routes.task) != count or not np.isfinite(routes.distance).all():
+            raise UserError(f"--router {self.rule}: route has to give Routes of {count} texts with finite distances")
+        return routes
 
     @cached_property
     def _rule(self) -> RoutingRule:
