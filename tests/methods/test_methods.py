@@ -105,7 +105,7 @@ def test_own_method_is_found_by_file_and_class(own_file: Path) -> None:
 def test_an_own_method_takes_options(own_file: Path) -> None:
     found: Any = find_method(f"{own_file}:Half", {"most": "3", "other": "x"})  # others are for other entries
     assert found.most == 3
-    assert METHODS.option_names(f"{own_file}:Half") == ["most"]
+    assert METHODS.option_names(METHODS.class_of(f"{own_file}:Half")) == ["most"]
 
 
 @pytest.mark.parametrize(
