@@ -114,7 +114,8 @@ def compare(before: str, after: str, out: Path) -> int:
             why = next((why for pattern, why in expected.items() if fnmatch.fnmatch(name, pattern)), None)
             unexpected += why is None
             print(f"    {name}: {f'as announced: {why}' if why is not None else 'NOT ANNOUNCED'}")
-    print(f"{before} and {after}: " + (f"{unexpected} files differ unannounced" if unexpected else "the same bytes"))
+    verdict = f"{unexpected} files differ unannounced" if unexpected else "the same bytes, but for what is announced"
+    print(f"{before} and {after}: {verdict}")
     return 1 if unexpected else 0
 
 

@@ -27,7 +27,6 @@ from fedrouter_sim.report.tables import (
 )
 from fedrouter_sim.runs.aggregated import Aggregated
 from fedrouter_sim.runs.reader import Run
-from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.studies.comparison import Claim, Cost, Entry, Judged, Score, compare
 
 
@@ -101,7 +100,7 @@ def test_summary_table_by_another_metric(finished_run: Path) -> None:
 def test_summary_table_of_what_does_not_exist(finished_run: Path) -> None:
     summary = Run(finished_run).summary
     nothing = summary.without_scores(Agreement(), 0)
-    text = text_of(summary_table(Summary(**nothing), ROUGE))
+    text = text_of(summary_table(nothing, ROUGE))
     assert row(text, "ROUGE-1, all tasks").split()[-2] == "-"
     assert row(text, "ROUGE-1 of the bare backbone").split()[-2] == "-"
     assert " - / - " in row(text, "ARI of local / global")

@@ -51,7 +51,7 @@ def test_without_a_cell_on_all_tasks_none_is_shown_first() -> None:
 
 
 def test_a_run_that_is_aggregated_again_keeps_what_needs_no_answers() -> None:
-    new = Summary(**SUMMARY.without_scores(Agreement(ari_global=0.5), 77))
+    new = SUMMARY.without_scores(Agreement(ari_global=0.5), 77)
     assert (new.cell, new.score, new.scores, new.task_scores, new.routing_accuracy) == (None, None, {}, {}, None)
     assert (new.ari_local, new.ari_global, new.peak_memory_bytes) == (None, 0.5, 77)
     assert (new.method, new.clients, new.bytes_up) == ("fedrouter", 4, 9)

@@ -21,7 +21,6 @@ from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.reader import Run, open_run
-from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.storage import new_folder, refuse_existing
 from fedrouter_sim.tables import parse_options
@@ -88,7 +87,7 @@ def aggregate(
     pools = tuple(Pool(task_name(task), tokens) for task, tokens in enumerate(archive.answer_tokens(count)))
     truth = run.truth.reassigned(archive, count) if run.truth else None
     agreement = truth.agreement() if truth else Agreement()
-    summary = Summary(**run.summary.without_scores(agreement, peak_memory_bytes()))
+    summary = run.summary.without_scores(agreement, peak_memory_bytes())
     with new_folder(out, overwrite) as folder:
         writer = RunWriter(folder, config, run.peft_config)
         writer.write_model(adapters, Deployment(pools, router, archive, run.deployment.state), run.longest_answer)

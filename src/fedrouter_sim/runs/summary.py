@@ -1,7 +1,7 @@
 """The summary of a run: what its final table shows, written and read here alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +77,10 @@ class Summary:
             "routing_accuracy": main.routing_accuracy if main else None,
         }
 
-    def without_scores(self, agreement: Agreement, peak_memory_bytes: int) -> dict[str, Any]:
-        """Return the fields of a run that was aggregated again: what needs answers is unknown until `eval`."""
-        kept = asdict(self) | {"cell": None, "scores": {}, "task_scores": {}, "routing_accuracy": None}
-        return kept | asdict(agreement) | {"peak_memory_bytes": peak_memory_bytes}
+    def without_scores(self, agreement: Agreement, peak_memory_bytes: int) -> "Summary":
+        """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
+        unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None)
+        return replace(unknown, **asdict(agreement), peak_memory_bytes=peak_memory_bytes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON-able values."""
