@@ -36,6 +36,7 @@ class Stage:
     plan: Plan
     federation: Federation  # whose clients trained
     drifted: bool = False  # whether the clients' data had changed
+    begins: int = 1  # its first round; clients that drift in it never trained by the plan
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def simulate(
     records: list[RoundRecord] = []
 
     def begin(new: Plan) -> Stage:
-        stages.append(Stage(new, federation.gathered() if new.gathered else federation, drifted))
+        stages.append(Stage(new, federation.gathered() if new.gathered else federation, drifted, len(records) + 1))
         server.open({pool.name: pool.parent for pool in new.pools})
         rounds = last_round(new, config) - len(records)
         observer.planned(new, rounds, rounds * steps_of_round(new, stages[-1].federation.ids, config))

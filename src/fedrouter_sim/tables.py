@@ -37,6 +37,7 @@ class Table(Generic[Entry]):
         base: where the class lies that all entries descend from, as 'module:Class'.
         rows: name -> where the class of the entry lies, as 'module:Class'.
         own: whether the flag takes FILE.py:CLASS as well.
+        given: names of the arguments that whoever makes an entry gives; they are no options.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Table(Generic[Entry]):
     base: str
     rows: dict[str, str]
     own: bool = True
+    given: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,9 +108,23 @@ class Table(Generic[Entry]):
         entry = self.class_of(name)
         return lambda: self.make(entry, options, **given)
 
+    def options(self, name: str, texts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
+        """Return the `--option` values of a run, with those that are given now for the entry `name` over them.
+
+        Raises:
+            UserError: what is given is not name=value, or the entry has no such option.
+        """
+        new = parse_options(given)
+        there = self.option_names(self.class_of(name))
+        for option in new:
+            if option not in there:
+                known = f"it has {', '.join(there)}" if there else "it takes none"
+                raise UserError(f"--option {option}={new[option]}: {self.kind} {name} has no such option; {known}")
+        return parse_options(texts) | new
+
     def option_names(self, entry: type[Entry]) -> list[str]:
         """Return the names of the `--option`s that an entry takes."""
-        return list(_parameters(entry))
+        return [name for name in _parameters(entry) if name not in self.given]
 
     def reference(self, entry: type[Entry]) -> str:
         """Return what the flag calls a class: its name if it is shipped, else FILE.py:CLASS.
@@ -190,6 +206,11 @@ def parse_options(texts: Sequence[str]) -> dict[str, str]:
             raise UserError(f"--option {name}: is given twice; give it once")
         found[name] = value
     return found
+
+
+def option_texts(options: Options) -> tuple[str, ...]:
+    """Return `--option` values in the form that they are given in."""
+    return tuple(f"{name}={value}" for name, value in options.items())
 
 
 def _run(file: Path) -> ModuleType:

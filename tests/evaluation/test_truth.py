@@ -86,14 +86,25 @@ def test_pools_count_their_examples_labels(federate: FederationMaker) -> None:
 def test_pools_count_all_that_they_were_trained_on(federate: FederationMaker) -> None:
     before = federate(drift_at=2, drift_to="single")
     after, data, first = before.after_drift(), data_of(before), planned(before, "local")
-    stages = [first, Stage(find_method("local").follow(after, first.plan), after, drifted=True)]
+    stages = [first, Stage(find_method("local").follow(after, first.plan), after, drifted=True, begins=2)]
     truth = Truth.of(stages, data)
     assert truth is not None
     for client, (one, two) in enumerate(zip(clients_of(before), clients_of(after), strict=True)):
         counts = Counter(example.task for example in (*one.examples, *two.examples))
         assert truth.pools[f"client_{client:03d}"] == dict(counts)
     # A pool that is no longer there counts for nothing.
-    assert Truth.of([planned(before, "fedavg"), *stages], data) == truth
+    gone = dataclasses.replace(planned(before, "fedavg"), begins=0)
+    assert Truth.of([gone, *stages], data) == truth
+
+
+def test_clients_that_drift_before_they_train_count_as_they_are_after_it(federate: FederationMaker) -> None:
+    before = federate(drift_at=1, drift_to="single")
+    after, first = before.after_drift(), planned(before, "local")
+    second = Stage(find_method("local").follow(after, first.plan), after, drifted=True, begins=1)
+    truth = Truth.of([first, second], data_of(before))
+    assert truth is not None
+    for client in clients_of(after):
+        assert truth.pools[f"client_{client.id:03d}"] == dict(Counter(e.task for e in client.examples))
 
 
 def test_examples_in_one_place_are_counted_by_their_labels_there(federate: FederationMaker) -> None:
@@ -102,7 +113,7 @@ def test_examples_in_one_place_are_counted_by_their_labels_there(federate: Feder
     apart = Truth.of([planned(before, "oracle")], data)
     assert apart is not None and Truth.of([first], data) == apart
     follower = find_method("central").follow(before.after_drift(), first.plan)
-    both = Truth.of([first, Stage(follower, before.after_drift().gathered(), drifted=True)], data)
+    both = Truth.of([first, Stage(follower, before.after_drift().gathered(), drifted=True, begins=2)], data)
     new = Counter(example.task for client in clients_of(before.after_drift()) for example in client.examples)
     labels = {pool.name: pool.label or "" for pool in first.plan.pools}
     assert both is not None and both.pools == {
@@ -114,7 +125,9 @@ def test_local_clusters_are_counted_as_they_were_before_a_drift(federate: Federa
     before = federate(drift_at=2, drift_to="single")
     data, first, after = data_of(before), planned(before, "fedrouter"), before.after_drift()
     once = Truth.of([first], data)
-    both = Truth.of([first, Stage(find_method("fedrouter").follow(after, first.plan), after, drifted=True)], data)
+    both = Truth.of(
+        [first, Stage(find_method("fedrouter").follow(after, first.plan), after, drifted=True, begins=2)], data
+    )
     assert once is not None and both is not None
     assert both.clusters == once.clusters
     held = [Counter(example.task for example in client.examples) for client in clients_of(before)]

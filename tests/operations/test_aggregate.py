@@ -246,6 +246,28 @@ def test_the_updates_are_averaged_by_the_rule_that_is_asked_for(finished_run: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_options_of_a_rule_are_given_with_it(finished_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(MEDIAN.replace("rank):", "rank, power: float):").replace(".values", ".values * self.power"))
+    path.write_text(path.read_text().replace("self.adapters = []", "self.adapters, self.power = [], power"))
+    rule = f"{path}:Median"
+    once, twice = (
+        aggregate(finished_run, tmp_path / power, tasks=1, aggregation=rule, option=(f"power={power}",))
+        for power in ("1", "2")
+    )
+    assert Run(twice.folder).config.option == ("power=2",)
+    for key, value in Run(once.folder).adapter("task_0").items():
+        assert torch.equal(2 * value, Run(twice.folder).adapter("task_0")[key])
+    # The run remembers them; what is given again wins.
+    thrice = aggregate(twice.folder, tmp_path / "thrice", option=("power=3",))
+    assert Run(aggregate(twice.folder, tmp_path / "again").folder).config.option == ("power=2",)
+    assert Run(thrice.folder).config.option == ("power=3",)
+    with pytest.raises(UserError, match=r"--option p=1: aggregation rule .*:Median has no such option; it has .*power"):
+        aggregate(finished_run, tmp_path / "out", aggregation=rule, option=("p=1",))
+    with pytest.raises(UserError, match="--option power=2: aggregation rule mean has no such option; it takes none"):
+        aggregate(finished_run, tmp_path / "out", option=("power=2",))
+
+
 def test_a_folder_of_the_first_format_is_aggregated_as_a_new_one(
     run_copy: Path, tmp_path: Path, finished_run: Path, trained_bytes: BytesOf
 ) -> None:

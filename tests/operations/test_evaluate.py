@@ -84,6 +84,21 @@ def test_given_data(run_copy: Path, tmp_path: Path) -> None:
     assert limited.mean.samples == 4
 
 
+def test_options_of_a_metric_are_given_with_it(run_copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from fedrouter_sim import Metric\n\n\nclass Fixed(Metric):\n    name, title = 'fixed', 'fixed'\n\n"
+        "    def __init__(self, value: float = 1.0) -> None:\n        self.value = value\n\n"
+        "    def measure(self, sample):\n        return self.value\n",
+        encoding="utf-8",
+    )
+    metric = f"{tmp_path / 'mine.py'}:Fixed"
+    for option, value in (((), 1.0), (("value=0.5",), 0.5)):
+        [result] = evaluate(Run(run_copy), Display(), ("own",), ("none",), metric=metric, option=option).results
+        assert result.mean.values["fixed"] == value
+    with pytest.raises(UserError, match=r"--option valu=2: metric .*:Fixed has no such option; it has value"):
+        evaluate(Run(run_copy), Display(), metric=metric, option=("valu=2",))
+
+
 def test_fewer_given_rows_than_clients(run_copy: Path, tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n', encoding="utf-8")

@@ -1,5 +1,6 @@
 """`route`: batches as they come, right distances and margins, answers by the adapter."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,19 @@ def test_an_opened_model_loads_its_backbone_once_and_may_be_shared_by_threads(
 def test_a_single_text_is_refused_before_its_letters_are_routed(finished_run: Path) -> None:
     with pytest.raises(TypeError, match="list of texts"):
         RoutedModel(finished_run).answer("1 + 1 = ?")
+
+
+@pytest.mark.parametrize("text", [None, b"1 + 1 = ?", 3])
+def test_what_is_no_text_is_refused_where_it_stands(finished_run: Path, text: object) -> None:
+    with pytest.raises(TypeError, match=rf"text 2 is {re.escape(repr(text))}; give texts, or examples"):
+        list(RoutedModel(finished_run).route(["1 + 1 = ?", text]))  # type: ignore[list-item]
+
+
+def test_a_batch_has_at_least_one_text_and_a_client_is_a_number(finished_run: Path) -> None:
+    with pytest.raises(ValueError, match="batch = 0: must be at least 1"):
+        RoutedModel(finished_run, batch=0)
+    with pytest.raises(UserError, match=r"--client '0': .* has clients 0 to 3"):
+        RoutedModel(finished_run, client="0")  # type: ignore[arg-type]
 
 
 def test_one_task_has_no_margin(micro_config: ConfigMaker, tmp_path: Path) -> None:

@@ -1,23 +1,15 @@
 """Runs side by side: intervals against a textbook, gains by hand, verdicts, and what may not be compared."""
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import make_first_format
 
-from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.federation.observers import Display
-from fedrouter_sim.operations.evaluate import evaluate
-from fedrouter_sim.operations.train import train
-from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import (
     CONTRADICTED,
     NOT_MEASURED,
@@ -30,11 +22,8 @@ from fedrouter_sim.studies.comparison import (
     Estimate,
     Score,
     compare,
-    open_comparison,
-    read_entry,
 )
 
-ConfigMaker = Callable[..., RunConfig]
 COST = Cost(100, 4000, 10, 20)
 ROUGE, LOSS, EXACT = (find_metric(name) for name in ("rouge1", "loss", "exact_match"))
 
@@ -195,112 +184,3 @@ def test_differences_are_of_settings_beyond_method_split_and_seed() -> None:
     found = compare([entry("a", 1, lora_targets=["x"], lr=0.1), entry("b", 1, lora_targets=["x"], lr=0.2)])
     assert found.differences == {"lr": {"runs/dual-a-1": 0.1, "runs/dual-b-1": 0.2}}
     assert compare([]).differences == {}
-
-
-def test_a_finished_run_is_read(finished_run: Path) -> None:
-    run = Run(finished_run)
-    found = read_entry(run, ROUGE)
-    assert (found.folder, found.method, found.split, found.seed) == (finished_run, "fedrouter", "dual", 1)
-    assert found.settings == run.config.to_dict()
-    assert found.cost.optimizer_steps == run.summary.optimizer_steps == 32
-    assert (found.cost.bytes_up, found.cost.bytes_down) == (run.summary.bytes_up, run.summary.bytes_down)
-    assert (found.cost.tokens_trained, found.metric) == (run.summary.tokens_trained, "rouge1")
-    assert found.wall_seconds == run.manifest["wall_seconds"] and found.backbone == run.backbone
-    # The bare backbone's cell is there, and no method's own.
-    assert (finished_run / "eval" / "all-none.json").exists()
-    assert sorted((s.method, s.test_data) for s in found.scores) == [
-        ("fedrouter", "all"), ("fedrouter", "own"), ("fedrouter/local", "all"), ("fedrouter/local", "own")
-    ]  # fmt: skip
-    [main] = [s for s in found.scores if (s.method, s.test_data) == ("fedrouter", "all")]
-    record = json.loads((finished_run / "eval" / "all-global.json").read_text(encoding="utf-8"))
-    by_client = {int(client): scores["rouge1"] for client, scores in record["per_client"].items()}
-    mean = sum(by_client.values()) / 4
-    assert main.per_client == by_client
-    assert main.mean == pytest.approx(mean) == run.summary.score
-    assert main.spread == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in by_client.values()) / 3))
-    assert main.worst == min(by_client.values())
-    assert main.per_task == run.summary.task_scores_in(run.summary.cell)
-    assert main.samples == record["samples_sha256"]
-
-
-def test_a_run_is_read_by_any_metric_that_it_was_scored_by(finished_run: Path, run_copy: Path) -> None:
-    found = {name: open_comparison([finished_run], name) for name in (None, "rouge1", "rouge_l", "loss")}
-    assert {name: one.metric.name for name, one in found.items()} == {
-        None: "rouge1", "rouge1": "rouge1", "rouge_l": "rouge_l", "loss": "loss",
-    }  # fmt: skip
-    record = json.loads((finished_run / "eval" / "all-global.json").read_text(encoding="utf-8"))
-    [main] = found["loss"].select("fedrouter", "dual", "all")
-    losses = {int(client): scores["loss"] for client, scores in record["per_client"].items()}
-    assert main.per_client == losses and main.worst == max(losses.values())  # the most loss
-    assert main.mean == record["mean"]["loss"]
-    assert main.per_task == {task: scores["loss"] for task, scores in record["per_task"].items()}
-    # No task of the micro data has labels enough for exact match.
-    with pytest.raises(UserError, match=r"has no scores by --metric exact_match; take one of rouge1, rouge2, .*loss$"):
-        open_comparison([finished_run], "exact_match")
-    with pytest.raises(UserError, match="--metric rouge9: choose one of"):
-        open_comparison([finished_run], "rouge9")
-    (run_copy / "config.toml").write_text(
-        (run_copy / "config.toml").read_text(encoding="utf-8").replace('metric = "rouge1"', 'metric = "loss"')
-    )
-    assert open_comparison([run_copy]).metric.name == "loss"
-    assert open_comparison([run_copy]).differences == {}  # the metric is none of the settings that runs differ in
-
-
-def test_runs_of_the_first_format_are_compared_with_new_ones(
-    finished_run: Path, run_copy: Path, micro_config: ConfigMaker, backbone: Any, tmp_path: Path
-) -> None:
-    fixed = train(micro_config(method="local", rounds=1), tmp_path / "local", False, Display(), backbone).folder
-    expected, found = open_comparison([finished_run, fixed]), open_comparison([make_first_format(run_copy), fixed])
-    assert [one.scores for one in found.entries] == [one.scores for one in expected.entries]
-    assert [one.cost for one in found.entries] == [one.cost for one in expected.entries]
-    assert list(found.differences) == list(expected.differences) == ["rounds"]
-
-
-def test_cells_of_oracle_routing_and_of_given_data_are_no_methods_own(run_copy: Path, micro_data: Path) -> None:
-    before = read_entry(Run(run_copy), ROUGE).scores
-    evaluate(Run(run_copy), Display(), ("all",), ("oracle", "none"))
-    evaluate(Run(run_copy), Display(), data=str(micro_data))
-    assert {"all-oracle.json", "given-global.json"} < {path.name for path in (run_copy / "eval").iterdir()}
-    assert read_entry(Run(run_copy), ROUGE).scores == before
-
-
-def test_finished_runs_are_compared(
-    finished_run: Path, run_copy: Path, micro_config: ConfigMaker, backbone: Any, tmp_path: Path
-) -> None:
-    fixed = train(micro_config(method="local", rounds=1), tmp_path / "local", False, Display(), backbone).folder
-    for path, rouge1 in ((run_copy / "eval" / "all-global.json", 0.3), (fixed / "eval" / "all-fixed.json", 0.2)):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["mean"]["rouge1"] = rouge1
-        path.write_text(json.dumps(record), encoding="utf-8")
-    found = open_comparison([run_copy, fixed])
-    assert found.methods() == ["fedrouter", "fedrouter/local", "local"]
-    assert list(found.differences) == ["rounds"]
-    gain = found.gain("fedrouter", "local", "dual", "all")
-    assert gain is not None
-    assert (gain.ratio.mean, gain.ratio.low) == (pytest.approx(1.5), None)
-    with pytest.raises(UserError, match="are both fedrouter on dual with seed 1"):
-        open_comparison([finished_run, run_copy])
-    # Fewer samples a client are other samples.
-    evaluate(Run(fixed), Display(), ("all",), most=2)
-    with pytest.raises(UserError, match="answered different test samples in the cell 'all' of dual, seed 1"):
-        open_comparison([finished_run, fixed])
-
-
-def test_what_cannot_be_compared_is_refused(run_copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such run folder"):
-        open_comparison([tmp_path / "nowhere"])
-    path = run_copy / "eval" / "all-global.json"
-    text = path.read_text(encoding="utf-8")
-    for damaged in ("", "[]", "{}", json.dumps(json.loads(text) | {"per_client": {"x": 1}})):
-        path.write_text(damaged, encoding="utf-8")
-        with pytest.raises(UserError, match=r"all-global\.json: .*; evaluate or train the run anew$") as caught:
-            read_entry(Run(run_copy), ROUGE)
-        assert "\n" not in str(caught.value)
-    old = {key: value for key, value in json.loads(text).items() if key != "samples_sha256"}
-    path.write_text(json.dumps(old), encoding="utf-8")
-    with pytest.raises(UserError, match="damaged"):
-        read_entry(Run(run_copy), ROUGE)
-    for path in (run_copy / "eval").iterdir():
-        path.unlink()
-    with pytest.raises(UserError, match="has no scores to compare; `fedrouter-sim eval"):
-        read_entry(Run(run_copy), ROUGE)

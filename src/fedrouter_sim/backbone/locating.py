@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from fedrouter_sim.backbone.gguf import (
     DESCRIPTION_NAME,
@@ -19,6 +18,7 @@ from fedrouter_sim.backbone.gguf import (
 )
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.storage import read_json
 
 # Weights, configuration and tokenizer; never code and never pickles.
 _PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
@@ -83,7 +83,7 @@ def describe_model(name: str, folder: Path) -> str:
             return str(json.loads(path.read_text(encoding="utf-8"))["description"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: damaged ({error!r}); remove {folder} and convert the model again") from None
-    config = _read_config(folder, name)
+    config = read_json(folder / "config.json", f"correct it, or give another --model than {name}")
     kind = next(iter(config.get("architectures") or ()), config.get("model_type", "a model"))
     return f"{folder.name if Path(name).is_dir() else name} ({kind})"
 
@@ -94,24 +94,13 @@ def _usable(folder: Path, name: str) -> Path:
         raise UserError(f"--model {name}: the folder has no config.json; give a transformers model folder")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"--model {name}: the folder has no .safetensors weights; pickled weights are not loaded")
-    config = _read_config(folder, name)
+    config = read_json(folder / "config.json", f"correct it, or give another --model than {name}")
     if config.get("text_config") or config.get("vision_config"):
         raise UserError(
             f"--model {name}: {config.get('model_type')!r} takes more than text; give the text model alone, in a "
             "folder of its own"
         )
     return folder
-
-
-def _read_config(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--model {name}: {path} is not readable as JSON ({error})") from None
-    if not isinstance(config, dict):
-        raise UserError(f"--model {name}: {path} is not a JSON object; give a transformers model folder")
-    return config
 
 
 def _from_hub(name: str) -> Path:

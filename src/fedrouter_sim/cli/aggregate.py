@@ -7,6 +7,7 @@ import typer
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN, PRODUCT
 from fedrouter_sim.cli.output import note, print_result
+from fedrouter_sim.cli.settings import OwnOptions
 from fedrouter_sim.config import NORMALIZATIONS, RunConfig
 from fedrouter_sim.errors import UserError
 
@@ -43,6 +44,7 @@ def aggregate_command(
             "initial adapters: mean where they are all the same.",
         ),
     ] = None,
+    option: OwnOptions = None,
     average: Annotated[str | None, typer.Option(hidden=True)] = None,
     model: Annotated[
         str | None, typer.Option(help="Backbone of clients that trained elsewhere: embedded, a folder, or a Hub id.")
@@ -91,7 +93,7 @@ def aggregate_command(
     from fedrouter_sim.report.tables import aggregated_table, number
 
     if model is None or tasks is None:
-        done = aggregate(Run(folders[0]), out, overwrite, tasks, seed, normalize, aggregation)
+        done = aggregate(Run(folders[0]), out, overwrite, tasks, seed, normalize, aggregation, option or ())
     else:
         done = aggregate_folders(
             folders,
@@ -102,6 +104,7 @@ def aggregate_command(
             seed=RunConfig.seed if seed is None else seed,
             normalize=normalize,
             aggregation=aggregation,
+            option=option or (),
             template=RunConfig.template if template is None else template,
             max_tokens=RunConfig.max_tokens if max_tokens is None else max_tokens,
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fedrouter_sim.cli.output import note, print_result
+from fedrouter_sim.cli.settings import OwnOptions
 from fedrouter_sim.errors import UserError
 
 
@@ -18,6 +19,7 @@ def compare_command(
     metric: Annotated[
         str | None, typer.Option(help="Metric to compare by; by default the first run's. Your own as FILE.py:CLASS.")
     ] = None,
+    option: OwnOptions = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the page of the comparison.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print scores and gains as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
@@ -27,9 +29,11 @@ def compare_command(
     Example: fedrouter-sim compare runs/first runs/second --baseline fedavg
     """
     from fedrouter_sim.report.tables import comparison_table, differences_table, gains_table
-    from fedrouter_sim.studies.comparison import open_comparison
+    from fedrouter_sim.studies.reading import open_comparison
 
-    comparison = open_comparison(runs, metric)
+    comparison = open_comparison(runs, metric, option or ())
+    for text in comparison.notes:
+        note(text, quiet)
     if baseline is not None and baseline not in comparison.methods():
         raise UserError(f"--baseline {baseline}: no run is of it; there are {', '.join(comparison.methods())}")
     cells = [(method, *cell) for method in comparison.methods() for cell in comparison.cells()]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
+from fedrouter_sim.cli.settings import OwnOptions
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE
@@ -43,6 +44,7 @@ def eval_command(
     metric: Annotated[
         str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
     ] = None,
+    option: OwnOptions = None,
     test_examples_per_client: Annotated[int | None, typer.Option(help="At most so many per client.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -83,6 +85,7 @@ def eval_command(
             columns,
             test_examples_per_client,
             metric=metric,
+            option=option or (),
         )
     for text in done.notes:
         note(text, quiet)

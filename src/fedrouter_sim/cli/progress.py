@@ -26,8 +26,8 @@ from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.report.tables import cost_line, number
 from fedrouter_sim.runs.summary import Summary
-from fedrouter_sim.studies.comparison import OWN_ROUTINGS
 from fedrouter_sim.studies.plan import PlannedRun
+from fedrouter_sim.studies.reading import OWN_ROUTINGS
 
 
 def _bar(console: Console, done: ProgressColumn, speed_estimate_period: float = 30) -> Progress:

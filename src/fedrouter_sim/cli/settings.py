@@ -11,6 +11,17 @@ import typer
 from fedrouter_sim.config import RunConfig, absolute_paths, flag, read_preset, read_settings
 from fedrouter_sim.runs.entries import TABLES, check_names
 
+OwnOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Option of the entry that this command names; by default the run's. Repeatable.",
+        show_default=False,
+    ),
+]
+"""`--option` of the commands that take a run and another metric or aggregation rule than the run's."""
+
 
 def setting_parameters() -> list[inspect.Parameter]:
     """Return a keyword parameter for each setting; its default None means that the flag was not given."""

@@ -61,6 +61,8 @@ def study_command(
         note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
         raise
     comparison, judged = conclude(study, out)
+    for text in comparison.notes:
+        note(text, quiet)
     write_results(study, out, comparison, judged, " ".join(["fedrouter-sim", *sys.argv[1:]]))
     minutes = (time.monotonic() - started) / 60
     record = {"out": str(out), "runs": len(comparison.entries), "claims": [asdict(one) for one in judged]}

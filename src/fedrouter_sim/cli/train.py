@@ -106,6 +106,8 @@ def _train_seeds(
         note(f"the finished runs are in {folder}; the same command with --out {folder} goes on from there", quiet=False)
         raise
     comparison, _ = conclude(study, folder)
+    for text in comparison.notes:
+        note(text, quiet)
     report = write_comparison_report(folder / "report.html", study.title, comparison, [])
     record = {"runs": [str(entry.folder) for entry in comparison.entries]} | {
         f"{data}/{method}": asdict(found)

@@ -4,6 +4,7 @@ Counted from training labels after the plan is fixed. No method reads it; the `o
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,10 @@ class Truth:
         if any(task is None for of_stage in labels for tasks in of_stage.values() for task in tasks):
             return None
         pools: dict[str, Counter[str]] = {pool.name: Counter() for pool in stages[-1].plan.pools}
-        for stage, of_client in zip(stages, labels, strict=True):
+        ends = [stage.begins for stage in stages[1:]] + [math.inf]
+        for stage, of_client, end in zip(stages, labels, ends, strict=True):
+            if stage.begins == end:
+                continue  # the clients drifted before they trained
             for group in stage.plan.groups:
                 if group.pool in pools:
                     pools[group.pool].update(of_client[group.client][i] or "" for i in group.examples)

@@ -1,10 +1,11 @@
 """`aggregate`: cluster and average again what is on disk, with other choices and without training."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.adapters.aggregation import MEAN
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.adapters.folders import load_lora_scale
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
@@ -23,7 +24,7 @@ from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.storage import new_folder, refuse_existing
-from fedrouter_sim.tables import parse_options
+from fedrouter_sim.tables import option_texts
 
 
 def aggregate(
@@ -34,6 +35,7 @@ def aggregate(
     seed: int | None = None,
     normalize: str | None = None,
     aggregation: str | None = None,
+    option: Sequence[str] = (),
 ) -> Aggregated:
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
@@ -50,6 +52,7 @@ def aggregate(
         aggregation: the rule, 'mean' (of A and of B), 'product' (mean of B A, truncated to the rank) or FILE.py:CLASS;
             None: the run's own; of a run with 'mean', that where all updates began with the same initial adapter, as
             those of one run did, and else 'product'.
+        option: options of the rule, as 'name=value'; those of the run hold where none is given.
 
     Raises:
         UserError: the run has no router or no updates, or the choices do not fit what it stored.
@@ -76,10 +79,9 @@ def aggregate(
     count = len(router.centroids)
     if aggregation is None and config.aggregation != MEAN:
         aggregation = config.aggregation
-    averaged = average_by_task(
-        chosen, lambda u: task_of(u, router, archive), count, aggregation, scale, parse_options(config.option)
-    )
-    config = absolute_paths(replace(config, aggregation=averaged.aggregation))
+    options = AGGREGATIONS.options(aggregation or MEAN, config.option, option)
+    averaged = average_by_task(chosen, lambda u: task_of(u, router, archive), count, aggregation, scale, options)
+    config = absolute_paths(replace(config, aggregation=averaged.aggregation, option=option_texts(options)))
     old_tasks = range(len(old.centroids))
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, old_tasks, _in_space_of(router, old), lambda t: run.adapter(task_name(t))

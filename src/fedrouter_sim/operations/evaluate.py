@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
-from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.metrics import METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import Cell, CellResult
 from fedrouter_sim.examples.reading import Reading
@@ -19,7 +19,6 @@ from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, GLOBAL, ORACLE
 from fedrouter_sim.runs.cells import write_cell
 from fedrouter_sim.runs.reader import Run, open_run
-from fedrouter_sim.tables import parse_options
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ def evaluate(
     *,
     shares: Shares | None = None,
     metric: str | None = None,
+    option: Sequence[str] = (),
 ) -> Evaluated:
     """Evaluate cells of a run and write each to RUN/eval/.
 
@@ -58,6 +58,7 @@ def evaluate(
         most: the most test examples that a client answers; None for the run's, or with `data` for all.
         shares: the run's own data, where they were given in Python.
         metric: the metric that is shown first; None for the run's.
+        option: options of `metric`, as 'name=value'; those of the run hold where none is given.
 
     Raises:
         UserError: the data has changed since the run, or a choice contradicts another.
@@ -76,7 +77,10 @@ def evaluate(
     answerer, method = run.answerer(run.open_backbone()), run.method
     routings, routing_notes = _routings(method.routings, routing, method.name)
     notes += routing_notes
-    first = find_metric(metric, parse_options(config.option)) if metric else run.metric
+    first = run.metric
+    if metric or option:
+        metric = metric or config.metric
+        first = find_metric(metric, METRICS.options(metric, config.option, option))
     evaluator = Evaluator(answerer, run.truth, first, display.advanced)
     cells = [Cell(name, chosen) for name in asked for chosen in routings]
     display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
@@ -51,6 +52,7 @@ def aggregate_folders(
     seed: int = RunConfig.seed,
     normalize: str | None = None,
     aggregation: str | None = None,
+    option: Sequence[str] = (),
     template: str = RunConfig.template,
     max_tokens: int = RunConfig.max_tokens,
 ) -> Aggregated:
@@ -70,6 +72,7 @@ def aggregate_folders(
             space that the folders' centroids are in.
         aggregation: the rule, 'mean' (of A and of B), 'product' (mean of B A, truncated to the largest rank) or
             FILE.py:CLASS; None: 'mean' where all folders say the same digest of their initial adapter, else 'product'.
+        option: options of the rule, as 'name=value'.
         template: the prompt template that the clients trained with.
         max_tokens: most tokens of prompt and response together.
 
@@ -78,6 +81,7 @@ def aggregate_folders(
     """
     out = Path(out)
     refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+    options = AGGREGATIONS.options(aggregation or MEAN, (), option)
     backbone = resolve_model(model)
     found = [read_update_folder(folder) for folder in find_update_folders([Path(folder) for folder in folders])]
     skeleton = _skeleton(backbone, model)
@@ -114,7 +118,7 @@ def aggregate_folders(
     limit = min(max_tokens, getattr(skeleton.config, "max_position_embeddings", max_tokens))
     router = Router(clustering.centroids, normalizer, limit, model_digest(backbone))
     count = len(router.centroids)
-    averaged = average_by_task(updates, lambda u: task_of(u, router, archive), count, aggregation, scale)
+    averaged = average_by_task(updates, lambda u: task_of(u, router, archive), count, aggregation, scale, options)
     received = sorted(averaged.adapters)
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, received, router.centroids[received], averaged.adapters.__getitem__

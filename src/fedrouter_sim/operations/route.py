@@ -50,13 +50,16 @@ class RoutedModel:
 
         Raises:
             UserError: there is no such run, client or routing.
+            ValueError: `batch` is less than 1.
         """
+        if batch < 1:
+            raise ValueError(f"batch = {batch}: must be at least 1")
         self.run = open_run(run)
         if client is not None and client not in (known := self.run.client_ids):
             listed = (
                 f"{known[0]} to {known[-1]}" if known[-1] - known[0] == len(known) - 1 else ", ".join(map(str, known))
             )
-            raise UserError(f"--client {client}: {self.run.folder} has clients {listed}")
+            raise UserError(f"--client {client!r}: {self.run.folder} has clients {listed}")
         has = self.run.method.routings
         if routing is not None and routing not in (*has, BARE):
             raise UserError(
@@ -77,7 +80,7 @@ class RoutedModel:
 
         Raises:
             UserError: the backbone is not the one that the run was trained on, or the method has to know who asks.
-            TypeError: `texts` is a single text.
+            TypeError: `texts` is a single text, or holds what is none.
         """
         return self._routed(_several(texts), answers=False)
 
@@ -86,7 +89,7 @@ class RoutedModel:
 
         Raises:
             UserError: as `route`, or an adapter is damaged.
-            TypeError: `texts` is a single text.
+            TypeError: `texts` is a single text, or holds what is none.
         """
         return self._routed(_several(texts), answers=True)
 
@@ -128,7 +131,14 @@ class RoutedModel:
 
 
 def _several(texts: Iterable[str | Example]) -> Iterator[str | Example]:
-    """Refuse a single text: its letters would be taken for texts."""
-    if isinstance(texts, str):
+    """Yield the texts. A single one is refused at once: its letters, or bytes, would be taken for texts."""
+    if isinstance(texts, str | bytes):
         raise TypeError("give a list of texts, not one text")
-    return iter(texts)
+    return _checked(texts)
+
+
+def _checked(texts: Iterable[str | Example]) -> Iterator[str | Example]:
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str | Example):
+            raise TypeError(f"text {number} is {text!r}; give texts, or examples")
+        yield text

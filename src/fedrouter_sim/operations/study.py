@@ -13,8 +13,9 @@ import torch
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.runs.reader import Run
-from fedrouter_sim.studies.comparison import Comparison, Judged, open_comparison
+from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import PlannedRun, Study
+from fedrouter_sim.studies.reading import open_comparison
 
 Train = Callable[..., Any]
 """What trains a run: (config, out, overwrite, display, backbone)."""

@@ -11,7 +11,7 @@ from fedrouter_sim.partition.test_data import ALL, OWN
 from fedrouter_sim.runs.cells import StoredCell
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.storage import read_json
-from fedrouter_sim.studies.comparison import OWN_ROUTINGS
+from fedrouter_sim.studies.reading import OWN_ROUTINGS
 
 
 @dataclass(frozen=True)

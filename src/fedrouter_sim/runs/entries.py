@@ -63,9 +63,9 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
     known: dict[str, None] = {}
     for setting, (table, value) in named_entries(config).items():
         table = replace(table, flag=flag(setting))
-        given = {"rank": config.lora_rank} if table.base == AGGREGATIONS.base else {}
+        given = {"rank": config.lora_rank} if "rank" in table.given else {}
         entry = method if setting == "method" and method is not None else table.class_of(value)
-        known |= dict.fromkeys(name for name in table.option_names(entry) if name not in given)
+        known |= dict.fromkeys(table.option_names(entry))
         table.make(entry, options, **given)  # an option of the wrong type is refused now, not after training
     for name in options:
         if name not in known:

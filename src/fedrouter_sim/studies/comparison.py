@@ -16,17 +16,8 @@ from scipy.stats import t as student_t
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.partition.test_data import GIVEN
-from fedrouter_sim.routing import BARE, FIXED, GLOBAL, ORACLE
-from fedrouter_sim.runs.cells import StoredCell
-from fedrouter_sim.runs.reader import Run
-from fedrouter_sim.tables import parse_options
 
 CONFIDENCE = 0.95
-OWN_ROUTINGS = (GLOBAL, FIXED)
-"""How a method finds its adapters when left to itself; other routings are named after the method, as in
-'fedrouter/local'."""
-
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
 NOT_MEASURED = "not measured"
 
@@ -148,6 +139,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     metric: Metric = field(default_factory=lambda: find_metric(DEFAULT_METRIC))
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # setting -> run -> value, where unequal
+    notes: tuple[str, ...] = ()  # for the user
 
     @property
     def scores(self) -> list[Score]:
@@ -219,25 +211,6 @@ class Comparison:
         return Judged(claim, gain, verdict)
 
 
-def open_comparison(folders: Sequence[Path], metric: str | None = None) -> Comparison:
-    """Read finished runs and set them side by side.
-
-    Args:
-        folders: the runs.
-        metric: what they are compared by; None: what the first of them shows first.
-
-    Raises:
-        UserError: a folder is no run, two runs are the same method on the same clients, their test samples differ, or
-            one was not scored by the metric.
-    """
-    runs = [Run(folder) for folder in folders]
-    if metric:
-        chosen = find_metric(metric, parse_options(runs[0].config.option if runs else ()))
-    else:
-        chosen = runs[0].metric if runs else find_metric(DEFAULT_METRIC)
-    return compare([read_entry(run, chosen) for run in runs], chosen)
-
-
 def compare(entries: Sequence[Entry], metric: Metric | None = None) -> Comparison:
     """Set runs side by side. A method that is there with several settings gets a name for each: 'fedrouter (tasks=3)'.
 
@@ -280,56 +253,6 @@ def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
     name = f"{entry.method} ({told})"
     scores = (replace(score, method=score.method.replace(entry.method, name, 1)) for score in entry.scores)
     return replace(entry, method=name, scores=tuple(scores))
-
-
-def read_entry(run: Run, metric: Metric) -> Entry:
-    """Read what a comparison needs of a run.
-
-    Raises:
-        UserError: it was never evaluated, or not by the metric.
-    """
-    config, summary = run.config, run.summary
-    cells = [cell for cell in run.cells() if cell.routing not in (BARE, ORACLE) and cell.test_data != GIVEN]
-    if not cells:
-        raise UserError(f"{run.folder}: has no scores to compare; `fedrouter-sim eval {run.folder}` makes them")
-    scores = [score for cell in cells if (score := _score(cell, metric, summary.method, summary.split, config.seed))]
-    if not scores:
-        there = ", ".join(name for name, value in cells[0].mean.items() if name != "samples" and value is not None)
-        raise UserError(f"{run.folder}: has no scores by --metric {metric.name}; take one of {there}")
-    cost = Cost(summary.optimizer_steps, summary.tokens_trained, summary.bytes_up, summary.bytes_down)
-    wall = float(run.manifest.get("wall_seconds", 0))
-    return Entry(
-        run.folder,
-        summary.method,
-        summary.split,
-        config.seed,
-        config.to_dict(),
-        cost,
-        tuple(scores),
-        metric.name,
-        wall,
-        run.backbone,
-    )
-
-
-def _score(cell: StoredCell, metric: Metric, method: str, split: str, seed: int) -> Score | None:
-    """Return the score of a cell by a metric; None where it has none, as exact match of tasks without labels."""
-    mean = cell.mean.get(metric.name)
-    clients = {client: value for client, s in cell.per_client.items() if (value := s.get(metric.name)) is not None}
-    if mean is None or not clients:
-        return None
-    return Score(
-        method=method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}",
-        split=split,
-        seed=seed,
-        test_data=cell.test_data,
-        mean=mean,
-        spread=stdev(clients.values()) if len(clients) > 1 else 0.0,
-        worst=metric.worst(list(clients.values())),
-        per_client=clients,
-        per_task={task: value for task, s in cell.per_task.items() if (value := s.get(metric.name)) is not None},
-        samples=cell.samples,
-    )
 
 
 def _differences(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ AGGREGATIONS: "Table[Aggregation]" = Table(
         MEAN: "fedrouter_sim.adapters.aggregation.mean:WeightedMean",
         PRODUCT: "fedrouter_sim.adapters.aggregation.product:ProductMean",
     },
+    given=("rank",),
 )
 
 
