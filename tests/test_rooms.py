@@ -18,7 +18,7 @@ ROOMS = (
     "examples partition adapters messages clustering routing backbone federation methods simulation answerer "
     "evaluation runs studies operations report cli"
 ).split()
-OUTSIDE = ("__init__", "__main__")  # the public names, and `python -m`: they stand above all rooms
+OUTSIDE = ("__init__", "__main__", "metrics")  # public names, and `python -m`: they stand above all rooms
 
 
 def modules() -> dict[str, Path]:

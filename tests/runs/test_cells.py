@@ -53,6 +53,7 @@ def test_what_is_written_of_a_cell_comes_back(tmp_path: Path) -> None:
         per_task={"sum": {"samples": 2.0, "rouge1": 0.5, "exact_match": None, "loss": 1.5}},
         confusion={"sum": {"task_0": 1, "backbone": 2}},
         samples="abc",
+        rouge_words="unicode-2",
     )
     assert cell.name == "all-global"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics.words import TOKENIZER
 from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import ROUTINGS
@@ -30,6 +31,7 @@ class StoredCell:
     per_task: Mapping[str, MetricScores]
     confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
     samples: str  # digest of who was asked what: only equal ones may be compared
+    rouge_words: str  # by which rules ROUGE cut words
 
     @property
     def name(self) -> str:
@@ -42,7 +44,7 @@ def write_cell(folder: Path, result: CellResult, **context: Any) -> Path:
     path = folder / FOLDER_NAME / f"{result.cell.name}.json"
     answers = "".join(json.dumps(answer.to_dict(), ensure_ascii=False) + "\n" for answer in result.answers)
     write_text(path.with_suffix(".jsonl"), answers)
-    write_json(path, {**context, **result.to_dict()})
+    write_json(path, {**context, "rouge_words": TOKENIZER, **result.to_dict()})
     return path
 
 
@@ -83,6 +85,7 @@ def _read(path: Path) -> StoredCell:
             per_task={task: _scores(scores) for task, scores in record["per_task"].items()},
             confusion={task: {p: int(n) for p, n in row.items()} for task, row in record["confusion"].items()},
             samples=str(record["samples_sha256"]),
+            rouge_words=str(record.get("rouge_words", "unicode-1")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None

@@ -14,6 +14,7 @@ from fedrouter_sim.runs.cells import StoredCell
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
 
+_ROUGE = ("rouge1", "rouge2", "rouge_l")
 OWN_ROUTINGS = (GLOBAL, FIXED)
 """How a method finds its adapters when left to itself; other routings are named after the method, as in
 'fedrouter/local'."""
@@ -35,6 +36,7 @@ def open_comparison(folders: Sequence[Path], metric: str | None = None, option: 
     runs = [Run(folder) for folder in folders]
     if not runs:
         return compare([])
+    notes = []
     if metric or option:
         metric = metric or runs[0].config.metric
         chosen = find_metric(metric, METRICS.options(metric, runs[0].config.option, option))
@@ -42,11 +44,15 @@ def open_comparison(folders: Sequence[Path], metric: str | None = None, option: 
         chosen = runs[0].metric
         lacking = next((run for run in runs if run.cells() and not _scores(run, chosen)), None)
         if lacking is not None:
-            default = find_metric(DEFAULT_METRIC)
-            found = compare([read_entry(run, default) for run in runs], default)
-            said = f"{lacking.folder} has no score by {chosen.name}, so the runs are compared by {default.name}"
-            return replace(found, notes=(said,))
-    return compare([read_entry(run, chosen) for run in runs], chosen)
+            first, chosen = chosen, find_metric(DEFAULT_METRIC)
+            notes.append(f"{lacking.folder} has no score by {first.name}, so the runs are compared by {chosen.name}")
+    rules = {cell.rouge_words: run.folder for run in runs for cell in _compared_cells(run)}
+    if chosen.name in _ROUGE and len(rules) > 1:
+        (one, folder), (two, other) = list(rules.items())[:2]
+        notes.append(
+            f"{folder} was scored with words cut by the rules {one}, and {other} by {two}; evaluate the older one again"
+        )
+    return replace(compare([read_entry(run, chosen) for run in runs], chosen), notes=tuple(notes))
 
 
 def read_entry(run: Run, metric: Metric) -> Entry:

@@ -1,6 +1,7 @@
 """Exact match, for tasks whose answers are labels."""
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 
@@ -17,7 +18,11 @@ class ExactMatch(Metric):
         """Compare one answer with its reference."""
         if not sample.labels:
             return None
-        return float(sample.reference.strip().casefold() == sample.answer.strip().casefold())
+        return float(_plain(sample.reference) == _plain(sample.answer))
+
+
+def _plain(text: str) -> str:
+    return normalize("NFC", text).strip().casefold()
 
 
 def answers_are_labels(references: Sequence[str]) -> bool:

@@ -1,33 +1,44 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L F-measures (Lin 2004), each in [0, 1], without stemming."""
 
-import re
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
+from fedrouter_sim.evaluation.metrics.words import Words, words_for
 
-_WORDS = re.compile(r"[^\W_]+")
 
+class _Tokenizer(Tokenizer):  # type: ignore[misc]  # rouge-score has no types
+    """Ours in place of rouge-score's, which keeps a-z and 0-9 only: it scores 0 on identical texts of other scripts."""
 
-class _UnicodeTokenizer(Tokenizer):  # type: ignore[misc]  # rouge-score has no types
-    """Lower-cased runs of letters and digits of any script; equals rouge-score's own on ASCII text.
-
-    Its own keeps a-z and 0-9 only, which scores 0 on identical texts of other scripts.
-    """
+    def __init__(self, cut: Words) -> None:
+        self._cut = cut
 
     def tokenize(self, text: str) -> list[str]:
-        return _WORDS.findall(text.lower())
+        return self._cut(text)
 
 
-_SCORER = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False, tokenizer=_UnicodeTokenizer())
+@cache
+def _scorer(cut: Words) -> RougeScorer:
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False, tokenizer=_Tokenizer(cut))
+
+
+@dataclass(frozen=True)
+class Rouge:
+    """The three F-measures of an answer."""
+
+    rouge1: float
+    rouge2: float
+    rouge_l: float
 
 
 @lru_cache(maxsize=2**14)
-def _scores(reference: str, answer: str) -> dict[str, float]:
+def rouge(reference: str, answer: str) -> Rouge:
     """Score one answer by all three at once."""
-    return {key: float(score.fmeasure) for key, score in _SCORER.score(reference, answer).items()}
+    scores = _scorer(words_for(reference)).score(reference, answer)
+    return Rouge(*(float(scores[key].fmeasure) for key in ("rouge1", "rouge2", "rougeL")))
 
 
 class Rouge1(Metric):
@@ -38,7 +49,7 @@ class Rouge1(Metric):
 
     def measure(self, sample: Answered) -> float:
         """Score one answer against its reference."""
-        return _scores(sample.reference, sample.answer)["rouge1"]
+        return rouge(sample.reference, sample.answer).rouge1
 
 
 class Rouge2(Metric):
@@ -49,7 +60,7 @@ class Rouge2(Metric):
 
     def measure(self, sample: Answered) -> float:
         """Score one answer against its reference."""
-        return _scores(sample.reference, sample.answer)["rouge2"]
+        return rouge(sample.reference, sample.answer).rouge2
 
 
 class RougeL(Metric):
@@ -60,4 +71,4 @@ class RougeL(Metric):
 
     def measure(self, sample: Answered) -> float:
         """Score one answer against its reference."""
-        return _scores(sample.reference, sample.answer)["rougeL"]
+        return rouge(sample.reference, sample.answer).rouge_l
