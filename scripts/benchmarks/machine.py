@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from fedrouter_sim.backbone.devices import resolve_dtype
+from fedrouter_sim.backbone.devices import computes_bfloat16
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -29,7 +29,7 @@ def machine(dtype: str) -> dict[str, str | int]:
 
 def has_bfloat16() -> bool:
     """Say whether the processor computes in bfloat16; where torch emulates it, it is far slower than float32."""
-    return resolve_dtype("auto", torch.device("cpu")) == torch.bfloat16
+    return computes_bfloat16(torch.device("cpu"))
 
 
 def _cpuinfo(key: str) -> str:

@@ -92,15 +92,15 @@ class Answerer:
             raise UserError(f"{name} gave a weight that is no finite number")
         return list(choices)
 
-    def answer(self, weights: Sequence[Weights], instructions: Sequence[str]) -> Iterator[Batch]:
-        """Answer instructions greedily as chosen, one adapter, or one set of mixed adapters, at a time."""
+    def answer(self, weights: Sequence[Weights], examples: Sequence[Example]) -> Iterator[Batch]:
+        """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time."""
         by_pools: dict[tuple[str, ...], list[int]] = {}
         for position, of_text in enumerate(weights):
             by_pools.setdefault(tuple(pool for pool, _ in of_text), []).append(position)
         for pools, positions in by_pools.items():
             adapter = self._adapter_of(pools, [weights[position] for position in positions])
             most = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
-            asked = [instructions[position] for position in positions]
+            asked = [examples[position] for position in positions]
             yield Batch(positions, adapter, self.backbone.generate(adapter, asked, most))
 
     def _adapter_of(self, pools: tuple[str, ...], weights: Sequence[Weights]) -> Adapter | Mixture | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
@@ -17,7 +16,7 @@ CPU = torch.device("cpu")
 PREFIX = (5, 9, 200)
 PROMPTS = [(*PREFIX, *rest) for rest in [(7, 8, 30, 41, 41, 3, 90), (60, 2, 2, 77), (17, 4, 100), (250, 31), (8, 8)]]
 ALL = list(range(len(PROMPTS)))
-MOST, NEVER = 11, 399  # tokens of an answer; a token that no answer has
+MOST, NEVER, ALSO = 11, 399, 398  # tokens of an answer; two tokens that no answer has
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +44,15 @@ def together(
     parts: Sequence[Sequence[int]] | None,
     shared: int,
     end: int,
-    stretch: int,
+    stretch: int | None,
     on_rows: OnRows = lambda rows: None,
-) -> Tensor:
+    budgets: Sequence[int] = (MOST,) * len(PROMPTS),
+) -> list[list[int]]:
     if parts is None:
         started = RunPrompts(*pad(PROMPTS, end, CPU, left=True), cache=None)
     else:
         started = run_prompts(model.base_model, PROMPTS, parts, shared, end, on_rows)
-    return answer(model, started, MOST, end, stretch, on_rows)
+    return answer(model, started, budgets, (end, ALSO), stretch, on_rows)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def expected(model: Any) -> dict[int, list[list[int]]]:
     assert len(set(map(tuple, answers))) > 2
 
     def ended(end: int) -> list[list[int]]:
-        return [found[: found.index(end) + 1] if end in found else found for found in answers]
+        return [found[: found.index(end)] if end in found else found for found in answers]
 
     end = max(sorted({*answers[0], *answers[1], *answers[2]}), key=lambda token: len(set(map(len, ended(token)))))
     assert len(set(map(len, ended(end)))) > 1
@@ -72,13 +72,47 @@ def expected(model: Any) -> dict[int, list[list[int]]]:
 @pytest.mark.parametrize(
     ("parts", "shared"), [(None, 0), ([ALL], 0), ([ALL], 3), ([[0], [1, 2, 3], [4]], 0), ([[0, 1], [2, 3, 4]], 3)]
 )
-@pytest.mark.parametrize("stretch", [1, 4, MOST])
+@pytest.mark.parametrize("stretch", [1, 4, MOST, None])
 def test_answers_are_those_of_each_prompt_alone(
-    model: Any, expected: dict[int, list[list[int]]], parts: list[list[int]] | None, shared: int, stretch: int
+    model: Any,
+    expected: dict[int, list[list[int]]],
+    parts: list[list[int]] | None,
+    shared: int,
+    stretch: int | None,
 ) -> None:
     for end, answers in expected.items():
-        filled = [[*found, *[end] * (MOST - len(found))] for found in answers]
-        assert together(model, parts, shared, end, stretch).tolist() == filled
+        assert together(model, parts, shared, end, stretch) == answers
+
+
+@pytest.mark.parametrize("stretch", [1, 4, MOST, None])
+def test_each_answer_has_its_own_budget(model: Any, expected: dict[int, list[list[int]]], stretch: int | None) -> None:
+    budgets = [1, 11, 3, 5, 8]
+    found = together(model, [[0, 1], [2, 3, 4]], 3, NEVER, stretch, budgets=budgets)
+    assert found == [answer[:budget] for answer, budget in zip(expected[NEVER], budgets, strict=True)]
+
+
+def test_no_row_goes_beyond_its_budget(model: Any) -> None:
+    """A model may have no positions there."""
+    seen: list[int] = []
+    handle = model.transformer.wpe.register_forward_hook(lambda module, args, output: seen.append(int(args[0].max())))
+    budgets = [2, 3, 4, 5, 6]
+    try:
+        together(model, [ALL], 3, NEVER, 4, budgets=budgets)
+    finally:
+        handle.remove()
+    # The last token of an answer is not looked at again.
+    assert max(seen) == max(len(prompt) + budget for prompt, budget in zip(PROMPTS, budgets, strict=True)) - 2
+
+
+def test_any_of_several_tokens_ends_an_answer(model: Any, expected: dict[int, list[list[int]]]) -> None:
+    whole = expected[NEVER]
+    stops = (NEVER, whole[0][4], whole[1][2])
+    with torch.inference_mode():
+        started = run_prompts(model.base_model, PROMPTS, [ALL], 3, NEVER)
+        found = answer(model, started, [MOST] * len(PROMPTS), stops, 4)
+    ends = [next((i for i, token in enumerate(tokens) if token in stops), MOST) for tokens in whole]
+    assert found == [tokens[:end] for tokens, end in zip(whole, ends, strict=True)]
+    assert len(set(ends)) > 1
 
 
 def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected: dict[int, list[list[int]]]) -> None:
@@ -91,7 +125,7 @@ def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected
     finally:
         handle.remove()
     prompts, answering = rows[:2], rows[2:]
-    lengths = list(map(len, answers))
+    lengths = [min(len(answer) + 1, MOST) for answer in answers]  # the token that ends it included
     # Two tokens a stretch: in the stretch that begins at token i those are left whose answers have not ended by then.
     left = [sum(length > i - i % 2 for length in lengths) for i in range(-(-max(lengths) // 2) * 2)][:MOST]
     assert prompts == [2, 3] and answering == left and min(answering) < len(PROMPTS)

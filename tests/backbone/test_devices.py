@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedrouter_sim.backbone import devices
-from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
+from fedrouter_sim.backbone.devices import SMALL, check_quantize, dtype_name, resolve_device, resolve_dtype
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 
@@ -30,17 +30,18 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\n{line}\n")
     monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
-    assert resolve_dtype("auto", CPU) == expected
+    assert resolve_dtype("auto", CPU, SMALL) == expected
+    assert resolve_dtype("auto", CPU, SMALL - 1) == torch.float32  # where it was measured to be slower
 
 
 def test_auto_is_float32_where_the_processor_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
-    assert resolve_dtype("auto", CPU) == torch.float32
+    assert resolve_dtype("auto", CPU, SMALL) == torch.float32
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
 def test_a_named_data_type_is_taken(name: str) -> None:
-    assert dtype_name(resolve_dtype(name, CPU)) == name
+    assert dtype_name(resolve_dtype(name, CPU, 1)) == name
 
 
 @pytest.mark.parametrize(("there", "auto"), [(True, CUDA), (False, CPU)])

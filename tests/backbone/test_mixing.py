@@ -129,7 +129,7 @@ def test_samples_keep_their_weights_when_others_have_ended(
     whole = backbone.generate(mixed(two, *rows), TEXTS, 20).answers
     tried = 0
     for end in sorted({token for ids in backbone.encoder.tokenizer(whole)["input_ids"] for token in ids}):
-        monkeypatch.setattr(backbone.encoder, "eos", end)
+        monkeypatch.setattr(backbone.encoder, "stops", (end,))
         seen.clear()
         answers = backbone.generate(mixed(two, *rows), TEXTS, 20).answers
         if 1 < min(seen) < len(rows):  # some have left, and not all but one

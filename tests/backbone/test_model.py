@@ -320,7 +320,7 @@ def test_answers_end_at_eos(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize("targets", [("nope",), ("ln_1",), ("c_attn", "wte")])
 def test_bad_lora_targets_are_refused_in_one_line(micro_config: ConfigMaker, targets: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=rf"--lora-targets '{targets[-1]}' .*c_attn, c_fc, c_proj") as caught:
+    with pytest.raises(UserError, match=rf"--lora-targets '{targets[-1]}': .*c_attn, c_fc, c_proj") as caught:
         Backbone(micro_config(lora_targets=targets))
     assert "\n" not in str(caught.value)
 

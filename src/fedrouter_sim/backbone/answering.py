@@ -72,40 +72,51 @@ def _joined(caches: Sequence[Any]) -> Any:
 def answer(
     model: Any,
     started: RunPrompts,
-    most: int,
-    end: int,
-    stretch: int,
+    budgets: Sequence[int],
+    stops: Sequence[int],
+    stretch: int | None,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
-) -> Tensor:
-    """Return the tokens that follow each prompt greedily, (B, most), filled up with `end`.
+) -> list[list[int]]:
+    """Return the tokens that follow each prompt greedily, up to the first that ends an answer, which is left out.
 
     Args:
         model: the model with its head.
         started: the prompts.
-        most: tokens of an answer.
-        end: the token that ends an answer.
-        stretch: after so many tokens each, rows whose answer has ended leave the batch.
+        budgets: most tokens of each answer.
+        stops: the tokens that end an answer.
+        stretch: after so many tokens each, rows whose answer has ended leave the batch; None: all stay to the end.
+        on_rows: called before each stretch with the prompts that are still answered.
     """
     ids, mask, cache = started.ids, started.mask, started.cache
-    answers = ids.new_full((len(ids), most), end)
-    rows = torch.arange(len(ids), device=ids.device)
-    for done in range(0, most, stretch):
+    answers: list[list[int]] = [[] for _ in budgets]
+    rows = list(range(len(budgets)))
+    while rows:
+        left = [budgets[row] - len(answers[row]) for row in rows]
+        # No row takes more than its budget: there may be no positions beyond it.
+        most = max(left) if stretch is None else min(stretch, *left)
         settings = GenerationConfig(
-            max_new_tokens=min(stretch, most - done),
+            max_new_tokens=most,
             do_sample=False,
-            eos_token_id=end,
-            pad_token_id=end,
+            use_cache=True,
+            eos_token_id=list(stops),
+            pad_token_id=stops[0],
             return_dict_in_generate=True,
         )
-        on_rows(rows.tolist())
+        on_rows(rows)
         output = model.generate(input_ids=ids, attention_mask=mask, past_key_values=cache, generation_config=settings)
         new = output.sequences[:, ids.shape[1] :]
-        answers[rows, done : done + new.shape[1]] = new
-        going = (new != end).all(1).nonzero().squeeze(1)
-        if len(going) == 0:
+        going = []
+        for place, (row, tokens) in enumerate(zip(rows, new.tolist(), strict=True)):
+            end = next((i for i, token in enumerate(tokens) if token in stops), None)
+            answers[row] += tokens[:end]
+            if end is None and len(answers[row]) < budgets[row]:
+                going.append(place)
+        if stretch is None or not going:
             break
         cache = output.past_key_values
+        chosen = torch.tensor(going, device=ids.device)
         if len(going) < len(rows):
-            cache.batch_select_indices(going)
-        rows, ids, mask = rows[going], output.sequences[going], torch.cat([mask, torch.ones_like(new)], dim=1)[going]
-    return answers
+            cache.batch_select_indices(chosen)
+        rows = [rows[place] for place in going]
+        ids, mask = output.sequences[chosen], torch.cat([mask, torch.ones_like(new)], dim=1)[chosen]
+    return [tokens[:budget] for tokens, budget in zip(answers, budgets, strict=True)]

@@ -1,14 +1,14 @@
 """From texts to token ids: prompts, responses, and what is cut where a text is too long."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from transformers import PreTrainedTokenizerBase
 
-from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, chat_renderer, render_prompt
+from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, ChatTemplate, text_renderer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import Example
+from fedrouter_sim.examples.record import Example, Turn
 
 _TOGETHER = 1_000  # texts tokenised in one call, whose by-products take much more memory than their ids
 
@@ -23,7 +23,8 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class EncodedExample:
-    """An example in token ids, prompt and response tokenised apart. The response ends with EOS."""
+    """An example in token ids, prompt and response tokenised apart. The response ends with
+    EOS, or with what ends a turn of the chat template."""
 
     prompt: Prompt
     response: tuple[int, ...]
@@ -43,27 +44,46 @@ class _Numbers(dict[int, int]):
 class Encoder:
     """Tokenises for one backbone, template and limit.
 
-    What is too long loses the end of its instruction, never the template nor the response.
+    What is too long loses the end of its instruction, never the template nor the response; of a conversation the
+    oldest turns go first.
 
     Args:
         tokenizer: the backbone's own; it is never resized.
-        template: a name of `examples.TEMPLATES`, 'chat' for the tokenizer's own, or a text with {instruction}.
+        template: a name of `TEMPLATES`, 'chat' for the tokenizer's own, or a text with {instruction}.
         limit: most tokens of prompt and response together.
+        stops: further tokens that end an answer.
+        embedded: how many tokens the backbone embeds; texts that hold others, such as added ones, are refused.
+
+    Attributes:
+        eos: the tokenizer's end-of-sequence token.
+        stops: all tokens that end an answer; the first is the one that training responses end with.
 
     Raises:
         UserError: the tokenizer has no EOS, or no usable chat template where that is asked for.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, limit: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: str,
+        limit: int,
+        stops: Sequence[int] = (),
+        embedded: int = sys.maxsize,
+    ) -> None:
         if tokenizer.eos_token_id is None:
             raise UserError("--model: its tokenizer has no end-of-sequence token, so answers could not end")
         self.tokenizer = tokenizer
         self.eos: int = tokenizer.eos_token_id
         self.limit = limit
         self._numbers = _Numbers()
+        self._unknown = {number: token for token, number in tokenizer.get_vocab().items() if number >= embedded}
         # A chat template writes the special tokens itself.
         self._marked = template == CHAT_TEMPLATE
-        self._render = chat_renderer(tokenizer) if self._marked else partial(render_prompt, template)
+        chat = ChatTemplate(tokenizer) if self._marked else None
+        self._render = chat.render if chat else text_renderer(template)
+        end = self.eos if chat is None or chat.end is None else chat.end
+        self.stops: tuple[int, ...] = tuple(dict.fromkeys((end, self.eos, *stops)))
+        self._appended = self._count_appended()
 
     def examples(self, examples: Sequence[Example]) -> list[EncodedExample]:
         """Encode examples for training or scoring.
@@ -73,20 +93,33 @@ class Encoder:
         """
         responses = self._responses([example.response for example in examples])
         rooms = [self.limit - len(response) for response in responses]
-        prompts = self.prompts([example.instruction for example in examples], rooms)
-        return [EncodedExample(p, r) for p, r in zip(prompts, responses, strict=True)]
+        return [EncodedExample(p, r) for p, r in zip(self.prompts(examples, rooms), responses, strict=True)]
 
-    def prompts(self, instructions: Sequence[str], rooms: Sequence[int]) -> list[Prompt]:
-        """Encode prompts into at most `rooms` tokens each.
+    def prompts(self, asked: Sequence[str | Example], rooms: Sequence[int]) -> list[Prompt]:
+        """Encode prompts, of instructions or of examples, into at most `rooms` tokens each.
 
         Raises:
             UserError: the template alone is longer than the room.
         """
-        encoded = self._ids([self._render(instruction) for instruction in instructions], special=not self._marked)
+        turns = [_turns(one) for one in asked]
+        encoded = self._rendered(turns)
         return [
-            Prompt(ids, cut=False) if len(ids) <= room else self._cut_prompt(instruction, room)
-            for instruction, ids, room in zip(instructions, encoded, rooms, strict=True)
+            Prompt(ids, cut=False) if len(ids) <= room else self._cut_prompt(of_one, room)
+            for of_one, ids, room in zip(turns, encoded, rooms, strict=True)
         ]
+
+    def misfits(self, examples: Sequence[Example]) -> list[int]:
+        """Return the positions of the examples whose response leaves no room for the template within the limit."""
+        # A character is at most four tokens, so that most responses need not be tokenised to know.
+        least = self.limit - len(self._rendered([(Turn("user", ""),)])[0])
+        found = []
+        for i, example in enumerate(examples):
+            if 4 * (len(example.response) + len(example.instruction) * bool(example.turns)) + 8 >= least:
+                try:
+                    self.examples([example])
+                except UserError:
+                    found.append(i)
+        return found
 
     def texts(self, texts: Sequence[str]) -> list[Prompt]:
         """Encode bare texts for embedding, with the tokenizer's default special tokens, cut at the limit."""
@@ -96,32 +129,87 @@ class Encoder:
             for ids in self._ids(texts, special=True)
         ]
 
+    def decode(self, answers: Sequence[Sequence[int]]) -> list[str]:
+        """Return the texts of answers, without special tokens and surrounding space."""
+        texts: list[str] = self.tokenizer.batch_decode([list(ids) for ids in answers], skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
     def _responses(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        return [(*ids, self.eos) for ids in self._ids(texts, special=False)]
+        return [(*ids, self.stops[0]) for ids in self._ids(texts, special=False)]
+
+    def _rendered(self, turns: Sequence[Sequence[Turn]]) -> list[tuple[int, ...]]:
+        return self._ids([self._render(of_one) for of_one in turns], special=not self._marked)
 
     def _ids(self, texts: Sequence[str], special: bool) -> list[tuple[int, ...]]:
-        """Tokenise texts, with or without the special tokens that the tokenizer adds by default."""
+        """Tokenise texts, with or without the special tokens that the tokenizer puts before them by default."""
         number = self._numbers.__getitem__
+        end = -self._appended if special and self._appended else None
         found: list[tuple[int, ...]] = []
         for start in range(0, len(texts), _TOGETHER):
             encoded = self.tokenizer(
                 list(texts[start : start + _TOGETHER]), add_special_tokens=special, return_attention_mask=False
             )
-            found += [tuple(map(number, ids)) for ids in encoded["input_ids"]]
+            found += [tuple(map(number, ids[:end])) for ids in encoded["input_ids"]]
+        if self._unknown:
+            self._refuse_unknown(texts, found)
         return found
 
-    def _cut_prompt(self, instruction: str, room: int) -> Prompt:
-        offsets = self.tokenizer(instruction, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        kept = len(offsets)
+    def _refuse_unknown(self, texts: Sequence[str], encoded: Sequence[tuple[int, ...]]) -> None:
+        for text, ids in zip(texts, encoded, strict=True):
+            for number in self._unknown.keys() & set(ids):
+                raise UserError(
+                    f"--model: the text {text[:40]!r} holds {self._unknown[number]!r}, a token of the tokenizer that "
+                    "the model does not embed; take it out of the text, or give a model that was resized for it"
+                )
+
+    def _count_appended(self) -> int:
+        """Return how many special tokens, such as EOS, the tokenizer puts after a text.
+
+        They are left out: an answer could not go on after them.
+        """
+        bare, marked = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+        added = len(marked) - len(bare)
+        return next((after for after in range(added, 0, -1) if marked[:-after][added - after :] == bare), 0)
+
+    def _cut_prompt(self, turns: Sequence[Turn], room: int) -> Prompt:
+        while len(turns) > 1 and (shorter := _without_oldest(turns)) != turns:
+            turns = shorter
+            (ids,) = self._rendered([turns])
+            if len(ids) <= room:
+                return Prompt(ids, cut=True)
+        *before, last = turns
+        ends = self._token_ends(last.text)
+        kept = len(ends)
         while True:
-            text = instruction[: offsets[kept - 1][1]] if kept else ""
-            (ids,) = self._ids([self._render(text)], special=not self._marked)
+            text = last.text[: ends[kept - 1]] if kept else ""
+            (ids,) = self._rendered([(*before, last._replace(text=text))])
             if ids and len(ids) <= room:  # the first response token is predicted from a prompt token
                 return Prompt(ids, cut=True)
             if not kept:
                 raise UserError(
                     f"--max-tokens {self.limit}: the prompt template takes {len(ids)} tokens and the response of "
-                    f"{instruction[:40]!r} leaves {max(room, 0)}; raise --max-tokens (if the context permits), "
-                    "shorten the response, or take --template plain"
+                    f"{last.text[:40]!r} leaves {max(room, 0)}; raise --max-tokens (if the context permits), "
+                    "shorten the response, leave such rows out with --on-bad-row skip, or take --template plain"
                 )
             kept = max(kept - max(len(ids) - room, 1), 0)
+
+    def _token_ends(self, text: str) -> list[int]:
+        """Return the places in a text at which it may be cut: where a token ends, or after any character where the
+        tokenizer does not say."""
+        if not self.tokenizer.is_fast:
+            return list(range(1, len(text) + 1))
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return [end for _, end in offsets]
+
+
+def _turns(asked: str | Example) -> tuple[Turn, ...]:
+    if isinstance(asked, str):
+        return (Turn("user", asked),)
+    return asked.turns or (Turn("user", asked.instruction),)
+
+
+def _without_oldest(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Leave out the oldest turn of a user and what was said up to the next one; the system's text stays."""
+    first = 1 if turns[0].role == "system" else 0
+    following = next((i for i in range(first + 1, len(turns)) if turns[i].role == "user"), None)
+    return turns if following is None else (*turns[:first], *turns[following:])

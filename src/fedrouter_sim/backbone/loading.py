@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from fedrouter_sim.errors import UserError, first_line
@@ -53,11 +52,45 @@ def load_model(
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, **local)
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"--model {name}: not loadable ({first_line(error)})") from None
+        except Exception as error:  # loading runs code of every family, which raises what it likes
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"--model {name}: not loadable ({said}); it has to be a causal language model") from None
     model, found = loaded
     refuse_missing(found["missing_keys"], name, "give a folder whose config.json and weights belong together")
+    _refuse_unembedded(tokenizer, model, name)
     return tokenizer, model if quantize != "none" else model.to(device)
+
+
+def stop_tokens(model: Any) -> tuple[int, ...]:
+    """Return the tokens that end an answer as a model's generation configuration says, and rid it of all else there.
+
+    What else it says, such as penalties, beams, forced tokens or a time limit, would steer greedy answers, and is
+    carried into every call that does not say otherwise. A cache is used even where training with checkpointing has left
+    `use_cache: false`.
+    """
+    said = getattr(model, "generation_config", None)
+    found = getattr(said, "eos_token_id", None)
+    stops = tuple(found) if isinstance(found, list) else () if found is None else (found,)
+    model.generation_config = GenerationConfig(use_cache=True)
+    model.config.use_cache = True
+    return stops
+
+
+def _refuse_unembedded(tokenizer: Any, model: Any, name: str) -> None:
+    """Refuse a tokenizer whose own vocabulary is larger than what the model embeds. Added tokens may be beyond it: a
+    padding token often is, and no text holds it.
+
+    Raises:
+        UserError: it is.
+    """
+    added = tokenizer.get_added_vocab()
+    largest = max((number for token, number in tokenizer.get_vocab().items() if token not in added), default=0)
+    embedded = model.get_input_embeddings().num_embeddings
+    if largest >= embedded:
+        raise UserError(
+            f"--model {name}: its tokenizer has token ids up to {largest} and the model embeds {embedded}; give a "
+            "folder whose tokenizer and weights belong together"
+        )
 
 
 def refuse_missing(missing: Iterable[str], name: str, remedy: str) -> None:

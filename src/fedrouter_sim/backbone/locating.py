@@ -5,8 +5,11 @@ Nothing here needs torch or transformers, so that a name that leads nowhere is r
 
 import hashlib
 import json
+import math
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fedrouter_sim.backbone.gguf import (
     DESCRIPTION_NAME,
@@ -21,7 +24,24 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import read_json
 
 # Weights, configuration and tokenizer; never code and never pickles.
-_PATTERNS = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja"]
+DIGEST_FORMAT = 2
+_DECISIVE = {
+    1: ("*.safetensors", "config.json", "tokenizer.json"),
+    2: (
+        *("*.safetensors", "config.json", "generation_config.json"),
+        *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+        *("vocab.json", "vocab.txt", "merges.txt", "*.model"),
+        *("chat_template.json", "*.jinja", "additional_chat_templates/*.jinja"),
+    ),
+}
+"""What each format of the digest sees."""
+
+_READERS = {
+    "bitsandbytes": "bitsandbytes", "gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "compressed_tensors",
+}  # fmt: skip
+"""Kinds of quantised checkpoints, and the package by which transformers reads them."""
+
 _HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of reach
 
 
@@ -54,15 +74,36 @@ def resolve_model(name: str) -> Path:
     return _usable(_from_hub(name), name)
 
 
-def model_digest(folder: Path) -> str:
-    """Return the SHA-256 hex digest of what decides a backbone's outputs: weights, configuration and tokenizer."""
+def model_digest(folder: Path, format: int = DIGEST_FORMAT) -> str:
+    """Return the digest of what decides a backbone's outputs: weights, configurations, tokenizer and chat template.
+
+    It is the SHA-256 of the files' names and contents in hexadecimal, after the number of its format. Format 1, of
+    older runs, is without number and sees the weights, config.json and tokenizer.json alone.
+    """
     digest = hashlib.sha256()
-    decisive = [*folder.glob("*.safetensors"), folder / "config.json", folder / "tokenizer.json"]
-    for path in sorted(p for p in decisive if p.is_file()):
+    paths = {path for pattern in _DECISIVE[format] for path in folder.glob(pattern) if path.is_file()}
+    for path in sorted(paths):
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return digest.hexdigest() if format == 1 else f"{format}:{digest.hexdigest()}"
+
+
+def has_digest(folder: Path, recorded: str) -> bool:
+    """Say whether a backbone is the one of a digest, of whatever format."""
+    number, separator, _ = recorded.partition(":")
+    format = int(number) if separator and number.isdecimal() else 1
+    return format in _DECISIVE and model_digest(folder, format) == recorded
+
+
+def weights_in(folder: Path) -> int:
+    """Return how many numbers the weights of a model folder hold, by the headers of its files."""
+    count = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        count += sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
+    return count
 
 
 def describe_model(name: str, folder: Path) -> str:
@@ -88,6 +129,17 @@ def describe_model(name: str, folder: Path) -> str:
     return f"{folder.name if Path(name).is_dir() else name} ({kind})"
 
 
+def loadable_name(name: str, folder: Path) -> str:
+    """Return what `transformers` and PEFT load a backbone by: the Hub id, or else its folder.
+
+    Args:
+        name: the value of --model.
+        folder: what `resolve_model` made of it.
+    """
+    here = name in (BUNDLED_MODEL, FETCHED_MODEL) or Path(name).exists()
+    return str(folder.resolve()) if here else name
+
+
 def _usable(folder: Path, name: str) -> Path:
     """Return a model folder if it can be loaded as far as its listing and its configuration say."""
     if not (folder / "config.json").is_file():
@@ -100,7 +152,23 @@ def _usable(folder: Path, name: str) -> Path:
             f"--model {name}: {config.get('model_type')!r} takes more than text; give the text model alone, in a "
             "folder of its own"
         )
+    _refuse_quantized(config.get("quantization_config"), name)
     return folder
+
+
+def _refuse_quantized(quantization: Any, name: str) -> None:
+    """Refuse a checkpoint of quantised weights whose reader is not installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(quantization, dict):
+        return
+    method = str(quantization.get("quant_method") or "of an unknown kind")
+    package = _READERS.get(method)
+    if package is None or find_spec(package) is None:
+        how = f" or install {package}" if package else ""
+        raise UserError(f"--model {name}: the checkpoint is quantised ({method}); give the one in full precision{how}")
 
 
 def _from_hub(name: str) -> Path:

@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
 
 # Members of well-known families that PEFT has no usual targets for: those of their relatives.
 _LIKE_RELATIVES = {"qwen2_moe": "qwen2", "qwen3_moe": "qwen3", "gemma4_text": "gemma3_text"}
+
+
+# Families whose kernels take the weight of `out_proj` without calling the module, so that PEFT refuses it.
+_FUSED_OUT_PROJ = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
 
 def usual_targets(model_type: str) -> list[str]:
@@ -27,7 +31,6 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
     Raises:
         UserError: the model has no usual targets, or a named target is no linear module of it.
     """
-    linear = (nn.Linear, Conv1D)
     targets = list(config.lora_targets) or usual_targets(model.config.model_type)
     if not targets:
         raise UserError(
@@ -36,9 +39,12 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         )
     found = {t: [m for name, m in model.named_modules() if name == t or name.endswith("." + t)] for t in targets}
     for target, modules in found.items():
-        if not modules or not all(isinstance(module, linear) for module in modules):
-            names = sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, linear)})
-            raise UserError(f"--lora-targets {target!r} is no linear module of this model; it has {', '.join(names)}")
+        if not modules or not all(_adaptable(target, module, model) for module in modules):
+            known = {name.rsplit(".", 1)[-1] for name, m in model.named_modules() if _adaptable(name, m, model)}
+            raise UserError(
+                f"--lora-targets {target!r}: LoRA cannot adapt such a module of this model; choose among "
+                f"{', '.join(sorted(known))}"
+            )
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora_rank,
@@ -47,6 +53,28 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         target_modules=sorted(targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for modules in found.values() for module in modules),
     )
+
+
+def with_lora(model: Any, lora: LoraConfig, name: str) -> Any:
+    """Return a model with one LoRA slot in its target modules.
+
+    Raises:
+        UserError: PEFT cannot put it there.
+    """
+    targets = ", ".join(sorted(lora.target_modules or ()))
+    try:
+        return get_peft_model(model, lora)
+    except Exception as error:  # PEFT refuses deep inside, for reasons of single families
+        raise UserError(
+            f"--model {name}: PEFT cannot adapt {targets} ({first_line(error)}); name other modules with --lora-targets"
+        ) from error
+
+
+def _adaptable(name: str, module: nn.Module, model: Any) -> bool:
+    """Say whether LoRA can adapt a module: a linear one that the model calls, before its head."""
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    fused = model.config.model_type in _FUSED_OUT_PROJ and name.rsplit(".", 1)[-1] == "out_proj"
+    return isinstance(module, (nn.Linear, Conv1D)) and module is not head and not fused
 
 
 def json_config(lora: LoraConfig, model_name: str) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import get_peft_model, get_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
 from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
@@ -24,12 +23,21 @@ from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_d
 from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, run_prefix, run_rows
-from fedrouter_sim.backbone.loading import load_model, quiet
-from fedrouter_sim.backbone.locating import describe_model, model_digest, resolve_model
-from fedrouter_sim.backbone.lora import json_config, lora_config
+from fedrouter_sim.backbone.kind import kind_of
+from fedrouter_sim.backbone.loading import load_model, quiet, stop_tokens
+from fedrouter_sim.backbone.locating import (
+    describe_model,
+    has_digest,
+    loadable_name,
+    model_digest,
+    resolve_model,
+    weights_in,
+)
+from fedrouter_sim.backbone.lora import json_config, lora_config, with_lora
 from fedrouter_sim.backbone.mixing import Mixture, MixtureSlot
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, take_steps
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.randomness import torch_generator
 
 _OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
@@ -41,6 +49,7 @@ _PADDING = {"cpu": 64, "cuda": 4096}
 _ANSWERED_ROWS = 64  # that get their next tokens in one pass
 _CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
 _STRETCH = 8  # tokens after which answers that have ended leave
+LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
 
 
 @dataclass(frozen=True)
@@ -61,11 +70,12 @@ class Backbone:
             UserError: the model, its LoRA targets, the device or the data type are not usable.
         """
         folder = resolve_model(config.model)
+        self._folder = folder
         self.digest = model_digest(folder)
         self.description = describe_model(config.model, folder)
         self._device = resolve_device(config.device)
         check_quantize(config, self._device)
-        dtype = resolve_dtype(config.dtype, self._device)
+        dtype = resolve_dtype(config.dtype, self._device, weights_in(folder))
         self.dtype = dtype_name(dtype)
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
@@ -73,31 +83,34 @@ class Backbone:
         # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
         model.config.pad_token_id = None
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
-        self.encoder = Encoder(tokenizer, config.template, min(config.max_tokens, context))
+        limit = min(config.max_tokens, context)
+        embedded = model.get_input_embeddings().num_embeddings
+        self.encoder = Encoder(tokenizer, config.template, limit, stop_tokens(model), embedded)
         self._lora = lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
         self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
         with quiet(), self._own_randomness():
-            self._peft = get_peft_model(model, lora)
+            self._peft = with_lora(model, lora, config.model)
         self._peft.eval()
         self._model: Any = model
         self._body: nn.Module = model.base_model
-        self._stateful = bool(getattr(model, "_is_stateful", False))  # has no attention cache
-        self._shares_prefixes = not self._stateful
-        # A sliding window counts positions, padding included: padding after a prompt's first words would push them out
-        # of sight.
-        self._slides = any(DynamicCache(config=model.config).is_sliding)
+        self._kind = kind_of(model, self.encoder.eos, config.model)
+        self._shares_prefixes = not self._kind.stateful
         self._slot = self._find_slot()
-        self.dimension: int = model.config.hidden_size
+        self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
         self._config = config
-        self.peft_config = json_config(lora, config.model)
+        self.peft_config = json_config(lora, loadable_name(config.model, folder))
 
     def serves(self, config: RunConfig) -> bool:
         """Say whether a run with these settings may use this backbone: the same model, prompts and adapters."""
         return all(getattr(config, name) == getattr(self._config, name) for name in _OWN_SETTINGS)
+
+    def has_digest(self, recorded: str) -> bool:
+        """Say whether this is the backbone of a digest that a run has recorded."""
+        return self.digest == recorded or has_digest(self._folder, recorded)
 
     def initial_adapter(self, seed: int) -> Adapter:
         """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
@@ -167,46 +180,61 @@ class Backbone:
         return TrainedAdapter(trained, sum(losses) / len(losses), tokens)
 
     def generate(
-        self, adapter: Adapter | Mixture | None, instructions: Sequence[str], max_new_tokens: int
+        self, adapter: Adapter | Mixture | None, asked: Sequence[str | Example], max_new_tokens: int
     ) -> Generated:
-        """Answer instructions greedily by one adapter, by a mixture of several, or by the bare backbone (None).
+        """Answer greedily by one adapter, by a mixture of several, or by the bare backbone (None).
 
-        Answers end at EOS or after `max_new_tokens` tokens. A prompt that leaves no room for so many is cut.
+        Answers end at a token that ends an answer (`Encoder.stops`), after `max_new_tokens` tokens, or where the limit
+        leaves no more beside their prompts. Only a prompt that leaves less than `least_answer` is cut.
+
+        Args:
+            adapter: what answers.
+            asked: instructions, or examples whose instructions, or turns, are answered.
+            max_new_tokens: most tokens of an answer.
         """
         if adapter is None:  # the same for every run
+            texts = [one if isinstance(one, str) else [one.instruction, *one.turns] for one in asked]
             return self._cache.get(
-                ["generate", max_new_tokens, *instructions],
-                lambda: self._generate(None, instructions, max_new_tokens),
+                ["generate", max_new_tokens, *texts],
+                lambda: self._generate(None, asked, max_new_tokens),
                 lambda found: sum(map(len, found.answers)),
             )
-        return self._generate(adapter, instructions, max_new_tokens)
+        return self._generate(adapter, asked, max_new_tokens)
 
     def _generate(
-        self, adapter: Adapter | Mixture | None, instructions: Sequence[str], max_new_tokens: int
+        self, adapter: Adapter | Mixture | None, asked: Sequence[str | Example], max_new_tokens: int
     ) -> Generated:
-        room = self.encoder.limit - max_new_tokens
-        prompts = self.encoder.prompts(instructions, [room] * len(instructions))
+        limit = self.encoder.limit
+        prompts = self.encoder.prompts(asked, [limit - least_answer(limit, max_new_tokens)] * len(asked))
         lengths = [len(prompt.ids) for prompt in prompts]
+        budgets = [min(max_new_tokens, limit - length) for length in lengths]
         answers = [""] * len(prompts)
         with self._using(adapter) as weigh, torch.inference_mode():
-            for batch in length_sorted(lengths, _ANSWERED_ROWS, _CACHED * _PADDING[self.device]):
-                tokens = self._continued([prompts[i].ids for i in batch], max_new_tokens, _in(batch, weigh))
-                texts = self.encoder.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-                for i, text in zip(batch, texts, strict=True):
-                    answers[i] = text.strip()
-        cut = {instruction for instruction, prompt in zip(instructions, prompts, strict=True) if prompt.cut}
-        return Generated(answers, cut)
+            for batch in self._answered_together(lengths):
+                ids, most = [prompts[i].ids for i in batch], [budgets[i] for i in batch]
+                for i, text in zip(batch, self._answers(ids, most, _in(batch, weigh)), strict=True):
+                    answers[i] = text
+        texts = [one if isinstance(one, str) else one.instruction for one in asked]
+        return Generated(answers, {text for text, prompt in zip(texts, prompts, strict=True) if prompt.cut})
 
-    def _continued(self, prompts: Sequence[Tokens], most: int, on_rows: Callable[[Sequence[int]], None]) -> Tensor:
-        """Return the tokens (B, most) that follow each prompt, of which the longest comes first."""
-        end = self.encoder.eos
-        if self._stateful or self._slides or len(prompts[-1]) < 2:
-            started = RunPrompts(*pad(prompts, end, self._device, left=True), cache=None)
+    def _answers(
+        self, prompts: Sequence[Tokens], budgets: Sequence[int], on_rows: Callable[[Sequence[int]], None]
+    ) -> list[str]:
+        """Return what follows each prompt, of which the longest comes first."""
+        fill = self.encoder.eos
+        if self._kind.pads_left or len(prompts[-1]) < 2:
+            started = RunPrompts(*pad(prompts, fill, self._device, left=True), cache=None)
         else:
             rest = [prompt[:-1] for prompt in prompts]
             parts = list(self._batches(list(map(len, rest))))
-            started = run_prompts(self._body, prompts, parts, self._shared(rest), end, on_rows)
-        return answer(self._model, started, most, end, most if self._stateful else _STRETCH, on_rows)
+            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows)
+        stretch = None if self._kind.stateful else _STRETCH
+        return self.encoder.decode(answer(self._model, started, budgets, self.encoder.stops, stretch, on_rows))
+
+    def _answered_together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the batches in which prompts of these lengths are answered."""
+        padding = 0 if self._kind.stateful else _CACHED * _PADDING[self.device]
+        return length_sorted(lengths, 1 if self._kind.alone else _ANSWERED_ROWS, padding)
 
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
@@ -305,6 +333,12 @@ class Backbone:
         if slot.keys() != saved.keys():
             raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
         return slot
+
+
+def least_answer(limit: int, wanted: int) -> int:
+    """Return how many tokens an answer of at most `wanted` may take whatever its prompt: a quarter of the limit, and
+    32 at most."""
+    return max(1, min(wanted, LEAST_ANSWER, limit // 4))
 
 
 def _in(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:

@@ -93,7 +93,7 @@ class Evaluator:
         pairs = [pair for pair in dict.fromkeys(wanted) if pair not in self._answered]
         self._on_answers(len(wanted) - len(pairs))
         weights, examples = [weights for weights, _ in pairs], [example for _, example in pairs]
-        for batch in self._answerer.answer(weights, [example.instruction for example in examples]):
+        for batch in self._answerer.answer(weights, examples):
             self.cut |= batch.generated.cut
             own = [examples[position] for position in batch.positions]
             encoded = backbone.encoder.examples(own)

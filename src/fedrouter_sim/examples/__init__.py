@@ -1,1 +1,5 @@
 """Examples: the record, where they come from, and how files and rows become examples."""
+
+from fedrouter_sim.examples.record import Columns, Example, Shares, Turn
+
+__all__ = ["Columns", "Example", "Shares", "Turn"]

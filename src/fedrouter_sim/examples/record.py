@@ -4,13 +4,23 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 _DIGESTED = 10_000  # rows whose text is made at once
+
+
+class Turn(NamedTuple):
+    """What one side says in a conversation."""
+
+    role: str  # 'system', 'user', 'assistant', or another that the backbone's chat template knows
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One supervised example.
+
+    Where the row is a conversation, `turns` are what precedes the response, and `instruction` is their text.
 
     `task` and `client` say whose row it is, for dealing out and measuring only; no method but `oracle` and `central`
     reads the one, and none reads the other.
@@ -20,6 +30,27 @@ class Example:
     response: str
     task: str | None = None
     client: str | None = None  # the client that the data itself says holds the row
+    turns: tuple[Turn, ...] = ()
+
+    @classmethod
+    def of_turns(
+        cls, turns: Sequence[Turn], response: str, task: str | None = None, client: str | None = None
+    ) -> "Example":
+        """Make the example of a conversation, whose last turn the response follows."""
+        if len(turns) == 1:
+            return cls(turns[0].text, response, task, client)
+        return cls(conversation_text(turns), response, task, client, tuple(turns))
+
+
+def conversation_text(turns: Sequence[Turn]) -> str:
+    """Return the text of a conversation: what is embedded, and what a prompt template other than 'chat' holds.
+
+    Where both sides speak, each turn is preceded by who speaks; the system's text stands as it is.
+    """
+    both = any(turn.role == "assistant" for turn in turns)
+    return "\n\n".join(
+        f"{turn.role.capitalize()}: {turn.text}" if both and turn.role != "system" else turn.text for turn in turns
+    )
 
 
 @dataclass(frozen=True)
@@ -64,7 +95,9 @@ def tasks_of(examples: Sequence[Example]) -> list[str]:
     return sorted({example.task for example in examples if example.task is not None})
 
 
-def _fields(example: Example) -> tuple[str | None, ...]:
-    """Return what the digest sees; without a client as before there were any, so that old runs stay valid."""
+def _fields(example: Example) -> tuple[object, ...]:
+    """Return what the digest sees; without client and turns as before there were any, so that old runs stay valid."""
     fields = (example.instruction, example.response, example.task)
+    if example.turns:
+        return (*fields, example.client, example.turns)
     return fields if example.client is None else (*fields, example.client)

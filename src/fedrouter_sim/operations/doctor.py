@@ -16,7 +16,7 @@ from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL, bundled
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.machine import folder_size, free_disk, is_writable, memory, size, usable_cores
+from fedrouter_sim.machine import folder_size, free_disk, is_writable, memory, size
 from fedrouter_sim.packages import (
     DISTRIBUTION,
     Requirement,
@@ -148,7 +148,7 @@ def _computing(section: str) -> Iterator[Check]:
     try:
         import torch
 
-        from fedrouter_sim.backbone.devices import dtype_name, resolve_device, resolve_dtype
+        from fedrouter_sim.backbone.devices import SMALL, computes_bfloat16, resolve_device
     except Exception as error:  # said of the package already
         for name in ("device", "data type", "threads"):
             yield Check(section, name, NOTE, f"not known: torch does not load ({_said(error)})")
@@ -156,7 +156,7 @@ def _computing(section: str) -> Iterator[Check]:
     with warnings.catch_warnings(record=True) as said:  # such as that the card's driver is too old
         warnings.simplefilter("always")
         device = resolve_device("auto")
-        dtype = dtype_name(resolve_dtype("auto", device))
+        fast = computes_bfloat16(device)
     told = [one.message for one in said if issubclass(one.category, UserWarning)]
     values: dict[str, Any] = {"auto": device.type}
     if device.type == "cuda":
@@ -170,17 +170,12 @@ def _computing(section: str) -> Iterator[Check]:
         yield Check(section, "device", NOTE, f"auto: cpu; {why}", remedy, values)
     else:
         yield Check(section, "device", OK, "auto: cpu; there is no CUDA device", values=values)
-    computes = "computes in it" if dtype == "bfloat16" else "does not compute in bfloat16"
     what = "the card" if device.type == "cuda" else "the processor"
-    yield Check(section, "data type", OK, f"auto: {dtype}; {what} {computes}", values={"auto": dtype})
-    threads, cores = torch.get_num_threads(), usable_cores()
-    values = {"torch": threads, "cores": cores}
-    found = f"torch takes {threads} of {cores} usable cores"
-    if threads > cores:
-        found = f"torch takes {threads} threads on {cores} usable cores"
-        yield Check(section, "threads", NOTE, found, f"they get in each other's way: OMP_NUM_THREADS={cores}", values)
-    else:
-        yield Check(section, "threads", OK, found, values=values)
+    dtype = "bfloat16" if fast else "float32"
+    told_dtype = f"auto: {dtype}; {what} {'computes' if fast else 'does not compute'} in bfloat16"
+    if fast:
+        told_dtype += f", which models of less than {SMALL // 10**6} million weights are too small for"
+    yield Check(section, "data type", OK, told_dtype, values={"auto": dtype})
 
 
 def _are_thread_counts(text: str) -> bool:

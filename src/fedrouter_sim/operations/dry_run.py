@@ -1,6 +1,7 @@
 """`train --dry-run`: what a run will cost."""
 
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.estimate import estimate_cost
@@ -21,5 +22,6 @@ def dry_run(config: RunConfig) -> Cost:
     method = find_method(config.method, parse_options(config.option))
     data = partition_data(config)
     backbone = Backbone(config)
+    try_out(backbone, config.model)
     federation = build_federation(config, data, backbone)
     return estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))

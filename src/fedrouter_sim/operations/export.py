@@ -12,7 +12,7 @@ from peft import PeftModel
 
 from fedrouter_sim.adapters.folders import CONFIG_NAME, WEIGHTS_NAME
 from fedrouter_sim.backbone.loading import load_model, quiet
-from fedrouter_sim.backbone.locating import model_digest, resolve_model
+from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, TEMPLATES
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
@@ -94,7 +94,7 @@ def _chosen(run: Run, names: Sequence[str]) -> list[Pool]:
 
 def _backbone_of(run: Run) -> Path:
     folder = resolve_model(run.config.model)
-    if model_digest(folder) != run.manifest["backbone_sha256"]:
+    if not has_digest(folder, run.manifest["backbone_sha256"]):
         raise UserError(
             f"--model {run.config.model}: has changed since {run.folder} was trained on it; put it back or train anew"
         )

@@ -14,8 +14,9 @@ from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.backbone.kind import hidden_width
 from fedrouter_sim.backbone.loading import quiet
-from fedrouter_sim.backbone.locating import describe_model, model_digest, resolve_model
+from fedrouter_sim.backbone.locating import describe_model, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
 from fedrouter_sim.config import STANDARDIZE, RunConfig, absolute_paths
@@ -85,7 +86,7 @@ def aggregate_folders(
     backbone = resolve_model(model)
     found = [read_update_folder(folder) for folder in find_update_folders([Path(folder) for folder in folders])]
     skeleton = _skeleton(backbone, model)
-    _check_dimension(found, skeleton.config.hidden_size, model)
+    _check_dimension(found, hidden_width(skeleton), model)
     gathered, messages = gather(found)
     rounds = sorted({update.round for update in gathered})
     # Of a run only the last round's updates count, and here all do.
@@ -134,7 +135,7 @@ def aggregate_folders(
         peak_memory_bytes=peak_memory_bytes(),
     )
     with new_folder(out, overwrite) as folder:
-        writer = RunWriter(folder, config, json_config(lora_config(config, skeleton), config.model))
+        writer = RunWriter(folder, config, json_config(lora_config(config, skeleton), loadable_name(model, backbone)))
         longest = max(pool.answer_tokens for pool in pools)
         writer.write_model(adapters, Deployment(pools, router, archive), longest)
         for update in updates:
@@ -180,7 +181,7 @@ def _skeleton(folder: Path, name: str) -> Any:
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             return AutoModelForCausalLM.from_config(config)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # every family builds itself by code of its own
             raise UserError(f"--model {name}: not loadable ({first_line(error)})") from None
 
 

@@ -113,8 +113,7 @@ class RoutedModel:
         choices = self._answerer.choose(examples, self.client, self.routing)
         given: list[str | None] = [None] * len(texts)
         if answers:
-            instructions = [example.instruction for example in examples]
-            for batch in self._answerer.answer([choice.weights for choice in choices], instructions):
+            for batch in self._answerer.answer([choice.weights for choice in choices], examples):
                 for position, text in zip(batch.positions, batch.generated.answers, strict=True):
                     given[position] = text
         return [

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Judged
@@ -80,6 +81,7 @@ def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> 
     backbone = _loaded.get("backbone")
     if backbone is None or not backbone.serves(planned.config):
         backbone = _loaded["backbone"] = Backbone(planned.config)
+        try_out(backbone, planned.config.model)
     train(planned.config, out / planned.name, overwrite=False, display=display, backbone=backbone)
 
 

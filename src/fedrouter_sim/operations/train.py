@@ -8,8 +8,9 @@ from typing import Any
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig, absolute_paths
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -76,7 +77,8 @@ def train(
             it grows in a hidden folder beside `out`.
 
     Raises:
-        UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind.
+        UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind. Or
+            the evaluation failed: the run is there, without scores.
     """
     clock = _Clock()
     out = Path(out)
@@ -90,6 +92,9 @@ def train(
         writer = RunWriter(folder, config, job.backbone.peft_config, adapter_digest(job.federation.initial))
         outcome = _simulated(job, writer, board, display, clock)
         truth = Truth.of(outcome.stages, job.data)
+        writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
+        writer.write_truth(truth)
+        writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
         answerer = Answerer(
             job.backbone,
             job.method,
@@ -99,7 +104,12 @@ def train(
         )
         evaluator = Evaluator(answerer, truth, job.metric, display.advanced)
         by_label = outcome.plan.router is not None and truth is not None
-        results = _evaluated(evaluator, job.data, display, by_label)
+        results: list[CellResult] = []
+        failure: Exception | None = None
+        try:
+            results += _evaluated(evaluator, job.data, display, by_label)
+        except Exception as error:  # whatever it is, what was trained is kept
+            failure = error
         for result in results:
             writer.write_result(result, seed=config.seed, data=config.data, method=job.method.name)
             if board:
@@ -107,10 +117,13 @@ def train(
         clock.done("evaluate")
         cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
         summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
-        writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
-        writer.write_truth(truth)
-        writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
         writer.write_summary(summary, _manifest(job, summary))
+    if failure is not None:
+        said = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {first_line(failure)}"
+        raise UserError(
+            f"{out}: the run is trained and kept, and its evaluation failed ({said}); `fedrouter-sim eval {out}` "
+            "evaluates it again"
+        ) from failure
     return Trained(out, config, summary, results, [*job.data.notes, *_notes(config, outcome, cut)])
 
 
@@ -175,6 +188,7 @@ def _prepare(
         )
     if backbone is None or not backbone.serves(config):
         backbone = Backbone(config)
+        try_out(backbone, config.model)
     display.started("tokenising")
     return _Job(config, data, backbone, build_federation(config, data, backbone), used, metric)
 

@@ -200,7 +200,7 @@ class Run:
             UserError: it is not the one the run was trained on.
         """
         backbone = Backbone(self.config)
-        if backbone.digest != self.manifest["backbone_sha256"]:
+        if not backbone.has_digest(self.manifest["backbone_sha256"]):
             raise UserError(
                 f"--model {self.config.model}: has changed since {self.folder} was trained on it; train the run anew"
             )

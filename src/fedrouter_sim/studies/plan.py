@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.backbone.locating import model_digest, resolve_model
+from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.config import RunConfig, absolute_paths, typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
@@ -168,19 +168,21 @@ class _Digests:
 
     def __init__(self) -> None:
         self._of_data = cache(lambda key: load_data(RunConfig(**dict(key)))[0].digest())
-        self._of_model = cache(lambda name: model_digest(resolve_model(name)))
+        self._is_model = cache(lambda name, recorded: has_digest(resolve_model(name), recorded))
 
-    def of(self, config: RunConfig) -> dict[str, Any]:
-        """Return the digests under the keys of a run's manifest."""
+    def changed(self, run: Run) -> str | None:
+        """Return what a run was made of that is no longer the same; None if all is."""
+        config = run.config
         names = (
             "data hub_folder format seed hold_out instruction_column response_column task_column client_column".split()
         )
         data = tuple((name, getattr(config, name)) for name in names)
-        return {
-            "data_sha256": self._of_data(data),
-            "backbone_sha256": self._of_model(config.model),
-            "own_sha256": own_digests(config),
+        same = {
+            "data": run.manifest.get("data_sha256") == self._of_data(data),
+            "backbone": self._is_model(config.model, str(run.manifest.get("backbone_sha256"))),
+            "file of your own method, split, rule or metric": run.own_digests == own_digests(config),
         }
+        return next((name for name, is_same in same.items() if not is_same), None)
 
 
 def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
@@ -193,9 +195,6 @@ def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
         old, new = found.config.to_dict(), run.config.to_dict()
         name = next(name for name in new if old[name] != new[name])
         raise UserError(f"{folder}: was run with {name} = {old[name]!r}, the plan says {new[name]!r}; {remedy}")
-    recorded = found.manifest | {"own_sha256": found.own_digests}
-    for key, digest in digests.of(run.config).items():
-        if recorded.get(key) != digest:
-            what = "file of your own method, split, rule or metric" if key == "own_sha256" else key[: -len("_sha256")]
-            raise UserError(f"{folder}: the {what} has changed since it was run; {remedy}")
+    if changed := digests.changed(found):
+        raise UserError(f"{folder}: the {changed} has changed since it was run; {remedy}")
     return True
