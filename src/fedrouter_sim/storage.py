@@ -1,7 +1,9 @@
 """Reading JSON, and writing so that a reader never sees half a file or half a folder."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,9 +13,41 @@ from typing import Any
 
 from fedrouter_sim.errors import UserError
 
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""Errors of a disk that takes no more: they come where nothing names the file."""
+
+
+def no_room(error: BaseException) -> str | None:
+    """Return what a disk that takes no more says, if that is what an error comes from."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return error.strerror
+    found = re.search(r"\(os error (\d+)\)", str(error))  # of safetensors, which is written in Rust
+    number = int(found[1]) if found else 0
+    return os.strerror(number) if number in _NO_ROOM else None
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Have what could not be written named."""
+    try:
+        yield
+    except Exception as error:
+        if said := no_room(error):
+            raise UserError(f"{name}: cannot be written ({said}); make room, or choose another place") from error
+        raise
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: to a temporary name beside it, then one rename."""
+    """Write a text file atomically: to a temporary name beside it, then one rename.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    with _named(str(path)):
+        _write_text(path, text)
+
+
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
@@ -21,6 +55,7 @@ def write_text(path: Path, text: str) -> None:
         unfinished = Path(file.name)
         try:
             file.write(text)
+            file.flush()
         except BaseException:
             unfinished.unlink()
             raise
@@ -96,7 +131,14 @@ def new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is off.
+        UserError: the disk is full.
     """
+    with _named(f"--out {path}"), _new_folder(path, overwrite) as folder:
+        yield folder
+
+
+@contextmanager
+def _new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     if path.exists() and not overwrite:
         raise FileExistsError(path)
     path.parent.mkdir(parents=True, exist_ok=True)

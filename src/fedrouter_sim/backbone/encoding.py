@@ -76,7 +76,9 @@ class Encoder:
         self.eos: int = tokenizer.eos_token_id
         self.limit = limit
         self._numbers = _Numbers()
-        self._unknown = {number: token for token, number in tokenizer.get_vocab().items() if number >= embedded}
+        vocabulary = tokenizer.get_vocab()
+        self._decodable = frozenset(vocabulary.values())
+        self._unknown = {number: token for token, number in vocabulary.items() if number >= embedded}
         # A chat template writes the special tokens itself.
         self._marked = template == CHAT_TEMPLATE
         chat = ChatTemplate(tokenizer) if self._marked else None
@@ -130,8 +132,9 @@ class Encoder:
         ]
 
     def decode(self, answers: Sequence[Sequence[int]]) -> list[str]:
-        """Return the texts of answers, without special tokens and surrounding space."""
-        texts: list[str] = self.tokenizer.batch_decode([list(ids) for ids in answers], skip_special_tokens=True)
+        """Return the texts of answers, without special tokens, ids that stand for no text, and surrounding space."""
+        known = [[number for number in ids if number in self._decodable] for ids in answers]
+        texts: list[str] = self.tokenizer.batch_decode(known, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
     def _responses(self, texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -77,14 +77,14 @@ def stop_tokens(model: Any) -> tuple[int, ...]:
 
 
 def _refuse_unembedded(tokenizer: Any, model: Any, name: str) -> None:
-    """Refuse a tokenizer whose own vocabulary is larger than what the model embeds. Added tokens may be beyond it: a
-    padding token often is, and no text holds it.
+    """Refuse a tokenizer with more tokens than the model embeds. Special ones may be beyond it: a padding token often
+    is, and no text holds it.
 
     Raises:
-        UserError: it is.
+        UserError: it has.
     """
-    added = tokenizer.get_added_vocab()
-    largest = max((number for token, number in tokenizer.get_vocab().items() if token not in added), default=0)
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    largest = max(set(tokenizer.get_vocab().values()) - special, default=0)
     embedded = model.get_input_embeddings().num_embeddings
     if largest >= embedded:
         raise UserError(

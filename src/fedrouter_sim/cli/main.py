@@ -1,5 +1,6 @@
 """The application, and how errors leave it: one line, exit code 2."""
 
+import signal
 import sys
 
 import typer
@@ -15,6 +16,7 @@ from fedrouter_sim.cli.route import route_command
 from fedrouter_sim.cli.study import study_command
 from fedrouter_sim.cli.train import train_command
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.storage import no_room
 from fedrouter_sim.version import __version__
 
 app = typer.Typer(
@@ -57,9 +59,18 @@ def _root(
 
 def main() -> None:
     """Run the command line: what the console script and `python -m fedrouter_sim` do."""
+    stopped = _INTERRUPTED
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = 128 + number
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
     try:
         # Usage lines name the program so, however it was started.
         code = app(prog_name=app.info.name, standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         _fail(str(error))
     except _UsageError as error:
@@ -71,11 +82,16 @@ def main() -> None:
         sys.stdout = None
         sys.exit(0)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            _fail(f"{error.filename}: {error.strerror}")
+        if no_room(error) is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}")
+        # Files that could not be written were named where they were written.
+        sys.stdout = None  # Python would try to write the rest at exit
+        _fail(f"standard output: {error.strerror}")
     if code == _INTERRUPTED:  # what typer turns an interrupt into as well
         print("interrupted; no half-written run was left behind", file=sys.stderr)
+        code = stopped
     sys.exit(code if isinstance(code, int) else 0)
 
 
