@@ -1,14 +1,24 @@
 """Files and folders appear whole or not at all, and what is read back is checked."""
 
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import new_folder, read_json, read_json_lines, refuse_existing, write_json, write_text
+from fedrouter_sim.storage import (
+    new_folder,
+    no_room,
+    read_json,
+    read_json_lines,
+    refuse_existing,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -176,3 +186,38 @@ def test_a_folder_that_is_there_is_replaced_only_if_wished_and_of_its_kind(tmp_p
     refuse_existing(out, True, "mark.txt", "a run folder")
     with pytest.raises(UserError, match="is there already"):
         refuse_existing(out, False, "mark.txt", "a run folder")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), "File too large"),
+        (RuntimeError("I/O error: some words (os error 28)"), "No space left on device"),
+        (OSError(errno.ENOENT, "No such file"), None),
+        (RuntimeError("(os error 2)"), None),
+        (ValueError("full"), None),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_known_by_its_errors(error: Exception, said: str | None, tmp_path: Path) -> None:
+    assert no_room(error) == said
+    with pytest.raises(UserError if said else type(error)) as caught, new_folder(tmp_path / "run", False):
+        raise error
+    if said:
+        assert str(caught.value).startswith(f"--out {tmp_path / 'run'}: cannot be written ({said}); make room")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_that_finds_no_room_names_its_file_and_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scores.json"
+    write_text(path, "old")
+
+    def full(*given: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    with pytest.raises(UserError, match=r"scores\.json: cannot be written \(No space left on device\)"):
+        write_text(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,5 +1,7 @@
 """Token ids of prompts and responses, with a byte-level tokenizer: a token is a byte, so lengths are plain."""
 
+from typing import Any
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -8,7 +10,7 @@ from fedrouter_sim.backbone import encoding
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder, Prompt
 from fedrouter_sim.backbone.prompts import TEMPLATES, render_prompt
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import Example
+from fedrouter_sim.examples.record import Example, Turn
 
 EOS, BOS = "<|end|>", "<|begin|>"
 TEMPLATE = "Q: {instruction}\nA:"
@@ -27,6 +29,22 @@ def byte_tokenizer(begins: bool = False, ends: bool = True) -> PreTrainedTokeniz
         )
     special = {"bos_token": BOS} | ({"eos_token": EOS} if ends else {})
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+class WithoutOffsets:
+    """A tokenizer that says nothing of offsets, as those written in Python."""
+
+    is_fast = False
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, *texts: Any, **options: Any) -> Any:
+        assert "return_offsets_mapping" not in options
+        return self._tokenizer(*texts, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
 
 
 def encoder(limit: int = 100, template: str = TEMPLATE, begins: bool = False) -> Encoder:
@@ -179,6 +197,82 @@ def test_equal_ids_are_one_object_in_memory() -> None:
     assert type(one.ids) is tuple and type(one.ids[0]) is int
 
 
+def marked_encoder(single: str, **more: Any) -> Encoder:
+    """An encoder whose tokenizer puts special tokens around a text."""
+    tokenizer = byte_tokenizer()
+    numbers = [(token, tokenizer.convert_tokens_to_ids(token)) for token in (EOS, BOS)]
+    tokenizer._tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=numbers)
+    return Encoder(tokenizer, TEMPLATE, 100, **more)
+
+
+@pytest.mark.parametrize(
+    ("single", "before"), [(f"$A {EOS}", 0), (f"{BOS} $A {EOS}", 1), (f"{BOS} $A {EOS} {BOS}", 1), (f"{BOS} $A", 1)]
+)
+def test_special_tokens_that_a_tokenizer_puts_after_a_text_are_left_out(single: str, before: int) -> None:
+    coder = marked_encoder(single)
+    plain = encode(encoder(), "who is there?", "me")
+    found = encode(coder, "who is there?", "me")
+    assert found.prompt.ids[before:] == plain.prompt.ids and found.response == plain.response
+    assert coder.texts(["who"])[0].ids[before:] == encoder().texts(["who"])[0].ids
+    # EOS of the text's own stays.
+    assert coder.texts([f"a{EOS}"])[0].ids[-1] == coder.eos
+
+
+def test_all_stop_tokens_are_known_and_the_first_ends_training_responses() -> None:
+    coder = marked_encoder("$A", stops=(7, 9, 7))
+    assert coder.stops == (coder.eos, 7, 9)
+    assert encode(coder, "x", "y").response[-1] == coder.eos
+
+
+def test_a_text_with_a_token_that_the_model_does_not_embed_is_refused() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    coder = Encoder(tokenizer, TEMPLATE, 100, embedded=tokenizer.pad_token_id)
+    encode(coder, "PAD", "x")
+    with pytest.raises(UserError, match=r"the text 'Q: a \[PAD\] b\\nA:' holds '\[PAD\]', a token .* does not embed"):
+        encode(coder, "a [PAD] b", "x")
+
+
+def test_answers_are_decoded_without_ids_that_stand_for_nothing() -> None:
+    coder = encoder()
+    ids = coder.tokenizer("hi")["input_ids"]
+    assert coder.decode([[*ids, 10**6, coder.eos], []]) == ["hi", ""]
+
+
+@pytest.mark.parametrize("room", range(4, 12))
+def test_a_tokenizer_without_offsets_cuts_at_characters(room: int) -> None:
+    coder = Encoder(byte_tokenizer(), TEMPLATE, TEMPLATE_TOKENS + room + 4)
+    coder.tokenizer = WithoutOffsets(coder.tokenizer)
+    found = encode(coder, "né 中文 hehe", "abc")
+    kept = decoded(coder, found.prompt.ids).removeprefix("Q: ").removesuffix("\nA:")
+    assert "né 中文 hehe".startswith(kept) and len(found) <= coder.limit and found.prompt.cut
+    assert len(found) > coder.limit - 8  # a character may be three tokens, and as many characters go as tokens are over
+
+
+def test_misfits_are_the_examples_that_encoding_refuses() -> None:
+    coder = encoder(TEMPLATE_TOKENS + 12)
+    rows = [Example("a", "b" * n) for n in (1, 11, 12, 40)] + [Example("0123456789", "b" * 5), Example("a", "中" * 4)]
+    found = coder.misfits(rows)
+    refused = []
+    for i, row in enumerate(rows):
+        try:
+            coder.examples([row])
+        except UserError:
+            refused.append(i)
+    assert found == refused == [2, 3, 5]
+
+
+TURNS = (Turn("system", "be brief"), Turn("user", "who?"), Turn("assistant", "me"), Turn("user", "and who else?"))
+
+
+def test_a_conversation_in_a_template_of_text_is_its_text() -> None:
+    row = Example.of_turns(TURNS, "nobody")
+    (found,) = encoder(400).examples([row])
+    text = "be brief\n\nUser: who?\n\nAssistant: me\n\nUser: and who else?"
+    assert row.instruction == text
+    assert decoded(encoder(), found.prompt.ids) == render_prompt(TEMPLATE, text)
+
+
 CHAT = (
     "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}>{{ message['content'] | trim }}\n{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -244,6 +338,61 @@ def test_a_tokenizer_without_usable_chat_template_is_refused_with_what_else_woul
     with pytest.raises(UserError, match=f"--template chat: .*{said}.*; take --template alpaca, plain") as caught:
         chat_encoder(template=template)
     assert "\n" not in str(caught.value)
+
+
+def test_a_conversation_goes_through_the_chat_template_turn_by_turn() -> None:
+    coder = chat_encoder(400)
+    (found,) = coder.examples([Example.of_turns(TURNS, "nobody")])
+    asked = "<system>be brief\n<user>who?\n<assistant>me\n<user>and who else?\n<assistant>"
+    assert decoded(coder, found.prompt.ids) == BOS + asked and not found.prompt.cut
+    assert decoded(coder, found.response) == "nobody" + EOS
+
+
+def test_a_conversation_that_is_too_long_loses_its_oldest_turns_and_then_the_end_of_the_last() -> None:
+    whole = len(encode_turns(chat_encoder(400)).prompt.ids)
+    dropped = len("<user>who?\n<assistant>me\n")
+    for limit, expected in (
+        (whole, "<system>be brief\n<user>who?\n<assistant>me\n<user>and who else?\n<assistant>"),
+        (whole - 1, "<system>be brief\n<user>and who else?\n<assistant>"),
+        (whole - dropped, "<system>be brief\n<user>and who else?\n<assistant>"),
+        (whole - dropped - 3, "<system>be brief\n<user>and who el\n<assistant>"),
+    ):
+        coder = chat_encoder(limit + 3)
+        found = encode_turns(coder)
+        assert decoded(coder, found.prompt.ids) == BOS + expected
+        assert found.prompt.cut == (limit < whole)
+
+
+def encode_turns(coder: Encoder) -> EncodedExample:
+    (found,) = coder.examples([Example.of_turns(TURNS, "xy")])
+    return found
+
+
+ALTERNATES = (
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m['role'] }}>{{ m['content'] }}<|begin|>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def test_a_template_without_a_place_for_the_system_gets_it_in_the_first_message() -> None:
+    coder = chat_encoder(400, ALTERNATES)
+    (found,) = coder.examples([Example.of_turns(TURNS, "nobody")])
+    asked = f"<user>be brief\n\nwho?{BOS}<assistant>me{BOS}<user>and who else?{BOS}<assistant>"
+    assert decoded(coder, found.prompt.ids) == asked
+
+
+def test_a_conversation_that_the_template_fails_on_is_named() -> None:
+    row = Example.of_turns([Turn("user", "one"), Turn("user", "two")], "x")
+    with pytest.raises(UserError, match=r"fails on a conversation of user, user \(roles must .*, which begins 'one'"):
+        chat_encoder(400, ALTERNATES).examples([row])
+
+
+def test_a_response_ends_as_the_chat_template_ends_a_turn() -> None:
+    coder = chat_encoder(400, ALTERNATES)
+    begin = coder.tokenizer.bos_token_id
+    assert coder.stops == (begin, coder.eos)
+    assert encode(coder, "x", "y").response[-1] == begin
 
 
 def test_a_chat_prompt_does_not_change_by_the_day() -> None:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from random_models import save_random
+from transformers import AutoTokenizer
 
+from fedrouter_sim.backbone import loading
 from fedrouter_sim.backbone.loading import load_model
 from fedrouter_sim.errors import UserError
 
@@ -44,3 +47,25 @@ def test_unusable_model_is_refused_in_one_line(
     with pytest.raises(UserError, match=r"--model .* not loadable") as caught:
         load_model(folder, str(folder))
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_embeds_is_refused(micro_model: Path, tmp_path: Path) -> None:
+    folder = save_random("llama", tmp_path / "model", micro_model)
+    whole = AutoTokenizer.from_pretrained(folder)
+    # A padding token beyond the embedding is common, and no text holds it.
+    whole.add_special_tokens({"pad_token": "[PAD]"})
+    whole.save_pretrained(folder)
+    load_model(folder, "some")
+    whole.add_tokens(["one", "more"])
+    whole.save_pretrained(folder)
+    with pytest.raises(UserError, match="token ids up to 402 and the model embeds 400"):
+        load_model(folder, "some")
+
+
+def test_what_loading_raises_is_one_line(micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object, **named: object) -> None:
+        raise ImportError("FlashAttention2 has been toggled on,\nbut it is not installed")
+
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(UserError, match=r"--model some: not loadable \(ImportError: FlashAttention2 .* on,\); it has"):
+        load_model(micro_model, "some")

@@ -1,7 +1,6 @@
 """Which modules LoRA adapts, and how; and that backbones of the well-known families do all that is asked of one."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from random_models import random_model, save_random
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.backbone.encoding import EncodedExample
-from fedrouter_sim.backbone.loading import quiet
-from fedrouter_sim.backbone.lora import json_config, lora_config, usual_targets
+from fedrouter_sim.backbone.lora import json_config, lora_config, usual_targets, with_lora
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.config import RunConfig
@@ -83,6 +82,27 @@ def test_the_json_is_sorted_and_always_the_same(micro_config: ConfigMaker, gpt2:
     assert json.loads(json.dumps(values)) == values
 
 
+def test_the_head_is_no_target_and_is_not_offered() -> None:
+    with pytest.raises(UserError, match="--lora-targets 'lm_head': LoRA cannot") as caught:
+        lora_config(RunConfig(lora_targets=("q_proj", "lm_head")), random_model("llama"))
+    assert str(caught.value).endswith("choose among down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj")
+
+
+def test_projections_that_kernels_take_the_weights_of_are_no_targets() -> None:
+    with pytest.raises(UserError, match=r"'out_proj': LoRA cannot .* choose among dt_proj, in_proj, x_proj$"):
+        lora_config(RunConfig(lora_targets=("in_proj", "out_proj")), random_model("mamba"))
+
+
+def test_what_peft_refuses_deep_inside_is_one_line() -> None:
+    model = random_model("qwen3_moe")
+    config = RunConfig(lora_targets=("q_proj",), lora_dropout=0.1)
+    lora = lora_config(config, model)
+    lora.target_modules = {"ln_nowhere"}
+    with pytest.raises(UserError, match=r"--model m: PEFT cannot adapt ln_nowhere \(.*; name other modules") as caught:
+        with_lora(model, lora, "m")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_kind_with_a_pattern_in_place_of_names_needs_named_targets() -> None:
     assert usual_targets("gemma4") == [] and usual_targets("unheard") == []
 
@@ -99,7 +119,6 @@ FAMILIES = {
     "gemma3_text": {"q_proj", "v_proj"},
     "gemma4_text": {"q_proj", "v_proj"},
 }
-WINDOW = 8  # tokens that a layer with a sliding window sees: fewer than the prompts have, or than they share
 EXAMPLES = [Example(f"PRICES TODAY, {town} MARKET: BREAD", answer, None) for town, answer in
             (("OSLO", "bread for 3"), ("NARVA AND TARTU", "no"), ("RIGA", "soup"))]  # fmt: skip
 
@@ -148,33 +167,6 @@ def family(
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     adapted = PeftModel.from_pretrained(base, folder / "adapter").eval()
     return Family(kind, backbone, examples, trained.loss, trained.adapter, bare, adapted)
-
-
-def save_random(kind: str, folder: Path, tokenizer: Path) -> None:
-    """Save a random model of two layers, d = 32, with another model's tokenizer."""
-    for path in tokenizer.glob("tokenizer*"):
-        shutil.copy(path, folder)
-    vocabulary = len(json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
-    sizes: dict[str, Any] = {
-        "vocab_size": vocabulary, "max_position_embeddings": 256, "hidden_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "initializer_range": 0.2,
-    }  # fmt: skip
-    if kind != "gpt2":
-        sizes |= {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
-    if kind.startswith("gemma"):
-        sizes |= {"sliding_window": WINDOW}
-    if kind == "gemma4_text":
-        sizes |= {"hidden_size_per_layer_input": 0, "global_head_dim": 8}
-    if kind.endswith("_moe"):
-        sizes |= {
-            "num_experts": 4,
-            "num_experts_per_tok": 2,
-            "moe_intermediate_size": 16,
-            "shared_expert_intermediate_size": 16,
-        }
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
 
 
 def test_well_known_families_have_their_usual_targets(family: Family) -> None:

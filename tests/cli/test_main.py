@@ -1,10 +1,16 @@
 """How errors leave the command line."""
 
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from fedrouter_sim.cli.main import main
+
+SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,39 @@ def test_interrupting_is_one_line(monkeypatch, cli):
     monkeypatch.setattr("fedrouter_sim.cli.train.resolve_settings", interrupt)
     done = cli("train")
     assert (done.returncode, done.stderr) == (130, "interrupted; no half-written run was left behind\n")
+
+
+SMALL = "--clients 2 --local-steps 20 --batch-size 4 --tasks 3 --dtype float32".split()
+
+
+def test_termination_is_as_an_interrupt(tmp_path):
+    command = [SCRIPT, "train", *SMALL, "--rounds", "3000", "-q", "--out", tmp_path / "run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 100
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert list(tmp_path.iterdir())  # the run has begun
+        process.send_signal(signal.SIGTERM)
+        output, said = process.communicate(timeout=100)
+    assert (process.returncode, output) == (128 + signal.SIGTERM, "")
+    assert said == "interrupted; no half-written run was left behind\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["doctor", "--json"], ["init", "--help"]])
+def test_a_full_standard_output_is_one_line(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([SCRIPT, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output: No space left on device\n"
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(tmp_path):
+    command = f"ulimit -f 60; exec {SCRIPT} train {' '.join(SMALL)} --rounds 1 -q --out {tmp_path}/run"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == (
+        f"error: --out {tmp_path}/run: cannot be written (File too large); make room, or choose another place\n"
+    )
+    assert list(tmp_path.iterdir()) == []

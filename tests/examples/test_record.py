@@ -8,7 +8,7 @@ import pytest
 
 from fedrouter_sim.backbone.prompts import TEMPLATES, render_prompt
 from fedrouter_sim.examples import record as module
-from fedrouter_sim.examples.record import Example, Shares, tasks_of
+from fedrouter_sim.examples.record import Example, Shares, Turn, conversation_text, tasks_of
 
 
 def test_the_digest_changes_with_any_row_and_with_its_share() -> None:
@@ -71,3 +71,27 @@ def test_tasks_are_the_distinct_labels_sorted() -> None:
         "y",
         "z",
     ]
+
+
+ASKED, TOLD = Turn("user", "who?"), Turn("assistant", "me")
+
+
+def test_a_conversation_of_one_turn_is_a_plain_example() -> None:
+    assert Example.of_turns([ASKED], "me", "t", "c") == Example("who?", "me", "t", "c")
+
+
+def test_the_text_of_a_conversation_says_who_speaks_where_both_do() -> None:
+    system = Turn("system", "be brief")
+    assert conversation_text([system, ASKED]) == "be brief\n\nwho?"
+    assert conversation_text([system, ASKED, TOLD, ASKED]) == "be brief\n\nUser: who?\n\nAssistant: me\n\nUser: who?"
+    assert Example.of_turns([ASKED, TOLD, ASKED], "x").instruction == conversation_text([ASKED, TOLD, ASKED])
+
+
+def test_the_turns_change_the_digest() -> None:
+    """Two conversations may have one text."""
+    turns = [(ASKED, TOLD, ASKED), (Turn("system", "User: who?"), Turn("system", "Assistant: me"), Turn("user", "x"))]
+    texts = {conversation_text(one) for one in turns}
+    assert len(texts) == 2
+    plain = Example(conversation_text(turns[0]), "x")
+    rows = [plain, Example.of_turns(turns[0], "x")]
+    assert len({Shares((row,), (), ()).digest() for row in rows}) == 2

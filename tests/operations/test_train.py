@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel, get_peft_model_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fedrouter_sim.config import RunConfig, read_settings
@@ -15,6 +15,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.methods import METHODS as TABLE
 from fedrouter_sim.operations import train as train_module
+from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Trained, train
 from fedrouter_sim.partition.run_data import partition_data
@@ -161,6 +162,49 @@ def test_a_failure_leaves_nothing(
     with pytest.raises(failure, match="midway"):
         train(micro_config(rounds=1), tmp_path / "run", False, Display())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(RuntimeError("no such\nkernel"), "RuntimeError: no such"), (UserError("--metric m: fails"), "--metric m: fails")],
+)
+def test_if_the_evaluation_fails_the_run_is_kept_and_evaluated_again(
+    micro_config: ConfigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise failure
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module, "_evaluated", fail)
+        with pytest.raises(UserError) as caught:
+            train(micro_config(rounds=1), out, False, Display())
+    assert str(caught.value) == (
+        f"{out}: the run is trained and kept, and its evaluation failed ({said}); `fedrouter-sim eval {out}` evaluates "
+        "it again"
+    )
+    run = Run(out)
+    assert run.cells() == [] and run.summary.scores == {} and run.summary.optimizer_steps > 0
+    again = evaluate(run)
+    whole = train(micro_config(rounds=1), tmp_path / "whole", False, Display())
+    scores = {result.cell.name: result.mean for result in whole.results}
+    assert {result.cell.name: result.mean for result in again.results}.items() <= scores.items()
+    for pool in ("task_0", "task_3"):
+        for key, value in run.adapter(pool).items():
+            assert torch.equal(value, Run(whole.folder).adapter(pool)[key])
+
+
+@pytest.mark.parametrize("model", ["micro", "tiny-gpt2"])
+def test_stock_peft_loads_an_adapter_folder_with_its_base(
+    micro_config: ConfigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    more = {} if model == "micro" else {"model": model}
+    done = train(micro_config(rounds=1, local_steps=1, **more), tmp_path / "run", False, Display())
+    monkeypatch.chdir(tmp_path)
+    loaded = AutoPeftModelForCausalLM.from_pretrained(done.folder / "adapters" / "task_0")
+    own = get_peft_model_state_dict(loaded)
+    for key, value in Run(done.folder).adapter("task_0").items():
+        assert torch.equal(own[key], value)
 
 
 def test_a_failure_leaves_the_old_run(micro_config: ConfigMaker, run_copy: Path, trained_bytes: BytesOf) -> None:
