@@ -186,6 +186,17 @@ def test_a_whole_number_serves_for_a_float_setting(tmp_path: Path) -> None:
     assert values == {"alpha": 1.0, "lora_targets": ()} and type(values["alpha"]) is float
 
 
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("seed = 3\n", encoding="utf-8-sig")
+    assert read_settings(tmp_path / "my.toml") == {"seed": 3}
+
+
+def test_the_instruction_column_of_older_files_is_one_text(tmp_path: Path) -> None:
+    for line in ('instruction_column = "q"', 'instruction_column = ["q"]'):
+        (tmp_path / "my.toml").write_text(line)
+        assert read_settings(tmp_path / "my.toml") == {"instruction_column": ("q",)}
+
+
 def test_an_unknown_key_is_refused_by_file_and_key_with_where_to_look(tmp_path: Path) -> None:
     message = refusal_of_file(tmp_path, "rounds = 3\nlocal-steps = 4\n")
     assert "'local-steps' is not a setting" in message and "train --help" in message

@@ -17,6 +17,7 @@ import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
 from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.texts import read_utf8
 
 
 def setting(
@@ -56,6 +57,9 @@ _EVALUATION = "Evaluation"
 RAW, L2, STANDARDIZE = NORMALIZATIONS = ("none", "l2", "standardize")
 """The normalisations of embeddings."""
 
+ON_BAD_ROW = ("error", "skip")
+"""What happens to data with rows that cannot be used."""
+
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
 
@@ -94,10 +98,22 @@ class RunConfig:
     format: str = setting(
         _DATA, "columns", "How a row becomes an example: columns: one column for each field.", table="row formats"
     )
-    instruction_column: str = setting(_DATA, "instruction", "Column that holds the instruction.")
+    instruction_column: tuple[str, ...] = setting(
+        _DATA,
+        (),
+        "Column that holds the instruction; several are joined by a blank line. None: 'instruction', with 'system' "
+        "before and 'context' and 'input' after it where the data has them.",
+    )
     response_column: str = setting(_DATA, "response", "Column that holds the response.")
     task_column: str = setting(_DATA, "task", "Column that holds the task label (for partitioning and measuring).")
     client_column: str = setting(_DATA, "client", "Column that names the client of a row (for --split natural).")
+    on_bad_row: str = setting(
+        _DATA,
+        ON_BAD_ROW[0],
+        "What happens to rows that cannot be used, such as those without a response: refuse the data, or leave them "
+        "out and say how many.",
+        choices=ON_BAD_ROW,
+    )
     clients: int = setting(_DATA, 10, "Number of clients.", least=1)
     split: str = setting(
         _DATA,
@@ -270,7 +286,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         UserError: the file is missing or not TOML, or a key, or the type or limits of a value, is not a setting's.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_utf8(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: cannot be read ({first_line(error)}); give a TOML file") from None
     try:
@@ -297,6 +313,8 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
         raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
     kind = hints[key]
     if get_origin(kind) is tuple:
+        if key == "instruction_column" and isinstance(value, str):  # as older runs wrote it
+            return (value,)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UserError(f"{source}: {key} = {value!r} must be a list of strings")

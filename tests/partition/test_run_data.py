@@ -224,6 +224,8 @@ def test_shares_given_in_python_are_checked_and_become_tuples() -> None:
         ({"test": [rows[0], wrong]}, r"shares\.test\[1\]: its response is None; give a text"),
         ({"validation": [replace(rows[0], instruction=" ")]}, r"shares\.validation\[0\]: its instruction is ' '"),
         ({"train": [replace(rows[0], task=7)]}, r"shares\.train\[0\]: its task is 7; give a text or None"),
+        ({"train": [replace(rows[0], response="\ud83d")]}, r"shares\.train\[0\]: its response holds half a character"),
+        ({"test": [replace(rows[0], task="\ud83d")]}, r"shares\.test\[0\]: its task holds half a character"),
         ({"train": [replace(rows[0], client=7)]}, r"shares\.train\[0\]: its client is 7; give a text or None"),
     ):
         with pytest.raises(UserError, match=words):
