@@ -195,6 +195,7 @@ def test_the_instruction_column_of_older_files_is_one_text(tmp_path: Path) -> No
     for line in ('instruction_column = "q"', 'instruction_column = ["q"]'):
         (tmp_path / "my.toml").write_text(line)
         assert read_settings(tmp_path / "my.toml") == {"instruction_column": ("q",)}
+    assert RunConfig.build({"instruction_column": "q"}).instruction_column == ("q",)
 
 
 def test_an_unknown_key_is_refused_by_file_and_key_with_where_to_look(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Columns:
     """Names of the columns that hold an example's fields. `task` and `client` by the default names may be absent.
 
     Attributes:
-        instruction: whose texts make the instruction, in this order; none: `instruction` and, where they are there,
+        instruction: whose texts make the instruction, in this order (a single name will do); none: `instruction` and, where they are there,
             `system` before and `context` and `input` after it.
     """
 
@@ -69,6 +69,10 @@ class Columns:
     response: str = "response"
     task: str = "task"
     client: str = "client"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.instruction, str):  # one name, not a letter each
+            object.__setattr__(self, "instruction", (self.instruction,))
 
     def of_instruction(self) -> tuple[str, ...]:
         """Return the columns that may be read for the instruction: no column is both in it and another field."""

@@ -50,6 +50,8 @@ def test_columns_that_are_named_are_the_only_ones_read_and_a_note_says_so() -> N
     assert notes(Columns(("instruction",)), {"a": 1, **ALPACA}) == ["columns not read: input, a"]
     assert read(Columns(("input", "instruction")), ALPACA) == ["1 and 2\n\nAdd"]
     assert read(Columns(response="input"), ALPACA) == ["Add"]
+    one: Any = "input"
+    assert Columns(one) == Columns(("input",))
 
 
 def test_of_several_columns_any_may_be_empty_but_not_all() -> None:
