@@ -2,6 +2,7 @@
 
 import codecs
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -31,6 +32,23 @@ def as_text(source: IO[bytes], newline: str | None = None) -> TextIO:
     start = buffered.peek(4)[:4]
     encoding = next((name for mark, name in _MARKED if start.startswith(mark)), "utf-8-sig")
     return io.TextIOWrapper(buffered, encoding, newline=newline)
+
+
+def utf8_lines(source: IO[bytes]) -> Iterator[str]:
+    """Yield the lines of a stream as they come.
+
+    Raises:
+        UserError: a line is not UTF-8; it is named, and the lines before it have been yielded.
+    """
+    for number, line in enumerate(source, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            found = line[error.start]
+            raise UserError(
+                f"line {number}, byte {error.start + 1} is 0x{found:02x}, which is not UTF-8; give UTF-8 text"
+            ) from None
+        yield text
 
 
 def undecodable(source: IO[bytes]) -> UserError:

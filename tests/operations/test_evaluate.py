@@ -99,6 +99,16 @@ def test_options_of_a_metric_are_given_with_it(run_copy: Path, tmp_path: Path) -
         evaluate(Run(run_copy), Display(), metric=metric, option=("valu=2",))
 
 
+def test_given_rows_that_cannot_be_used_are_left_out_on_request(run_copy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gaps.jsonl"
+    path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n{"instruction": "a"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="1 of 2 rows cannot be used"):
+        evaluate(Run(run_copy), Display(), data=str(path))
+    done = evaluate(Run(run_copy), Display(), data=str(path), on_bad_row="skip")
+    assert [result.mean.samples for result in done.results] == [1, 1]
+    assert "left out 1 of 2 rows" in done.notes[0]
+
+
 def test_fewer_given_rows_than_clients(run_copy: Path, tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n', encoding="utf-8")

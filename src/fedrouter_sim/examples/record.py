@@ -59,8 +59,8 @@ class Columns:
     """Names of the columns that hold an example's fields. `task` and `client` by the default names may be absent.
 
     Attributes:
-        instruction: whose texts make the instruction, in this order (a single name will do); none: `instruction` and, where they are there,
-            `system` before and `context` and `input` after it.
+        instruction: whose texts make the instruction, in this order (a single name will do); none: `instruction`
+            and, where they are there, `system` before and `context` and `input` after it.
     """
 
     MAIN: ClassVar[str] = "instruction"

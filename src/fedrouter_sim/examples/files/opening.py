@@ -54,5 +54,5 @@ def _opened(path: Path, suffix: str) -> IO[bytes]:
     if suffix == ".zst":
         import pyarrow  # slow to import, and only needed here
 
-        return pyarrow.input_stream(str(path), compression="zstd")  # type: ignore[no-any-return]
+        return pyarrow.CompressedInputStream(path.open("rb"), "zstd")  # type: ignore[no-any-return]
     return path.open("rb", buffering=0)
