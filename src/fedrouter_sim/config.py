@@ -17,6 +17,7 @@ import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
 from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.paths import at_home
 from fedrouter_sim.texts import read_utf8
 
 
@@ -266,18 +267,26 @@ def table_settings() -> dict[str, str]:
     return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
 
 
+def path_settings() -> tuple[str, ...]:
+    """Return the settings that may name a file or folder."""
+    return ("data", "hub_folder", "model", *table_settings())
+
+
 def absolute_paths(config: RunConfig) -> RunConfig:
-    """Make local paths absolute, so that a run folder works from any working directory."""
+    """Make local paths absolute, so that a run folder works from any working directory.
+
+    Raises:
+        UserError: a path begins with the home folder of nobody.
+    """
     named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
-    paths = {
-        name: str(Path(value).resolve())
-        for name, value in (("data", config.data), ("hub_folder", config.hub_folder), ("model", config.model))
-        if value not in named and Path(value).exists()
-    }
-    for setting_name in table_settings():
-        file, separator, entry = getattr(config, setting_name).rpartition(":")
-        if separator and Path(file).is_file():
-            paths[setting_name] = f"{Path(file).resolve()}:{entry}"
+    paths = {name: at_home(getattr(config, name)) for name in path_settings()}
+    for name, value in paths.items():
+        file, separator, entry = value.rpartition(":")
+        if name in table_settings():
+            if separator and Path(file).is_file():
+                paths[name] = f"{Path(file).resolve()}:{entry}"
+        elif value not in named and Path(value).exists():
+            paths[name] = str(Path(value).resolve())
     return RunConfig.build(vars(config), paths)
 
 

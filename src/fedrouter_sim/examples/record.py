@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _DIGESTED = 10_000  # rows whose text is made at once
 
@@ -71,8 +71,9 @@ class Columns:
     client: str = "client"
 
     def __post_init__(self) -> None:
-        if isinstance(self.instruction, str):  # one name, not a letter each
-            object.__setattr__(self, "instruction", (self.instruction,))
+        given: Any = self.instruction
+        if isinstance(given, str):  # one name, not a letter each
+            object.__setattr__(self, "instruction", (given,))
 
     def of_instruction(self) -> tuple[str, ...]:
         """Return the columns that may be read for the instruction: no column is both in it and another field."""
