@@ -16,36 +16,10 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
+from fedrouter_sim.declaring import check_limits, flag, setting
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.paths import at_home
 from fedrouter_sim.texts import read_utf8
-
-
-def setting(
-    panel: str,
-    default: Any,
-    help: str,
-    *,
-    choices: tuple[str, ...] = (),
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    table: str = "",
-) -> Any:
-    """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
-
-    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there.
-    """
-    metadata = {
-        "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table
-    }  # fmt: skip
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def flag(name: str) -> str:
-    """Return the command-line flag of a setting: `local_steps` -> `--local-steps`."""
-    return "--" + name.replace("_", "-")
-
 
 _COMPARISON = "Comparison"
 _DATA = "Data"
@@ -196,7 +170,14 @@ class RunConfig:
     lr: float = setting(
         _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
     )
-    lr_min: float = setting(_FEDERATION, 1e-4, "Learning rate towards which the cosine falls.", least=0)
+    lr_min: float = setting(
+        _FEDERATION,
+        None,
+        "Learning rate towards which the cosine falls.",
+        least=0,
+        derive=lambda config: min(1e-4, config.lr / 100),
+        rule="0.0001, or a hundredth of --lr where that is less",
+    )
     weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)
     clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
 
@@ -219,7 +200,12 @@ class RunConfig:
         _METHODS, 0.1, "ditto: weight lambda of lambda / 2 times the squared distance to the global adapter.", least=0
     )
     warmup_rounds: int = setting(
-        _METHODS, 2, "clustered: rounds of FedAvg before the clients are grouped, once.", least=1
+        _METHODS,
+        None,
+        "clustered: rounds of FedAvg before the clients are grouped, once.",
+        least=1,
+        derive=lambda config: max(1, min(2, config.rounds - 1)),
+        rule="2, or 1 where --rounds is less than 3",
     )
 
     eval_every: int = setting(
@@ -229,9 +215,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if value is None and (derive := field.metadata["derive"]):
+                value = derive(self)
+                object.__setattr__(self, field.name, value)
             if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
                 object.__setattr__(self, field.name, (value,))
-            _check_limits(f"{flag(field.name)} {value}", field, value)
+            check_limits(f"{flag(field.name)} {value}", field, value)
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
         if (self.drift_at > 0) != (self.drift_to != "none"):
@@ -265,6 +254,12 @@ class RunConfig:
 def table_settings() -> dict[str, str]:
     """Return the settings that name an entry of a table, and the table of each."""
     return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
+
+
+def with_value(name: str, value: Any) -> str:
+    """Return a setting's flag and value for a message, which says where that is the default: nobody asked for it."""
+    default = RunConfig.__dataclass_fields__[name].default
+    return f"{flag(name)} {value}{' (the default)' if value == default else ''}"
 
 
 def path_settings() -> tuple[str, ...]:
@@ -334,19 +329,5 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if type(value) not in kinds:
         raise UserError(f"{source}: {key} = {value!r} must be of type {kind.__name__}")
-    _check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
+    check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
     return value
-
-
-def _check_limits(shown: str, field: dataclasses.Field[Any], value: Any) -> None:
-    limits = field.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        raise UserError(f"{shown}: must be a finite number")
-    if limits["least"] is not None and value < limits["least"]:
-        raise UserError(f"{shown}: must be at least {limits['least']}")
-    if limits["above"] is not None and value <= limits["above"]:
-        raise UserError(f"{shown}: must be above {limits['above']}")
-    if limits["most"] is not None and value > limits["most"]:
-        raise UserError(f"{shown}: must be at most {limits['most']}")

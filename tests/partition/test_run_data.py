@@ -175,7 +175,11 @@ def test_labels_are_those_of_the_training_rows_also_after_the_drift_and_in_one_p
 
 def test_settings_say_how_data_are_read(micro_config: ConfigMaker) -> None:
     reading = reading_of(micro_config(instruction_column="q", client_column="who", hub_folder="copies", seed=3))
-    assert (reading.columns.instruction, reading.columns.response, reading.columns.client) == ("q", "response", "who")
+    assert (reading.columns.instruction, reading.columns.response, reading.columns.client) == (
+        ("q",),
+        "response",
+        "who",
+    )
     assert (reading.format, reading.seed, reading.hub_folder) == ("columns", 3, "copies")
 
 
