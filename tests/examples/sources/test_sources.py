@@ -196,6 +196,7 @@ def test_the_splits_of_a_hub_data_set_are_its_shares(tmp_path: Path, hub_folder:
 def test_a_hub_data_set_with_training_rows_only_is_split_as_a_file_is(tmp_path: Path, hub_folder: str) -> None:
     shares = load_shares("org/single", Reading(seed=3, hub_folder=hub_folder))
     assert shares == load_shares(str(write(tmp_path / "all.jsonl", ROWS)), Reading(seed=3))
+    assert shares.notes[0].startswith("--data org/single: has no split 'test', so its rows are split by seed")
     with pytest.raises(UserError, match="org/single: has no split 'test'; it has train"):
         load_test("org/single", Reading(hub_folder=hub_folder))
 

@@ -50,6 +50,7 @@ class HubData(Source):
             raise UserError(f"--data {self}: has no split 'train'; it has {', '.join(splits)}")
         parts = {share: self._examples(split, splits, reading) for share, split in named.items()}
         if parts.keys() == {"train"}:
+            reading.note("has no split 'test', so its rows are split by seed into train, validation and test")
             return split_by_seed(str(self), parts["train"], reading.seed)
         return shares_of(str(self), "split", parts, named)
 
