@@ -6,9 +6,11 @@ A test compares docs/settings.md with them, so that the page is never behind.
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 from fedrouter_sim.cli.settings import choices_of
-from fedrouter_sim.config import RunConfig, flag
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.declaring import flag, shown_default
 from fedrouter_sim.storage import write_text
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
@@ -27,7 +29,7 @@ def settings_page() -> str:
     for field in dataclasses.fields(RunConfig):
         choices = ", ".join(f"`{choice}`" for choice in choices_of(field))
         help_text = _cell(field.metadata["help"]) + (f" One of {choices}." if choices else "")
-        row = f"| `{flag(field.name)}` | {_default(field.default)} | {help_text} |"
+        row = f"| `{flag(field.name)}` | {_default(field)} | {help_text} |"
         panels.setdefault(field.metadata["panel"], []).append(row)
     parts = [_HEAD]
     for panel, rows in panels.items():
@@ -35,8 +37,9 @@ def settings_page() -> str:
     return "\n".join(parts)
 
 
-def _default(value: object) -> str:
-    return "none" if value in ((), "") else f"`{value}`"
+def _default(field: "dataclasses.Field[Any]") -> str:
+    shown = shown_default(field)
+    return _cell(shown) if field.metadata["rule"] or field.default in ((), "") else f"`{shown}`"
 
 
 def _cell(text: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from fedrouter_sim.config import RunConfig, absolute_paths, flag, read_preset, read_settings, table_settings
+from fedrouter_sim.config import RunConfig, absolute_paths, read_preset, read_settings, table_settings, with_value
+from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -49,10 +50,6 @@ def test_every_setting_says_what_it_means() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         RunConfig().rounds = 3  # type: ignore[misc]
-
-
-def test_a_flag_has_dashes() -> None:
-    assert flag("local_steps") == "--local-steps"
 
 
 @pytest.mark.parametrize("field", LIMITED, ids=lambda field: field.name)
@@ -125,6 +122,27 @@ def test_a_least_learning_rate_above_the_first_is_refused_by_both_flags() -> Non
         RunConfig(lr=0.01, lr_min=0.1)
 
 
+@pytest.mark.parametrize(("lr", "least"), [(2e-2, 1e-4), (1e-2, 1e-4), (5e-4, 5e-6), (1e-5, 1e-7)])
+def test_the_least_learning_rate_follows_from_the_first_unless_it_is_given(lr: float, least: float) -> None:
+    assert RunConfig(lr=lr).lr_min == pytest.approx(least, rel=1e-12)
+    assert RunConfig(lr=lr, lr_min=0.0).lr_min == 0.0
+
+
+def test_the_default_least_learning_rate_is_exactly_what_it_was() -> None:
+    assert RunConfig().lr_min == RunConfig(lr=0.02).lr_min == 1e-4
+
+
+@pytest.mark.parametrize(("rounds", "warmup"), [(1, 1), (2, 1), (3, 2), (8, 2)])
+def test_the_warm_up_leaves_a_round_unless_it_is_given(rounds: int, warmup: int) -> None:
+    assert RunConfig(rounds=rounds).warmup_rounds == warmup
+    assert RunConfig(rounds=rounds, warmup_rounds=5).warmup_rounds == 5
+
+
+def test_a_message_says_where_a_value_is_the_default() -> None:
+    assert with_value("clients", RunConfig.clients) == f"--clients {RunConfig.clients} (the default)"
+    assert with_value("split", "all") == "--split all"
+
+
 @pytest.mark.parametrize("given", [{"drift_at": 1}, {"drift_to": "single"}])
 def test_a_drift_needs_a_round_and_a_split(given: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"--drift-at \d with --drift-to \w+: a drift needs both"):
@@ -164,7 +182,8 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
         return ("a=1", "b=x")
     if isinstance(field.default, str):
         return f"other {field.name}"
-    return field.default + (1 if isinstance(field.default, int) else 2**-10)
+    value = getattr(RunConfig(), field.name)
+    return value + (1 if isinstance(value, int) else 2**-10)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
@@ -184,6 +203,18 @@ def test_a_whole_number_serves_for_a_float_setting(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("alpha = 1\nlora_targets = []\n")
     values = read_settings(tmp_path / "my.toml")
     assert values == {"alpha": 1.0, "lora_targets": ()} and type(values["alpha"]) is float
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("seed = 3\n", encoding="utf-8-sig")
+    assert read_settings(tmp_path / "my.toml") == {"seed": 3}
+
+
+def test_the_instruction_column_of_older_files_is_one_text(tmp_path: Path) -> None:
+    for line in ('instruction_column = "q"', 'instruction_column = ["q"]'):
+        (tmp_path / "my.toml").write_text(line)
+        assert read_settings(tmp_path / "my.toml") == {"instruction_column": ("q",)}
+    assert RunConfig.build({"instruction_column": "q"}).instruction_column == ("q",)
 
 
 def test_an_unknown_key_is_refused_by_file_and_key_with_where_to_look(tmp_path: Path) -> None:

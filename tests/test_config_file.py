@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fedrouter_sim import config_file
-from fedrouter_sim.config import RunConfig, read_preset, read_settings, setting
+from fedrouter_sim.config import RunConfig, read_preset, read_settings
 from fedrouter_sim.config_file import settings_file
+from fedrouter_sim.declaring import setting
 from fedrouter_sim.errors import UserError
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -25,7 +26,7 @@ def read_back(text: str, folder: Path) -> dict[str, Any]:
 
 def comment_of(text: str, name: str) -> str:
     """The comment right above a setting, as one line."""
-    [found] = re.findall(rf"((?:^# .*\n)+)^{name} = ", text, flags=re.MULTILINE)
+    [found] = re.findall(rf"((?:^# .*\n)+?)^(?:# )?{name} = ", text, flags=re.MULTILINE)
     return " ".join(line.removeprefix("# ") for line in found.splitlines())
 
 
@@ -42,7 +43,13 @@ class _Bare:
 
 def test_it_is_read_back_to_exactly_the_defaults(tmp_path: Path) -> None:
     values = read_back(settings_file(), tmp_path)
-    assert values == vars(RunConfig()) and RunConfig.build(values) == RunConfig()
+    assert list(values) == [field.name for field in FIELDS if not field.metadata["rule"]]
+    assert RunConfig.build(values) == RunConfig()
+
+
+def test_a_setting_that_follows_from_others_stands_behind_a_hash_unless_the_preset_gives_it() -> None:
+    assert "\n# lr_min = 0.0001\n" in settings_file() and "\n# warmup_rounds = 2\n" in settings_file("paper")
+    assert "\nlr_min = 1e-05\n" in settings_file("paper")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -63,7 +70,10 @@ def test_above_each_setting_stand_its_meaning_its_default_and_its_limits(field: 
     assert comment.startswith(" ".join(field.metadata["help"].split()))
     allowed = comment.rpartition("Default: ")[2]
     default = list(field.default) if isinstance(field.default, tuple) else field.default
-    assert tomllib.loads("x = " + re.split(r"; |\.$", allowed)[0])["x"] == default
+    said = re.split(r"; |\.$", allowed)[0]
+    assert (said if field.metadata["rule"] else tomllib.loads(f"x = {said}")["x"]) == (
+        field.metadata["rule"] or default
+    )
     for choice in field.metadata["choices"]:
         assert f'"{choice}"' in allowed
     for limit, words in (("least", "at least"), ("above", "above"), ("most", "at most")):
@@ -82,7 +92,8 @@ def test_each_panel_is_one_heading_above_its_settings() -> None:
     assert [(panel, len(names)) for panel, names in found if not names] == []
     expected: dict[str, list[str]] = {}
     for field in FIELDS:
-        expected.setdefault(field.metadata["panel"], []).append(field.name)
+        if not field.metadata["rule"]:
+            expected.setdefault(field.metadata["panel"], []).append(field.name)
     assert found == list(expected.items())
 
 

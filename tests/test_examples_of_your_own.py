@@ -83,13 +83,13 @@ def test_the_file_format_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(str(DOCS / "examples"))
     rows = dict(FILE_FORMATS.rows)
     try:
-        import tsv
+        import psv
 
-        assert FILE_FORMATS.class_of(".tsv") is tsv.Tsv
-        (tmp_path / "rows.tsv").write_text("instruction\tresponse\ttask\nsay, a\tb\tx\n", encoding="utf-8")
-        assert Reading().file(tmp_path / "rows.tsv") == (Example("say, a", "b", "x"),)
+        assert FILE_FORMATS.class_of(".psv") is psv.Psv
+        (tmp_path / "rows.psv").write_text("instruction|response|task\nsay, a|b|x\n", encoding="utf-8")
+        assert Reading().file(tmp_path / "rows.psv") == (Example("say, a", "b", "x"),)
         with pytest.raises(ValueError, match="needs a name of its own"):
-            FILE_FORMATS.add(tsv.Tsv)
+            FILE_FORMATS.add(psv.Psv)
     finally:
         FILE_FORMATS.rows.clear()
         FILE_FORMATS.rows.update(rows)

@@ -12,7 +12,8 @@ PACKAGE = Path(fedrouter_sim.__file__).parent
 ROOT = PACKAGE.parents[1]
 
 GROUND = (
-    "errors version arrays rounding machine packages randomness storage bundled tables config config_file"
+    "errors version texts paths arrays rounding machine packages randomness storage bundled tables declaring config "
+    "config_file"
 ).split()
 ROOMS = (
     "examples partition adapters messages clustering routing backbone federation methods simulation answerer "

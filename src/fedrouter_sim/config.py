@@ -16,34 +16,10 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
+from fedrouter_sim.declaring import check_limits, flag, setting
 from fedrouter_sim.errors import UserError, first_line
-
-
-def setting(
-    panel: str,
-    default: Any,
-    help: str,
-    *,
-    choices: tuple[str, ...] = (),
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    table: str = "",
-) -> Any:
-    """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
-
-    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there.
-    """
-    metadata = {
-        "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table
-    }  # fmt: skip
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def flag(name: str) -> str:
-    """Return the command-line flag of a setting: `local_steps` -> `--local-steps`."""
-    return "--" + name.replace("_", "-")
-
+from fedrouter_sim.paths import at_home
+from fedrouter_sim.texts import read_utf8
 
 _COMPARISON = "Comparison"
 _DATA = "Data"
@@ -55,6 +31,9 @@ _EVALUATION = "Evaluation"
 
 RAW, L2, STANDARDIZE = NORMALIZATIONS = ("none", "l2", "standardize")
 """The normalisations of embeddings."""
+
+ON_BAD_ROW = ("error", "skip")
+"""What happens to data with rows that cannot be used."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
@@ -94,10 +73,22 @@ class RunConfig:
     format: str = setting(
         _DATA, "columns", "How a row becomes an example: columns: one column for each field.", table="row formats"
     )
-    instruction_column: str = setting(_DATA, "instruction", "Column that holds the instruction.")
+    instruction_column: tuple[str, ...] = setting(
+        _DATA,
+        (),
+        "Column that holds the instruction; several are joined by a blank line. None: 'instruction', with 'system' "
+        "before and 'context' and 'input' after it where the data has them.",
+    )
     response_column: str = setting(_DATA, "response", "Column that holds the response.")
     task_column: str = setting(_DATA, "task", "Column that holds the task label (for partitioning and measuring).")
     client_column: str = setting(_DATA, "client", "Column that names the client of a row (for --split natural).")
+    on_bad_row: str = setting(
+        _DATA,
+        ON_BAD_ROW[0],
+        "What happens to rows that cannot be used, such as those without a response: refuse the data, or leave them "
+        "out and say how many.",
+        choices=ON_BAD_ROW,
+    )
     clients: int = setting(_DATA, 10, "Number of clients.", least=1)
     split: str = setting(
         _DATA,
@@ -179,7 +170,14 @@ class RunConfig:
     lr: float = setting(
         _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
     )
-    lr_min: float = setting(_FEDERATION, 1e-4, "Learning rate towards which the cosine falls.", least=0)
+    lr_min: float = setting(
+        _FEDERATION,
+        None,
+        "Learning rate towards which the cosine falls.",
+        least=0,
+        derive=lambda config: min(1e-4, config.lr / 100),
+        rule="0.0001, or a hundredth of --lr where that is less",
+    )
     weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)
     clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
 
@@ -202,7 +200,12 @@ class RunConfig:
         _METHODS, 0.1, "ditto: weight lambda of lambda / 2 times the squared distance to the global adapter.", least=0
     )
     warmup_rounds: int = setting(
-        _METHODS, 2, "clustered: rounds of FedAvg before the clients are grouped, once.", least=1
+        _METHODS,
+        None,
+        "clustered: rounds of FedAvg before the clients are grouped, once.",
+        least=1,
+        derive=lambda config: max(1, min(2, config.rounds - 1)),
+        rule="2, or 1 where --rounds is less than 3",
     )
 
     eval_every: int = setting(
@@ -212,7 +215,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _check_limits(f"{flag(field.name)} {value}", field, value)
+            if value is None and (derive := field.metadata["derive"]):
+                value = derive(self)
+                object.__setattr__(self, field.name, value)
+            if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
+                object.__setattr__(self, field.name, (value,))
+            check_limits(f"{flag(field.name)} {value}", field, value)
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
         if (self.drift_at > 0) != (self.drift_to != "none"):
@@ -248,18 +256,32 @@ def table_settings() -> dict[str, str]:
     return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
 
 
+def with_value(name: str, value: Any) -> str:
+    """Return a setting's flag and value for a message, which says where that is the default: nobody asked for it."""
+    default = RunConfig.__dataclass_fields__[name].default
+    return f"{flag(name)} {value}{' (the default)' if value == default else ''}"
+
+
+def path_settings() -> tuple[str, ...]:
+    """Return the settings that may name a file or folder."""
+    return ("data", "hub_folder", "model", *table_settings())
+
+
 def absolute_paths(config: RunConfig) -> RunConfig:
-    """Make local paths absolute, so that a run folder works from any working directory."""
+    """Make local paths absolute, so that a run folder works from any working directory.
+
+    Raises:
+        UserError: a path begins with the home folder of nobody.
+    """
     named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
-    paths = {
-        name: str(Path(value).resolve())
-        for name, value in (("data", config.data), ("hub_folder", config.hub_folder), ("model", config.model))
-        if value not in named and Path(value).exists()
-    }
-    for setting_name in table_settings():
-        file, separator, entry = getattr(config, setting_name).rpartition(":")
-        if separator and Path(file).is_file():
-            paths[setting_name] = f"{Path(file).resolve()}:{entry}"
+    paths = {name: at_home(getattr(config, name)) for name in path_settings()}
+    for name, value in paths.items():
+        file, separator, entry = value.rpartition(":")
+        if name in table_settings():
+            if separator and Path(file).is_file():
+                paths[name] = f"{Path(file).resolve()}:{entry}"
+        elif value not in named and Path(value).exists():
+            paths[name] = str(Path(value).resolve())
     return RunConfig.build(vars(config), paths)
 
 
@@ -270,7 +292,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         UserError: the file is missing or not TOML, or a key, or the type or limits of a value, is not a setting's.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_utf8(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: cannot be read ({first_line(error)}); give a TOML file") from None
     try:
@@ -297,6 +319,8 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
         raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
     kind = hints[key]
     if get_origin(kind) is tuple:
+        if key == "instruction_column" and isinstance(value, str):  # as older runs wrote it
+            return (value,)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UserError(f"{source}: {key} = {value!r} must be a list of strings")
@@ -305,19 +329,5 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if type(value) not in kinds:
         raise UserError(f"{source}: {key} = {value!r} must be of type {kind.__name__}")
-    _check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
+    check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
     return value
-
-
-def _check_limits(shown: str, field: dataclasses.Field[Any], value: Any) -> None:
-    limits = field.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        raise UserError(f"{shown}: must be a finite number")
-    if limits["least"] is not None and value < limits["least"]:
-        raise UserError(f"{shown}: must be at least {limits['least']}")
-    if limits["above"] is not None and value <= limits["above"]:
-        raise UserError(f"{shown}: must be above {limits['above']}")
-    if limits["most"] is not None and value > limits["most"]:
-        raise UserError(f"{shown}: must be at most {limits['most']}")

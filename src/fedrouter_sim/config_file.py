@@ -27,15 +27,16 @@ def settings_file(preset: str | None = None, tables: Mapping[str, Sequence[str]]
     Raises:
         UserError: there is no such preset.
     """
-    config = RunConfig.build(read_preset(preset) if preset else {})
-    values = config.to_dict()
+    given = read_preset(preset) if preset else {}
+    values = RunConfig.build(given).to_dict()
+    derived = {f.name for f in dataclasses.fields(RunConfig) if f.metadata.get("rule") and f.name not in given}
     of = f"the preset '{preset}', and the defaults of what it leaves open" if preset else "the defaults"
     lines = [
         *_comment("Settings of a run, for `fedrouter-sim train --config FILE`."),
         *_comment(
             f"The values are {of}. Flags win over this file, and it wins over --preset. Any line may go: its setting "
-            "then has the preset's value or its default. Comments name settings by their flags: --local-steps is "
-            "local_steps here."
+            "then has the preset's value or its default. A setting behind a # follows from others as long as the # "
+            "stays. Comments name settings by their flags: --local-steps is local_steps here."
         ),
     ]
     panels: dict[str, list[dataclasses.Field[Any]]] = {}
@@ -49,7 +50,7 @@ def settings_file(preset: str | None = None, tables: Mapping[str, Sequence[str]]
                 "",
                 *_comment(meaning),
                 *_comment(_allowed(field, tables)),
-                f"{field.name} = {_toml(values[field.name])}",
+                f"{'# ' if field.name in derived else ''}{field.name} = {_toml(values[field.name])}",
             ]
     return "\n".join(lines) + "\n"
 
@@ -57,7 +58,7 @@ def settings_file(preset: str | None = None, tables: Mapping[str, Sequence[str]]
 def _allowed(field: dataclasses.Field[Any], tables: Mapping[str, Sequence[str]]) -> str:
     """Return a setting's default, and what else it may be."""
     default = list(field.default) if isinstance(field.default, tuple) else field.default
-    parts = [f"Default: {_toml(default)}"]
+    parts = [f"Default: {field.metadata['rule'] or _toml(default)}"]
     if choices := field.metadata["choices"] or tables.get(field.metadata["table"]):
         parts.append(f"one of {', '.join(map(_toml, choices))}")
     for limit, words in (("least", "at least"), ("above", "above"), ("most", "at most")):

@@ -32,7 +32,7 @@ def run_here(*arguments: str | Path, stdin: str = "", cwd: Path | str = ".") -> 
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(sys, "argv", words),
-        patch.object(sys, "stdin", io.StringIO(stdin)),
+        patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
         chdir(cwd),
         redirect_stdout(out),
         redirect_stderr(err),

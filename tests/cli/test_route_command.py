@@ -103,3 +103,18 @@ def test_the_task_column_is_not_read_by_other_methods(cli: Any, finished_run: Pa
     path.write_text("".join(json.dumps({"q": t, "task": 7}) + "\n" for t in TEXTS), encoding="utf-8")
     found = records(cli("route", finished_run, "--file", path, "--column", "q", "--json"))
     assert [record["task"] for record in found] == [one.task for one in RoutedModel(finished_run).route(TEXTS)]
+
+
+def test_files_are_read_as_data_are(cli: Any, finished_run: Path, tmp_path: Path) -> None:
+    expected = [record["task"] for record in records(cli("route", finished_run, *TEXTS, "--json"))]
+    (tmp_path / "bom.jsonl").write_text(
+        "".join(json.dumps({"instruction": text}) + "\n" for text in TEXTS), encoding="utf-8-sig"
+    )
+    (tmp_path / "a.csv").write_text("\n".join(["instruction;x", *(f"{text};y" for text in TEXTS)]), encoding="utf-8")
+    for name in ("bom.jsonl", "a.csv"):
+        found = records(cli("route", finished_run, "--file", tmp_path / name, "--json"))
+        assert [record["task"] for record in found] == expected
+    (tmp_path / "half.jsonl").write_text('{"instruction": "add \\ud83d 2"}\n')
+    said = refusal(cli("route", finished_run, "--file", tmp_path / "half.jsonl"))
+    assert said.endswith("half.jsonl: line 1: 'instruction' holds half a character (surrogate); correct it\n")
+    assert "text 1 holds half a character" in refusal(cli("route", finished_run, "a\udce9"))

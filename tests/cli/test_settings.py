@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.cli.settings import resolve_settings, setting_parameters, takes_settings
-from fedrouter_sim.config import RunConfig, flag, read_preset, table_settings
+from fedrouter_sim.config import RunConfig, read_preset, table_settings
+from fedrouter_sim.declaring import flag, shown_default
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.entries import TABLES
 
@@ -41,7 +42,8 @@ def sample(field: dataclasses.Field[Any]) -> tuple[list[str], Any]:
     elif isinstance(field.default, str):
         value = f"other {{instruction}} {field.name}"
     else:
-        value = type(field.default)(field.default + 1)
+        default = getattr(RunConfig(), field.name)
+        value = type(default)(default + 1)
     return [flag(field.name), str(value)], value
 
 
@@ -86,7 +88,7 @@ def test_help_names_every_flag_with_its_default() -> None:
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "300", "TERM": "dumb"}).output
     for field in FIELDS:
         assert flag(field.name) in shown, field.name
-        assert f"[default: {'none' if field.default in ((), '') else field.default}]" in shown, field.name
+        assert f"[default: {shown_default(field)}]" in shown, field.name
 
 
 @pytest.mark.parametrize(

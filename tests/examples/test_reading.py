@@ -98,7 +98,7 @@ def test_surrounding_space_is_dropped_and_blank_lines_are_skipped(tmp_path: Path
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     rows = [{"q": "ask", "a": "tell", "kind": "chat", "instruction": "other"}]
     path = write(tmp_path / "train.csv", rows)
-    assert Reading(Columns("q", "a", "kind")).file(path) == (Example("ask", "tell", "chat"),)
+    assert Reading(Columns(("q",), "a", "kind")).file(path) == (Example("ask", "tell", "chat"),)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
@@ -106,7 +106,7 @@ def test_a_missing_column_is_refused_with_those_there_are_and_the_flag(tmp_path:
     path = write(tmp_path / f"train{suffix}", [{"instruction": "a", "output": "b"}])
     message = refusal(path)
     assert "'response'" in message and "instruction, output" in message and "--response-column" in message
-    assert "--instruction-column" in refusal(path, Columns(instruction="prompt", response="output"))
+    assert "--instruction-column" in refusal(path, Columns(instruction=("prompt",), response="output"))
     assert "--task-column" in refusal(path, Columns(response="output", task="kind"))
 
 
@@ -168,7 +168,7 @@ def test_a_csv_row_with_too_many_fields_is_refused_by_line(tmp_path: Path) -> No
 
 def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     message = refusal(write(tmp_path / "train.txt", "x"))
-    assert "'.txt'" in message and ".jsonl, .json, .csv, .parquet" in message
+    assert "'.txt'" in message and ".jsonl, .json, .csv, .tsv, .parquet" in message
 
 
 def test_a_client_column_is_read_by_its_default_name_or_another(tmp_path: Path) -> None:
@@ -211,3 +211,31 @@ def test_more_than_an_object_in_a_line_is_refused_by_its_number(tmp_path: Path, 
 def test_columns_are_listed_in_the_order_in_which_rows_bring_them(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"b": 1}, {"a": 1, "b": 2}, {"c": 1}])
     assert "it has b, a, c:" in refusal(path)
+
+
+BAD = [{**ROWS[0], "response": None}, ROWS[1], {**ROWS[2], "instruction": ["x"]}]
+
+
+def test_rows_that_cannot_be_used_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [ROWS[0], *BAD])
+    assert refusal(path) == (
+        f"--data {path}: 2 of 4 rows cannot be used; the first is row 2: column 'response' is empty; correct them, or "
+        "leave them out with --on-bad-row skip"
+    )
+
+
+def test_rows_that_cannot_be_used_are_left_out_on_request_with_a_note(tmp_path: Path) -> None:
+    path, reading = write(tmp_path / "a.jsonl", [ROWS[0], *BAD]), Reading(on_bad_row="skip")
+    assert reading.file(path) == (Example(**ROWS[0]), Example(**ROWS[1]))
+    assert reading.notes == [
+        f"--data {path}: left out 2 of 4 rows that cannot be used (the first: row 2, column 'response' is empty)"
+    ]
+    with pytest.raises(UserError, match="none of 2 rows can be used"):
+        Reading(on_bad_row="skip").file(write(tmp_path / "b.jsonl", BAD[::2]))
+
+
+def test_a_note_is_kept_once(tmp_path: Path) -> None:
+    reading = Reading(data="mine")
+    paths = [write(tmp_path / f"{name}.jsonl", [{**ROWS[0], "id": 1}]) for name in "ab"]
+    assert len(reading.files(paths)) == 2
+    assert reading.notes == ["--data mine: columns not read: id"]

@@ -9,6 +9,7 @@ import torch
 from inside import clients_of
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment
 from fedrouter_sim.federation.schedule import learning_rate
@@ -100,6 +101,17 @@ def test_the_pool_of_the_client_answers(grouped: Any) -> None:
         assert find_method("clustered").answered_by(deployment, asked, "fixed") == [Choice.of(group.pool)] * 2
     during_warm_up = Deployment(grouped.heard.plans[0][1].pools)
     assert find_method("clustered").answered_by(during_warm_up, asked, "fixed") == [Choice.of("global")] * 2
+
+
+def test_fewer_rounds_than_the_default_warm_up_leave_one_for_the_groups(run_method: Simulator) -> None:
+    warmup = RunConfig(rounds=2).warmup_rounds
+    plans = run_method("clustered", rounds=2, warmup_rounds=warmup).heard.plans
+    assert len(plans) == 2
+
+
+def test_a_single_round_is_refused(run_method: Simulator) -> None:
+    with pytest.raises(UserError, match=r"--rounds 1: method clustered .* give at least 2"):
+        run_method("clustered", rounds=1)
 
 
 @pytest.mark.parametrize("warmup_rounds", [2, 3])

@@ -72,7 +72,7 @@ def test_given_data(run_copy: Path, tmp_path: Path) -> None:
     rows = [{"question": f"{n} + {n} = ?", "answer": str(2 * n), "kind": "sum"} for n in range(10, 19)]
     path = tmp_path / "mine.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    columns = Columns("question", "answer", "kind")
+    columns = Columns(("question",), "answer", "kind")
     done = evaluate(Run(run_copy), Display(), data=str(path), columns=columns)
     assert [result.cell.name for result in done.results] == ["given-global", "given-local"]
     answers = done.results[0].answers
@@ -97,6 +97,16 @@ def test_options_of_a_metric_are_given_with_it(run_copy: Path, tmp_path: Path) -
         assert result.mean.values["fixed"] == value
     with pytest.raises(UserError, match=r"--option valu=2: metric .*:Fixed has no such option; it has value"):
         evaluate(Run(run_copy), Display(), metric=metric, option=("valu=2",))
+
+
+def test_given_rows_that_cannot_be_used_are_left_out_on_request(run_copy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gaps.jsonl"
+    path.write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n{"instruction": "a"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="1 of 2 rows cannot be used"):
+        evaluate(Run(run_copy), Display(), data=str(path))
+    done = evaluate(Run(run_copy), Display(), data=str(path), on_bad_row="skip")
+    assert [result.mean.samples for result in done.results] == [1, 1]
+    assert "left out 1 of 2 rows" in done.notes[0]
 
 
 def test_fewer_given_rows_than_clients(run_copy: Path, tmp_path: Path) -> None:
@@ -137,7 +147,7 @@ def test_given_rows_that_name_a_client_of_a_natural_run_go_to_it(natural_run: Pa
     run = aggregate(run, tmp_path / "again").folder
     assert [client for client, _ in asked(path)] == [0, 1, 1]
     # Rows that name nobody are dealt out.
-    assert len(asked(path, Columns())) == 4 and notes == []
+    assert len(asked(path, Columns())) == 4 and notes == [f"--data {path}: columns not read: user"]
     path.write_text(json.dumps(rows[2]), encoding="utf-8")
     with pytest.raises(UserError, match=r"no row is of a client of .* \(a, b\); correct --client-column user"):
         asked(path)

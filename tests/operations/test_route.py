@@ -14,6 +14,7 @@ from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.reading import Reading
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.examples.sources import load_test
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.evaluate import evaluate
@@ -111,6 +112,12 @@ def test_a_single_text_is_refused_before_its_letters_are_routed(finished_run: Pa
 def test_what_is_no_text_is_refused_where_it_stands(finished_run: Path, text: object) -> None:
     with pytest.raises(TypeError, match=rf"text 2 is {re.escape(repr(text))}; give texts, or examples"):
         list(RoutedModel(finished_run).route(["1 + 1 = ?", text]))  # type: ignore[list-item]
+
+
+def test_half_a_character_is_refused_by_the_number_of_the_text(finished_run: Path) -> None:
+    for text in ("a\ud83d", Example("a\ud83d", "")):
+        with pytest.raises(UserError, match="text 2 holds half a character"):
+            list(RoutedModel(finished_run).route(["a", text]))
 
 
 def test_a_batch_has_at_least_one_text_and_a_client_is_a_number(finished_run: Path) -> None:

@@ -175,7 +175,11 @@ def test_labels_are_those_of_the_training_rows_also_after_the_drift_and_in_one_p
 
 def test_settings_say_how_data_are_read(micro_config: ConfigMaker) -> None:
     reading = reading_of(micro_config(instruction_column="q", client_column="who", hub_folder="copies", seed=3))
-    assert (reading.columns.instruction, reading.columns.response, reading.columns.client) == ("q", "response", "who")
+    assert (reading.columns.instruction, reading.columns.response, reading.columns.client) == (
+        ("q",),
+        "response",
+        "who",
+    )
     assert (reading.format, reading.seed, reading.hub_folder) == ("columns", 3, "copies")
 
 
@@ -224,6 +228,8 @@ def test_shares_given_in_python_are_checked_and_become_tuples() -> None:
         ({"test": [rows[0], wrong]}, r"shares\.test\[1\]: its response is None; give a text"),
         ({"validation": [replace(rows[0], instruction=" ")]}, r"shares\.validation\[0\]: its instruction is ' '"),
         ({"train": [replace(rows[0], task=7)]}, r"shares\.train\[0\]: its task is 7; give a text or None"),
+        ({"train": [replace(rows[0], response="\ud83d")]}, r"shares\.train\[0\]: its response holds half a character"),
+        ({"test": [replace(rows[0], task="\ud83d")]}, r"shares\.test\[0\]: its task holds half a character"),
         ({"train": [replace(rows[0], client=7)]}, r"shares\.train\[0\]: its client is 7; give a text or None"),
     ):
         with pytest.raises(UserError, match=words):

@@ -34,6 +34,13 @@ def test_a_plan_is_methods_by_splits_by_seeds_with_whole_seeds_first(tmp_path: P
     assert (study.claims[0].least, study.claims[0].paper) == (0.01, "")
 
 
+def test_a_plan_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    plain = read_study(path)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_study(path) == plain
+
+
 def test_overrides_win_over_the_plan(tmp_path: Path) -> None:
     assert {run.config.model for run in read_study(written(tmp_path), {"model": "mine"}).runs} == {"mine"}
 

@@ -7,6 +7,7 @@ import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.cli.settings import OwnOptions
+from fedrouter_sim.config import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE
@@ -37,10 +38,18 @@ def eval_command(
             "with a test file, 'multitask', 'paper', or a data set of the Hub as org/name."
         ),
     ] = None,
-    instruction_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
+    instruction_column: Annotated[
+        list[str] | None, typer.Option(help="Column of --data; by default the run's. Repeatable.")
+    ] = None,
     response_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     task_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     client_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
+    on_bad_row: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(ON_BAD_ROW), help="Rows of --data that cannot be used; by default as the run was told."
+        ),
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
     ] = None,
@@ -56,6 +65,7 @@ def eval_command(
     for flag, values, known in (
         ("--test-data", test_data, RUN_TEST_DATA),
         ("--routing", routing, _ROUTINGS),
+        ("--on-bad-row", [on_bad_row] if on_bad_row else (), ON_BAD_ROW),
     ):
         for value in values or ():
             if value not in known:
@@ -70,7 +80,7 @@ def eval_command(
     opened = Run(run)
     config = opened.config
     columns = Columns(
-        instruction_column or config.instruction_column,
+        tuple(instruction_column or ()) or config.instruction_column,
         response_column or config.response_column,
         task_column or config.task_column,
         client_column or config.client_column,
@@ -86,6 +96,7 @@ def eval_command(
             test_examples_per_client,
             metric=metric,
             option=option or (),
+            on_bad_row=on_bad_row,
         )
     for text in done.notes:
         note(text, quiet)

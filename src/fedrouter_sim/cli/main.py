@@ -10,6 +10,7 @@ from fedrouter_sim.cli.compare import compare_command
 from fedrouter_sim.cli.doctor import doctor_command
 from fedrouter_sim.cli.evaluate import eval_command
 from fedrouter_sim.cli.export import export_command
+from fedrouter_sim.cli.home import with_home
 from fedrouter_sim.cli.init import init_command
 from fedrouter_sim.cli.report import report_command
 from fedrouter_sim.cli.route import route_command
@@ -27,16 +28,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init")(init_command)
-app.command("train")(train_command)
-app.command("aggregate")(aggregate_command)
-app.command("route")(route_command)
-app.command("eval")(eval_command)
-app.command("compare")(compare_command)
-app.command("study")(study_command)
-app.command("report")(report_command)
-app.command("export")(export_command)
-app.command("doctor")(doctor_command)
+app.command("init")(with_home(init_command))
+app.command("train")(with_home(train_command))
+app.command("aggregate")(with_home(aggregate_command))
+app.command("route")(with_home(route_command))
+app.command("eval")(with_home(eval_command))
+app.command("compare")(with_home(compare_command))
+app.command("study")(with_home(study_command))
+app.command("report")(with_home(report_command))
+app.command("export")(with_home(export_command))
+app.command("doctor")(with_home(doctor_command))
 
 # Typer's errors about usage all descend from this class, whichever click it stands on.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

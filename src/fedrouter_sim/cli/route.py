@@ -3,15 +3,15 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import Example
+from fedrouter_sim.examples.asking import Asking
+from fedrouter_sim.examples.record import Columns, Example
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL
 
 if TYPE_CHECKING:
@@ -22,12 +22,18 @@ def route_command(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
     text: Annotated[list[str] | None, typer.Argument(help="Texts to route.", show_default=False)] = None,
     file: Annotated[
-        Path | None, typer.Option(help="File of texts, one a line, or JSONL (.jsonl); - is standard input.")
+        Path | None,
+        typer.Option(help="File of texts, one a line, or a data file as of train --data; - is standard input."),
     ] = None,
-    column: Annotated[str, typer.Option(help="Key of the text in JSONL.")] = "instruction",
+    column: Annotated[
+        str,
+        typer.Option(
+            help="Column of the text in data files and JSONL; by default instruction, with system, context and input."
+        ),
+    ] = "",
     task_column: Annotated[
-        str, typer.Option(help="Key of the true task in JSONL, for runs of oracle and central; else it is not read.")
-    ] = "task",
+        str, typer.Option(help="Column of the true task, for runs of oracle and central; else it is not read.")
+    ] = Columns.task,
     client: Annotated[
         int | None, typer.Option(help="The client that asks: its own answer, where answers depend on the client.")
     ] = None,
@@ -46,7 +52,8 @@ def route_command(
 
     The run's method chooses, exactly as in `eval`: its router, or with --client what that client would get.
 
-    Texts come from the arguments, from --file, or from standard input: plain lines, or JSONL.
+    Texts come from the arguments, from --file, or from standard input: plain lines, or JSONL. JSONL and lines are
+    answered as they come.
 
     Example: fedrouter-sim route runs/first "Jana Sommer -> job -> guide; Jana Sommer -> hobby -> fencing" --generate
     """
@@ -58,14 +65,18 @@ def route_command(
     from fedrouter_sim import RoutedModel
 
     model = RoutedModel(run, client=client, routing=routing)
-    with _open(file) if not text else nullcontext() as source:
-        name = str(file or "standard input")
-        texts = iter(text) if text else _texts(source or sys.stdin, name, column, task_column)
-        for routed in model.answer(texts) if generate else model.route(texts):
-            if as_json:
-                print(json.dumps(asdict(routed), ensure_ascii=False), flush=True)
-            else:
-                print("\t".join(_fields(routed)), flush=True)
+    asking = Asking(column, task_column)
+    if text:
+        texts: Iterator[str | Example] = iter(text)
+    elif file is None or str(file) == "-":
+        texts = asking.stream(sys.stdin.buffer)
+    else:
+        texts = asking.file(file)
+    for routed in model.answer(texts) if generate else model.route(texts):
+        if as_json:
+            print(json.dumps(asdict(routed), ensure_ascii=False), flush=True)
+        else:
+            print("\t".join(_fields(routed)), flush=True)
 
 
 def _fields(routed: "Routed") -> list[str]:
@@ -77,48 +88,6 @@ def _fields(routed: "Routed") -> list[str]:
         fields += [f"distance {routed.distance:.3f}", f"margin {margin}"]
     fields.append(_one_line(routed.text))
     return fields + ([_one_line(routed.answer)] if routed.answer is not None else [])
-
-
-def _open(file: Path | None) -> "TextIO | nullcontext[TextIO]":
-    if file is None or str(file) == "-":
-        return nullcontext(sys.stdin)
-    try:
-        return file.open(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--file {file}: {error.strerror}; give a text or JSONL file") from None
-
-
-def _texts(source: TextIO, name: str, column: str, task_column: str) -> "Iterator[str | Example]":
-    """Yield the texts of lines or of JSONL, without holding more than a line."""
-    jsonl = name.endswith(".jsonl")
-    try:
-        for number, line in enumerate(source, start=1):
-            line = line.strip()
-            if not line:
-                continue
-            if number == 1 and line.startswith("{") and not jsonl:
-                jsonl = _is_object(line)
-            yield _from_json(line, name, number, column, task_column) if jsonl else line
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name}: is not UTF-8 text ({error.reason})") from None
-
-
-def _from_json(line: str, name: str, number: int, column: str, task_column: str) -> "Example":
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{name}, line {number}: is not JSON ({error})") from None
-    if not isinstance(record, dict) or not isinstance(record.get(column), str) or not record[column].strip():
-        raise UserError(f"{name}, line {number}: has no text under {column!r}; name the key with --column")
-    task = record.get(task_column)
-    return Example(record[column], "", None if task is None else str(task))
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
 
 
 def _one_line(text: str) -> str:

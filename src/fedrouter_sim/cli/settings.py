@@ -8,7 +8,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from fedrouter_sim.config import RunConfig, absolute_paths, flag, read_preset, read_settings
+from fedrouter_sim.config import RunConfig, absolute_paths, read_preset, read_settings
+from fedrouter_sim.declaring import flag, shown_default
 from fedrouter_sim.runs.entries import TABLES, check_names
 
 OwnOptions = Annotated[
@@ -33,7 +34,7 @@ def setting_parameters() -> list[inspect.Parameter]:
         choices = choices_of(field)
         option = typer.Option(
             flag(field.name),
-            help=f"{field.metadata['help']} [dim]\\[default: {_shown(field.default)}][/]",
+            help=f"{field.metadata['help']} [dim]\\[default: {shown_default(field)}][/]",
             metavar="|".join(choices) if choices else None,
             show_default=False,
             rich_help_panel=field.metadata["panel"],
@@ -81,7 +82,3 @@ def resolve_settings(
     without_file = vars(RunConfig.build(from_preset))
     changed = {key for key, value in from_file.items() if value != without_file[key]}
     return config, frozenset(given) | changed
-
-
-def _shown(default: Any) -> str:
-    return "none" if default in ((), "") else str(default)

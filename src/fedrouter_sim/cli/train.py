@@ -10,7 +10,8 @@ import typer
 from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.cli.settings import resolve_settings, takes_settings
-from fedrouter_sim.config import RunConfig, flag
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 
 

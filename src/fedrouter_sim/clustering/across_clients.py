@@ -6,6 +6,7 @@ import numpy as np
 
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import Clustering, kmeans
+from fedrouter_sim.config import with_value
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.randomness import derive_seed
@@ -24,8 +25,8 @@ def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int)
     distinct = len(np.unique(points, axis=0))
     if distinct < tasks:
         raise UserError(
-            f"--tasks {tasks} is more than the {distinct} different local centroids that {len(messages)} clients sent; "
-            "lower --tasks, or raise --clients or --local-clusters"
+            f"{with_value('tasks', tasks)} is more than the {distinct} different local centroids that {len(messages)} "
+            "clients sent; lower --tasks, or raise --clients or --local-clusters"
         )
     return kmeans(points, tasks, derive_seed(seed, "global clustering"))
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 _DIGESTED = 10_000  # rows whose text is made at once
 
@@ -80,14 +80,38 @@ class Shares:
         return digest.hexdigest()
 
 
+BESIDE_INSTRUCTION = ("system", "context", "input")
+"""Columns that belong to the instruction in common data sets, such as Alpaca's `input`."""
+
+
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns that hold an example's fields. `task` and `client` by the default names may be absent."""
+    """Names of the columns that hold an example's fields. `task` and `client` by the default names may be absent.
 
-    instruction: str = "instruction"
+    Attributes:
+        instruction: whose texts make the instruction, in this order (a single name will do); none: `instruction`
+            and, where they are there, `system` before and `context` and `input` after it.
+    """
+
+    MAIN: ClassVar[str] = "instruction"
+
+    instruction: tuple[str, ...] = ()
     response: str = "response"
     task: str = "task"
     client: str = "client"
+
+    def __post_init__(self) -> None:
+        given: Any = self.instruction
+        if isinstance(given, str):  # one name, not a letter each
+            object.__setattr__(self, "instruction", (given,))
+
+    def of_instruction(self) -> tuple[str, ...]:
+        """Return the columns that may be read for the instruction: no column is both in it and another field."""
+        beside = [name for name in BESIDE_INSTRUCTION if name not in (self.response, self.task, self.client)]
+        if self.instruction:
+            return self.instruction
+        before, after = (tuple(name for name in beside if (name == "system") == first) for first in (True, False))
+        return (*before, self.MAIN, *after)
 
 
 def tasks_of(examples: Sequence[Example]) -> list[str]:

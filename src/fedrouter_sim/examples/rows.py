@@ -11,6 +11,7 @@ class Rows:
 
     names: Collection[str]  # of all columns there are
     values: dict[str, list[Any]]  # of the columns that were wanted and are there; None where a row lacks it
+    notes: tuple[str, ...] = ()  # on how the file was read, for the user
 
     @classmethod
     def collect(cls, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> "Rows":

@@ -27,9 +27,14 @@ class Clustered(FedAvg):
         """Plan as FedAvg does, until the clients are grouped.
 
         Raises:
-            UserError: the warm-up leaves no round in which there are groups.
+            UserError: there are no two rounds, or the warm-up leaves none in which there are groups.
         """
         plan, config = super().plan(federation), federation.config
+        if config.rounds < 2:
+            raise UserError(
+                f"--rounds {config.rounds}: method clustered groups the clients after a round and trains the groups in "
+                "the next; give at least 2"
+            )
         if config.warmup_rounds >= config.rounds:
             raise UserError(
                 f"--warmup-rounds {config.warmup_rounds}: must be below --rounds {config.rounds}, or the clients are "

@@ -43,6 +43,7 @@ def evaluate(
     shares: Shares | None = None,
     metric: str | None = None,
     option: Sequence[str] = (),
+    on_bad_row: str | None = None,
 ) -> Evaluated:
     """Evaluate cells of a run and write each to RUN/eval/.
 
@@ -59,6 +60,7 @@ def evaluate(
         shares: the run's own data, where they were given in Python.
         metric: the metric that is shown first; None for the run's.
         option: options of `metric`, as 'name=value'; those of the run hold where none is given.
+        on_bad_row: what happens to rows of `data` that cannot be used, 'error' or 'skip'; None for the run's.
 
     Raises:
         UserError: the data has changed since the run, or a choice contradicts another.
@@ -69,9 +71,10 @@ def evaluate(
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
     if data is not None:
-        asked, notes = _given_shares(
-            run, data, replace(reading_of(config), columns=columns) if columns else reading_of(config), most
-        )
+        reading = reading_of(config)
+        reading = replace(reading, columns=columns or reading.columns, on_bad_row=on_bad_row or reading.on_bad_row)
+        asked, notes = _given_shares(run, data, reading, most)
+        notes = [*reading.notes, *notes]
     else:
         asked, notes = _own_shares(run, test_data, most, shares), []
     answerer, method = run.answerer(run.open_backbone()), run.method

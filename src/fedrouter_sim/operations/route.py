@@ -13,6 +13,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.routing import BARE, LOCAL
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.texts import half_character
 
 BATCH = 64  # texts routed, and answered, together
 BACKBONE = "backbone"  # what answers where no adapter does
@@ -79,7 +80,8 @@ class RoutedModel:
             texts: texts, or examples with a task, which only runs of `oracle` and `central` go by.
 
         Raises:
-            UserError: the backbone is not the one that the run was trained on, or the method has to know who asks.
+            UserError: the backbone is not the one that the run was trained on, the method has to know who asks, or a
+                text holds half a character.
             TypeError: `texts` is a single text, or holds what is none.
         """
         return self._routed(_several(texts), answers=False)
@@ -140,4 +142,6 @@ def _checked(texts: Iterable[str | Example]) -> Iterator[str | Example]:
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str | Example):
             raise TypeError(f"text {number} is {text!r}; give texts, or examples")
+        if half_character(text if isinstance(text, str) else text.instruction):
+            raise UserError(f"text {number} holds half a character (surrogate) or bytes that are not UTF-8")
         yield text

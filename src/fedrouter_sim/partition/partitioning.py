@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedrouter_sim.config import with_value
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.partition.assigning import split_iid
@@ -43,5 +44,8 @@ def _checked(split: Split, parts: Any, clients: int) -> tuple[Parts, Parts]:
     if (len(train_parts), len(own_parts)) != (clients, clients):
         raise UserError(f"{wrong}; it gave {len(train_parts)} and {len(own_parts)}")
     if empty := [client for client, own in enumerate(train_parts) if not own]:
-        raise UserError(f"--split {split.name}: client {empty[0]} would get no training example; lower --clients")
+        raise UserError(
+            f"--split {split.name}: client {empty[0]} would get no training example; lower "
+            f"{with_value('clients', clients)}"
+        )
     return train_parts, own_parts

@@ -14,6 +14,7 @@ from fedrouter_sim.partition.splits import find_split
 from fedrouter_sim.partition.splits.split import Wanted
 from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
 from fedrouter_sim.tables import parse_options
+from fedrouter_sim.texts import half_character
 
 TestShares = Mapping[int, Sequence[Example]]
 """Client -> the test samples that it answers."""
@@ -68,7 +69,7 @@ class RunData:
 def reading_of(config: RunConfig) -> Reading:
     """Return how the settings say that data are read."""
     columns = Columns(config.instruction_column, config.response_column, config.task_column, config.client_column)
-    return Reading(columns, config.format, config.seed, config.hub_folder)
+    return Reading(columns, config.format, config.seed, config.hub_folder, config.on_bad_row)
 
 
 def load_data(config: RunConfig, shares: Shares | None = None) -> tuple[Shares, Sequence[Example]]:
@@ -117,14 +118,15 @@ def checked_shares(shares: Shares) -> Shares:
         if name != "validation" and not getattr(shares, name):
             raise UserError(f"shares.{name}: holds no example; give at least one per client")
         for position, example in enumerate(getattr(shares, name)):
-            for field in ("instruction", "response"):
+            for field in ("instruction", "response", "task", "client"):
                 value = getattr(example, field)
-                if not isinstance(value, str) or not value.strip():
-                    raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text")
-            for field in ("task", "client"):
-                value = getattr(example, field)
-                if value is not None and not isinstance(value, str):
-                    raise UserError(f"shares.{name}[{position}]: its {field} is {value!r}; give a text or None")
+                where, needed = f"shares.{name}[{position}]: its {field}", field in ("instruction", "response")
+                if value is None and not needed:
+                    continue
+                if not isinstance(value, str) or (needed and not value.strip()):
+                    raise UserError(f"{where} is {value!r}; give a text{'' if needed else ' or None'}")
+                if half_character(value):
+                    raise UserError(f"{where} holds half a character (surrogate): {value!r}; correct it")
     return replace(shares, train=tuple(shares.train), validation=tuple(shares.validation), test=tuple(shares.test))
 
 

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 from rich.markup import escape
 from rich.table import Table
 
-from fedrouter_sim.config import flag
+from fedrouter_sim.declaring import flag
 from fedrouter_sim.evaluation.metrics import all_metrics
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import CellResult

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
-from fedrouter_sim.config import RunConfig, flag, table_settings
+from fedrouter_sim.config import RunConfig, table_settings
+from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.examples.formats import ROW_FORMATS

@@ -17,6 +17,7 @@ from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Claim
+from fedrouter_sim.texts import read_utf8
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class _Block:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_utf8(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--plan {path}: cannot be read ({error}); give a TOML file") from None
     except tomllib.TOMLDecodeError as error:
@@ -174,7 +175,8 @@ class _Digests:
         """Return what a run was made of that is no longer the same; None if all is."""
         config = run.config
         names = (
-            "data hub_folder format seed hold_out instruction_column response_column task_column client_column".split()
+            "data hub_folder format seed hold_out instruction_column response_column task_column client_column "
+            "on_bad_row".split()
         )
         data = tuple((name, getattr(config, name)) for name in names)
         same = {

@@ -98,7 +98,7 @@ def test_rows_without_text_or_answer_are_passed_over_and_counted(paper: Shares) 
 
 
 def test_the_rows_are_the_same_whatever_the_runs_seed(paper: Shares, copies: Path) -> None:
-    assert load_shares("paper", Reading(Columns("a", "b", "c", "d"), seed=8, hub_folder=str(copies))) == paper
+    assert load_shares("paper", Reading(Columns(("a",), "b", "c", "d"), seed=8, hub_folder=str(copies))) == paper
     assert load_test("paper", Reading(hub_folder=str(copies))) == paper.test
 
 

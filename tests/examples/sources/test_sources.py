@@ -39,17 +39,81 @@ def test_a_folder_needs_no_validation_file(tmp_path: Path) -> None:
     assert load_shares(str(tmp_path), Reading(seed=0)).validation == ()
 
 
-@pytest.mark.parametrize("absent", ["train", "test"])
-def test_a_folder_without_train_or_test_file_is_refused(tmp_path: Path, absent: str) -> None:
-    write(tmp_path / f"{'test' if absent == 'train' else 'train'}.jsonl", ROWS)
-    with pytest.raises(UserError, match=f"no {absent} file"):
+def test_a_folder_without_train_file_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "test.jsonl", ROWS)
+    with pytest.raises(UserError, match="no train file"):
         load_shares(str(tmp_path), Reading(seed=0))
+
+
+def test_a_folder_with_a_train_file_alone_is_split_as_that_file_is_and_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", ROWS)
+    shares = load_shares(str(tmp_path), Reading(seed=3))
+    assert shares == load_shares(str(path), Reading(seed=3)) and len(shares.test) == 1
+    [note] = shares.notes
+    assert note.startswith(f"--data {tmp_path}: has no test file, so the rows of train.jsonl are split by seed")
+    with pytest.raises(UserError, match="no test file"):
+        load_test(str(tmp_path), Reading())
+
+
+def test_a_folder_without_test_file_is_tested_on_its_validation_rows_and_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", ROWS[:9])
+    write(tmp_path / "dev.jsonl", ROWS[9:])
+    shares = load_shares(str(tmp_path), Reading(seed=0))
+    assert [len(shares.train), len(shares.validation), len(shares.test)] == [9, 0, 3]
+    assert shares.notes == (f"--data {tmp_path}: has no file 'test', so 'dev.jsonl' serves as the test share",)
+    assert load_test(str(tmp_path), Reading()) == shares.test
+
+
+def test_a_folder_with_one_file_of_another_name_is_that_file_and_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "d" / "mine.jsonl", ROWS)
+    shares = load_shares(str(tmp_path / "d"), Reading(seed=3))
+    assert shares == load_shares(str(path), Reading(seed=3)) and "mine.jsonl" in shares.notes[0]
+    assert len(load_test(str(tmp_path / "d"), Reading())) == len(ROWS)
+    write(tmp_path / "d" / "yours.csv", ROWS)
+    for load in (
+        lambda: load_shares(str(tmp_path / "d"), Reading()),
+        lambda: load_test(str(tmp_path / "d"), Reading()),
+    ):
+        with pytest.raises(UserError, match=r"no (train|test) file .*; it has mine\.jsonl, yours\.csv: rename"):
+            load()
+
+
+def test_labels_and_ids_are_one_in_all_shares_whatever_their_type(tmp_path: Path) -> None:
+    def rows(value: Any) -> list[dict[str, Any]]:
+        return [{**row, "task": value, "client": value} for row in ROWS[:2]]
+
+    write(tmp_path / "train.jsonl", rows(1.0))
+    write(tmp_path / "dev.jsonl", rows(1))
+    write(tmp_path / "test.jsonl", rows("1"))
+    shares = load_shares(str(tmp_path), Reading())
+    every = (*shares.train, *shares.validation, *shares.test)
+    assert {(example.task, example.client) for example in every} == {("1", "1")} and not shares.notes
+
+
+def test_the_texts_of_whole_numbers_with_and_without_a_point_are_one_and_a_note_says_so(tmp_path: Path) -> None:
+    for name, values in (("train", ["1.0", "2.0", "x"]), ("test", ["1", "2.5", "x"])):
+        write(tmp_path / f"{name}.csv", [{**row, "task": v} for row, v in zip(ROWS, values, strict=False)])
+    shares = load_shares(str(tmp_path), Reading())
+    assert tasks_of(shares.train) == ["1", "2", "x"] and tasks_of(shares.test) == ["1", "2.5", "x"]
+    assert shares.notes == (f"--data {tmp_path}: task '1.0' and '1' are taken for one, as all such numbers",)
+    write(tmp_path / "test.csv", [{**ROWS[0], "task": "3"}])
+    assert tasks_of(load_shares(str(tmp_path), Reading()).train) == ["1.0", "2.0", "x"]
+
+
+def test_notes_of_test_data_are_kept_by_the_reading(tmp_path: Path) -> None:
+    reading = Reading(on_bad_row="skip")
+    path = write(tmp_path / "mine.jsonl", [*ROWS, {**ROWS[0], "response": None, "id": 3}])
+    assert len(load_test(str(path), reading)) == len(ROWS)
+    assert reading.notes == [
+        f"--data {path}: columns not read: id",
+        f"--data {path}: left out 1 of 13 rows that cannot be used (the first: row 13, column 'response' is empty)",
+    ]
 
 
 def test_two_files_of_one_share_are_refused_by_name(tmp_path: Path) -> None:
     for name in ("train.jsonl", "train.csv", "test.jsonl"):
         write(tmp_path / name, ROWS)
-    with pytest.raises(UserError, match=r"both train\.jsonl and train\.csv"):
+    with pytest.raises(UserError, match=r"both train\.csv and train\.jsonl"):
         load_shares(str(tmp_path), Reading(seed=0))
 
 
@@ -132,6 +196,7 @@ def test_the_splits_of_a_hub_data_set_are_its_shares(tmp_path: Path, hub_folder:
 def test_a_hub_data_set_with_training_rows_only_is_split_as_a_file_is(tmp_path: Path, hub_folder: str) -> None:
     shares = load_shares("org/single", Reading(seed=3, hub_folder=hub_folder))
     assert shares == load_shares(str(write(tmp_path / "all.jsonl", ROWS)), Reading(seed=3))
+    assert shares.notes[0].startswith("--data org/single: has no split 'test', so its rows are split by seed")
     with pytest.raises(UserError, match="org/single: has no split 'test'; it has train"):
         load_test("org/single", Reading(hub_folder=hub_folder))
 
@@ -149,9 +214,9 @@ def test_refusals_name_hub_data_set_split_row_and_column(tmp_path: Path, hub_fol
     with pytest.raises(
         UserError, match=r"--data org/whole, split train: no column 'question'; it has .*--instruction-c"
     ):
-        load_shares("org/whole", Reading(Columns(instruction="question"), seed=0, hub_folder=hub_folder))
+        load_shares("org/whole", Reading(Columns(instruction=("question",)), seed=0, hub_folder=hub_folder))
     write(tmp_path / "hub/org/gaps/train.jsonl", [*ROWS[:3], {**ROWS[3], "response": None}])
-    with pytest.raises(UserError, match="--data org/gaps, split train, row 4: column 'response' is empty"):
+    with pytest.raises(UserError, match=r"--data org/gaps, split train: 1 of 4 .* row 4: column 'response' is empty"):
         load_shares("org/gaps", Reading(seed=0, hub_folder=hub_folder))
 
 

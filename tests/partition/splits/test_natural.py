@@ -61,7 +61,7 @@ def test_natural_caps_hold_and_the_rows_kept_are_drawn_by_seed() -> None:
 
 
 def test_natural_with_fewer_ids_than_clients_is_refused_with_their_number() -> None:
-    with pytest.raises(UserError, match="--clients 6: the training data has rows of 5 clients; lower --clients"):
+    with pytest.raises(UserError, match="--clients 6: the training data has rows of 5 clients; give --clients 5"):
         deal(6, 2, "natural", train=owned("train", SIZES), test=owned("test", SIZES))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.files.opening import COMPRESSED
 from fedrouter_sim.tables import Table
 
 if TYPE_CHECKING:
@@ -17,19 +18,35 @@ FILE_FORMATS: "Table[FileFormat]" = Table(
         ".jsonl": "fedrouter_sim.examples.files.jsonl:Jsonl",
         ".json": "fedrouter_sim.examples.files.json:Json",
         ".csv": "fedrouter_sim.examples.files.csv:Csv",
+        ".tsv": "fedrouter_sim.examples.files.tsv:Tsv",
         ".parquet": "fedrouter_sim.examples.files.parquet:Parquet",
     },
     own=False,
 )
 
 
-def find_file_format(path: Path) -> "FileFormat":
+def find_file_format(path: Path, flag: str = "--data") -> "FileFormat":
     """Return the format of a file, by its suffix.
 
     Raises:
-        UserError: there is no such format.
+        UserError: there is no such format, or it is compressed in itself.
     """
-    if path.suffix not in FILE_FORMATS.rows:
-        names = ", ".join(FILE_FORMATS.names)
-        raise UserError(f"--data {path}: unknown format {path.suffix!r}; use one of {names}")
-    return FILE_FORMATS.find(path.suffix)
+    suffix, packed = suffixes_of(path.name)
+    names = ", ".join(FILE_FORMATS.names)
+    if suffix not in FILE_FORMATS.rows:
+        raise UserError(f"{flag} {path}: unknown format {suffix!r}; use one of {names}")
+    if packed and suffix == ".parquet":
+        raise UserError(f"{flag} {path}: Parquet is compressed in itself and not read from {packed}; decompress it")
+    return FILE_FORMATS.find(suffix)
+
+
+def suffixes_of(name: str) -> tuple[str, str]:
+    """Return the suffix of a file's format and that of its compression, which may be empty, in small letters."""
+    path = Path(name.lower())
+    packed = path.suffix if path.suffix in COMPRESSED else ""
+    return Path(path.stem).suffix if packed else path.suffix, packed
+
+
+def is_data_file(name: str) -> bool:
+    """Return whether a file's name ends as one of a known format."""
+    return suffixes_of(name)[0] in FILE_FORMATS.rows

@@ -1,10 +1,12 @@
 """What a row format is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from fedrouter_sim.examples.record import Columns, Example
 from fedrouter_sim.examples.rows import Rows
+from fedrouter_sim.examples.values import Flaw
 
 
 class RowFormat(ABC):
@@ -17,8 +19,8 @@ class RowFormat(ABC):
         """Return the distinct names of the columns to read."""
 
     @abstractmethod
-    def examples(self, rows: Rows, columns: Columns, where: str) -> tuple[Example, ...]:
-        """Make the examples of rows, in order.
+    def examples(self, rows: Rows, columns: Columns, where: str) -> Sequence[Example | Flaw]:
+        """Make the examples of rows, in order; a row that does not have what it needs is a flaw.
 
         Args:
             rows: with the columns that `wanted` names, where they are there.
@@ -26,5 +28,9 @@ class RowFormat(ABC):
             where: the data, as messages begin with it.
 
         Raises:
-            UserError: a column is missing, or a row does not have what it needs; the row is counted from 1.
+            UserError: a column is missing.
         """
+
+    def notes(self, rows: Rows, columns: Columns) -> list[str]:
+        """Return what a user should know of how rows were read: what was put together, and what was not read."""
+        return []

@@ -1,15 +1,17 @@
 """Sources, one file each: where the examples of --data come from."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fedrouter_sim.bundled import BUNDLED_DATA
 from fedrouter_sim.config import PAPER_DATA
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example, Shares
+from fedrouter_sim.examples.values import with_one_spelling
 from fedrouter_sim.tables import Table
 
 if TYPE_CHECKING:
     from fedrouter_sim.examples.reading import Reading
-    from fedrouter_sim.examples.record import Example, Shares
     from fedrouter_sim.examples.sources.source import Source
 
 SOURCES: "Table[Source]" = Table(
@@ -45,7 +47,7 @@ def find_source(text: str) -> "Source":
     )
 
 
-def load_shares(text: str, reading: "Reading") -> "Shares":
+def load_shares(text: str, reading: "Reading") -> Shares:
     """Load the shares of what --data names.
 
     One file, or a Hub data set with a train split only, is split by seed.
@@ -53,13 +55,21 @@ def load_shares(text: str, reading: "Reading") -> "Shares":
     Raises:
         UserError: the data, a file's format, a column or a row is not usable; the message names data and row.
     """
-    return find_source(text).shares(reading)
+    reading = replace(reading, data=text, notes=[])
+    shares = find_source(text).shares(reading)
+    shares = replace(shares, notes=(*reading.notes, *shares.notes))
+    return with_one_spelling(shares, f"--data {text}")
 
 
-def load_test(text: str, reading: "Reading") -> "tuple[Example, ...]":
+def load_test(text: str, reading: "Reading") -> tuple[Example, ...]:
     """Load test examples alone: the test share of what --data names, or the whole of one file.
+
+    What a user should know of it is added to the notes of `reading`.
 
     Raises:
         UserError: as `load_shares`.
     """
-    return find_source(text).test(reading)
+    own = replace(reading, data=text)  # notes go into the same list
+    spelled = with_one_spelling(Shares((), (), find_source(text).test(own)), f"--data {text}")
+    reading.notes.extend(spelled.notes)
+    return spelled.test

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.files import FILE_FORMATS
+from fedrouter_sim.examples.files import is_data_file
 from fedrouter_sim.examples.hf_datasets import quiet_datasets
-from fedrouter_sim.examples.reading import SHARE_NAMES, Reading, split_by_seed, split_of
+from fedrouter_sim.examples.reading import (
+    IN_PLACE_OF_TEST,
+    SHARE_NAMES,
+    Reading,
+    shares_of,
+    split_by_seed,
+    split_of,
+)
 from fedrouter_sim.examples.record import Example, Shares
 from fedrouter_sim.examples.sources.source import Source
 
 _ID = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?")
 _HUB_TIMEOUT = 5.0  # seconds until a Hub that does not answer counts as out of reach
 _MOST_SAID = 300  # characters of another library's message
-
-
-_IN_PLACE_OF_TEST = "validation"  # of data sets without a test split
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class HubData(Source):
     def of(cls, text: str) -> "HubData | None":
         """Take `org/name` or `org/name:config`, but no name of a file."""
         found = _ID.fullmatch(text)
-        return cls(found[1], found[2]) if found and Path(text).suffix not in FILE_FORMATS.rows else None
+        return cls(found[1], found[2]) if found and not is_data_file(text) else None
 
     def shares(self, reading: Reading) -> Shares:
         """Read the splits train, validation and test, in so far as they are there."""
@@ -46,16 +50,14 @@ class HubData(Source):
             raise UserError(f"--data {self}: has no split 'train'; it has {', '.join(splits)}")
         parts = {share: self._examples(split, splits, reading) for share, split in named.items()}
         if parts.keys() == {"train"}:
+            reading.note("has no split 'test', so its rows are split by seed into train, validation and test")
             return split_by_seed(str(self), parts["train"], reading.seed)
-        if "test" in parts:
-            return Shares(parts["train"], parts.get("validation", ()), parts["test"])
-        note = f"--data {self}: has no split 'test', so '{named[_IN_PLACE_OF_TEST]}' serves as the test share"
-        return Shares(parts["train"], (), parts[_IN_PLACE_OF_TEST], notes=(note,))
+        return shares_of(str(self), "split", parts, named)
 
     def test(self, reading: Reading) -> tuple[Example, ...]:
         """Read the split test or, without one, validation."""
         splits = self.splits(reading.hub_folder)
-        for share in ("test", _IN_PLACE_OF_TEST):
+        for share in ("test", IN_PLACE_OF_TEST):
             if split := split_of(share, splits):
                 return self._examples(split, splits, reading)
         raise UserError(f"--data {self}: has no split 'test'; it has {', '.join(splits)}")

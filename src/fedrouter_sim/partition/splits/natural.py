@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from fedrouter_sim.config import with_value
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.partition.assigning import assign_by_client
@@ -50,7 +51,10 @@ def natural_clients(train: Sequence[Example], clients: int | None = None) -> lis
         raise UserError(f"--split natural: {unnamed} of {len(train)} training rows name no client; fill or drop them")
     ids = {example.client for example in train if example.client is not None}
     if clients is not None and len(ids) < clients:
-        raise UserError(f"--clients {clients}: the training data has rows of {len(ids)} clients; lower --clients")
+        raise UserError(
+            f"{with_value('clients', clients)}: the training data has rows of {len(ids)} clients; give --clients "
+            f"{len(ids)} or less"
+        )
     numbers = all(_WHOLE_NUMBER.fullmatch(client) for client in ids)
     return sorted(ids, key=lambda client: (int(client) if numbers else 0, client))[:clients]
 

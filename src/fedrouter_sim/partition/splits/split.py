@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrouter_sim.arrays import Ints
+from fedrouter_sim.config import with_value
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example, tasks_of
 from fedrouter_sim.partition.assigning import assign_counts
@@ -72,7 +73,10 @@ class FractionSplit(Split):
         """Turn the fractions into rows, for training and test alike."""
         labelled = bool(tasks_of(train)) and bool(tasks_of(test))
         if not labelled and self.needs_labels:
-            raise UserError(f"--split {self.name} goes by task and the data has no task column; use --split all")
+            raise UserError(
+                f"{with_value('split', self.name)} goes by task and the data has no task column; name it with "
+                "--task-column, or give --split all"
+            )
         train_rows, test_rows = (_rows_by_task(share, labelled) for share in (train, test))
         tasks = sorted(train_rows)
         available = np.array([len(train_rows[task]) for task in tasks])
@@ -80,8 +84,8 @@ class FractionSplit(Split):
         counts = np.array([_shrink(row, wanted.examples_per_client) for row in counts])
         if (empty := np.flatnonzero(counts.sum(axis=1) == 0)).size:
             raise UserError(
-                f"--clients {wanted.clients}: client {empty[0]} would get no example of {available.sum()} under "
-                f"--split {self.name}; lower --clients or give more data"
+                f"{with_value('clients', wanted.clients)}: client {empty[0]} would get no example of {available.sum()} "
+                f"under {with_value('split', self.name)}; lower --clients or give more data"
             )
         test_available = np.array([len(test_rows.get(task, ())) for task in tasks])
         test_pool = _column_counts(self._checked_fractions(test_available, wanted), test_available)

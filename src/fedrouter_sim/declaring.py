@@ -1,0 +1,61 @@
+"""How a setting is declared: once, with its heading, default, meaning and limits."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from fedrouter_sim.errors import UserError
+
+
+def setting(
+    panel: str,
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    table: str = "",
+    derive: Callable[[Any], Any] | None = None,
+    rule: str = "",
+) -> Any:
+    """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
+
+    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there. One whose default
+    follows from settings declared before it has the default None, the function `derive`, and the `rule` in words.
+    """
+    metadata = {
+        "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table,
+        "derive": derive, "rule": rule,
+    }  # fmt: skip
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting: `local_steps` -> `--local-steps`."""
+    return "--" + name.replace("_", "-")
+
+
+def shown_default(field: "dataclasses.Field[Any]") -> str:
+    """Return the default of a setting for people: its value, or the rule that it follows."""
+    return str(field.metadata["rule"]) or ("none" if field.default in ((), "") else str(field.default))
+
+
+def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> None:
+    """Refuse a value outside the limits of its setting; the message begins with `shown`.
+
+    Raises:
+        UserError: with what the value has to be.
+    """
+    limits = field.metadata
+    if limits["choices"] and value not in limits["choices"]:
+        raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        raise UserError(f"{shown}: must be a finite number")
+    if limits["least"] is not None and value < limits["least"]:
+        raise UserError(f"{shown}: must be at least {limits['least']}")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise UserError(f"{shown}: must be above {limits['above']}")
+    if limits["most"] is not None and value > limits["most"]:
+        raise UserError(f"{shown}: must be at most {limits['most']}")

@@ -1,0 +1,124 @@
+"""Texts to be routed: of a file in any format, or of lines as they come; checked as the rows of --data are."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.files import find_file_format, is_data_file, suffixes_of
+from fedrouter_sim.examples.files.jsonl import Jsonl, json_object
+from fedrouter_sim.examples.files.opening import open_text
+from fedrouter_sim.examples.record import Columns, Example
+from fedrouter_sim.examples.values import ValueRefused, is_nested, label_of, text_of
+from fedrouter_sim.texts import half_character, utf8_lines
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Where the text and the true task are in rows that have names.
+
+    Attributes:
+        column: the column of the text; '' for what makes the instruction by default.
+        task_column: the column of the task, which may be absent.
+    """
+
+    column: str = ""
+    task_column: str = Columns.task
+
+    def file(self, path: Path) -> Iterator[str | Example]:
+        """Yield the texts of a file: by its suffix a data file, else a text a line; JSONL and lines as they are read.
+
+        Raises:
+            UserError: the file, or a row of it, is not usable; the message names both.
+        """
+        name, suffix = f"--file {path}", suffixes_of(path.name)[0]
+        try:
+            if is_data_file(path.name) and suffix != Jsonl.name:
+                yield from self._rows(path)
+            else:
+                with open_text(path) as lines:
+                    yield from self._lines(lines, suffix == Jsonl.name)
+        except UserError as error:
+            said = str(error)
+            raise error if said.startswith(name) else UserError(f"{name}: {said}") from None
+        except OSError as error:
+            raise UserError(f"{name}: {error.strerror}; give a text or data file") from None
+
+    def stream(self, source: IO[bytes]) -> Iterator[str | Example]:
+        """Yield the texts of standard input, a line at a time: plain lines, or JSONL.
+
+        Raises:
+            UserError: a line is not usable; the message names it.
+        """
+        try:
+            yield from self._lines(utf8_lines(source), False)
+        except UserError as error:
+            raise UserError(f"standard input: {error}") from None
+
+    def _rows(self, path: Path) -> Iterator[Example]:
+        wanted = (*self._columns, self.task_column)
+        rows = find_file_format(path, "--file").read(path, wanted, "--file")
+        if not any(column in rows.values for column in self._columns):
+            raise UserError(f"no column {self._main!r}; it has {', '.join(rows.names)}: name it with --column")
+        for number, values in enumerate(zip(*rows.values.values(), strict=True), start=1):
+            yield self._example(dict(zip(rows.values, values, strict=True)), f"row {number}")
+
+    def _lines(self, lines: Iterable[str], jsonl: bool) -> Iterator[str | Example]:
+        begun = jsonl
+        for number, line in enumerate(lines, start=1):
+            text = line.strip()
+            if not text:
+                continue
+            if not begun:
+                jsonl, begun = _is_object(text, number), True
+            if jsonl:
+                yield self._example(json_object(text, number), f"line {number}")
+            elif half_character(text):
+                raise UserError(f"line {number} holds half a character (surrogate); correct it")
+            else:
+                yield text
+
+    def _example(self, values: Mapping[str, Any], where: str) -> Example:
+        try:
+            parts = [text_of(values.get(name)) for name in self._columns if self._is_read(name, values)]
+        except ValueRefused as error:
+            raise UserError(f"{where}: {self._main!r} {error}; correct it") from None
+        if not any(parts):
+            raise UserError(f"{where} has no text under {self._main!r}; name the column with --column")
+        try:
+            task = label_of(values.get(self.task_column)) or None
+        except ValueRefused:  # most methods do not ask for it
+            task = None
+        return Example("\n\n".join(filter(None, parts)), "", task)
+
+    @property
+    def _main(self) -> str:
+        return self.column or Columns.MAIN
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return Columns((self.column,) if self.column else (), task=self.task_column).of_instruction()
+
+    def _is_read(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Return whether a column is part of the text: one beside the main one only where it is a text."""
+        return name == self._main or not is_nested(values.get(name))
+
+
+def _is_object(line: str, number: int) -> bool:
+    """Return whether a first line is an object, so that all are JSONL.
+
+    Raises:
+        UserError: it is, or begins, JSON that is not JSONL.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, list) or line in ("[", "{"):
+        raise UserError(
+            f"line {number} begins a JSON {'object' if line == '{' else 'list'} and not a text: give --file with a "
+            "name that ends in .json, or one object a line"
+        )
+    return isinstance(value, dict)
