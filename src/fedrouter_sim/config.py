@@ -71,7 +71,12 @@ class RunConfig:
         _DATA, "", "Folder with copies of Hub data sets, as FOLDER/org/name, that is read in place of the Hub."
     )
     format: str = setting(
-        _DATA, "columns", "How a row becomes an example: columns: one column for each field.", table="row formats"
+        _DATA,
+        "auto",
+        "How a row becomes an example. columns: a column for each field; chat: a column of turns, of which the last "
+        "answer is the response; chat-each: an example for every answer; pairs: prompt and completion; auto: what fits "
+        "the columns.",
+        table="row formats",
     )
     instruction_column: tuple[str, ...] = setting(
         _DATA,
@@ -85,8 +90,8 @@ class RunConfig:
     on_bad_row: str = setting(
         _DATA,
         ON_BAD_ROW[0],
-        "What happens to rows that cannot be used, such as those without a response: refuse the data, or leave them "
-        "out and say how many.",
+        "What happens to rows that cannot be used, such as those without a response or with one that does not fit: "
+        "refuse the data, or leave them out and say how many.",
         choices=ON_BAD_ROW,
     )
     clients: int = setting(_DATA, 10, "Number of clients.", least=1)

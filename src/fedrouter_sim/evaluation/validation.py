@@ -1,6 +1,6 @@
 """The validation curve: scores on the validation share every so many rounds, which is all that tuning may see."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.answerer import Answerer
@@ -8,7 +8,7 @@ from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.examples.record import Shares
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Deployment
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.partition.assigning import split_iid
@@ -30,14 +30,14 @@ class ValidationCurve:
     def __init__(
         self,
         config: RunConfig,
-        shares: Shares,
+        validation: Sequence[Example],
         backbone: Backbone,
         method: Method,
         metric: Metric,
         longest_answer: int,
     ) -> None:
         self._every = config.eval_every
-        parts = split_iid(shares.validation, config.clients, config.test_examples_per_client, config.seed)
+        parts = split_iid(validation, config.clients, config.test_examples_per_client, config.seed)
         self._parts = dict(enumerate(parts))
         self._backbone = backbone
         self._method = method

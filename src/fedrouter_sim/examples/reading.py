@@ -9,7 +9,7 @@ from fedrouter_sim.config import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.files import find_file_format
 from fedrouter_sim.examples.formats import find_row_format
-from fedrouter_sim.examples.record import Columns, Example, Shares
+from fedrouter_sim.examples.record import Columns, Example, Shares, conversation_text
 from fedrouter_sim.examples.rows import Rows
 from fedrouter_sim.examples.values import Flaw
 from fedrouter_sim.randomness import numpy_generator
@@ -28,7 +28,7 @@ class Reading:
     """What the settings say about reading a data set."""
 
     columns: Columns = field(default_factory=Columns)
-    format: str = "columns"  # a name of the row formats
+    format: str = "auto"  # a name of the row formats
     seed: int = 0  # of the split of a source without shares
     hub_folder: str = ""  # folder with copies of Hub data sets, which is read instead of the Hub
     on_bad_row: str = ERROR
@@ -80,7 +80,13 @@ class Reading:
         flaws = [(number, one.said) for number, one in enumerate(found, start=1) if isinstance(one, Flaw)]
         if flaws:
             self._tell(flaws, len(found), where)
-        return tuple(one for one in found if not isinstance(one, Flaw))
+        examples: list[Example] = []
+        for one in found:
+            if isinstance(one, Example):
+                examples.append(one)
+            elif not isinstance(one, Flaw):
+                examples += one
+        return tuple(examples)
 
     def _tell(self, flaws: Sequence[tuple[int, str]], rows: int, where: str) -> None:
         """Refuse rows that cannot be used, or note that they are left out."""
@@ -96,12 +102,13 @@ class Reading:
 
 
 def split_by_seed(source: str, examples: Sequence[Example], seed: int) -> Shares:
-    """Split examples into 80% train, 10% validation and 10% test; equal instructions stay in one share.
+    """Split examples into 80% train, 10% validation and 10% test; equal instructions stay in one share, and so do
+    conversations that begin alike.
 
     Raises:
         UserError: there are fewer than three different instructions.
     """
-    instructions = sorted({example.instruction for example in examples})
+    instructions = sorted({_beginning(example) for example in examples})
     if len(instructions) < 3:
         raise UserError(
             f"--data {source}: {len(instructions)} different instructions are too few to split; give a folder"
@@ -114,8 +121,14 @@ def split_by_seed(source: str, examples: Sequence[Example], seed: int) -> Shares
     }
     parts: dict[str, list[Example]] = {name: [] for name in SHARE_NAMES}
     for example in examples:
-        parts[share[example.instruction]].append(example)
+        parts[share[_beginning(example)]].append(example)
     return Shares(tuple(parts["train"]), tuple(parts["validation"]), tuple(parts["test"]))
+
+
+def _beginning(example: Example) -> str:
+    """Return the instruction; of a conversation, the text up to the first user's turn."""
+    first = next((i for i, turn in enumerate(example.turns) if turn.role == "user"), len(example.turns))
+    return conversation_text(example.turns[: first + 1]) if example.turns else example.instruction
 
 
 def split_of(share: str, splits: Mapping[str, Any]) -> str | None:

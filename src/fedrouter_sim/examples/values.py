@@ -98,8 +98,12 @@ def with_one_spelling(shares: Shares, where: str) -> Shares:
 
 
 def _respelled(examples: Sequence[Example], field: str, spelled: Mapping[str, str]) -> tuple[Example, ...]:
-    whole = (spelled.get(getattr(example, field)) for example in examples)
-    return tuple(e if new is None else replace(e, **{field: new}) for e, new in zip(examples, whole, strict=True))
+    found = []
+    for example in examples:
+        new = spelled.get(getattr(example, field))
+        changes: dict[str, Any] = {} if new is None else {field: new}
+        found.append(replace(example, **changes) if changes else example)
+    return tuple(found)
 
 
 def _whole(text: str) -> str:

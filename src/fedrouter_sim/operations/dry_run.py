@@ -7,6 +7,7 @@ from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import build_federation
 from fedrouter_sim.methods import find_method
+from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.tables import parse_options
@@ -23,5 +24,6 @@ def dry_run(config: RunConfig) -> Cost:
     data = partition_data(config)
     backbone = Backbone(config)
     try_out(backbone, config.model)
+    data = Fitting(backbone.encoder.misfits, backbone.encoder.limit, config.on_bad_row).data(data)
     federation = build_federation(config, data, backbone)
     return estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))

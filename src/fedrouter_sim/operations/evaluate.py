@@ -14,6 +14,7 @@ from fedrouter_sim.examples.record import Columns, Shares
 from fedrouter_sim.examples.sources import NOT_ON_DISK, load_test
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.partition.assigning import assign_by_client, split_iid
+from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import TestShares, partition_data, reading_of
 from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, GLOBAL, ORACLE
@@ -77,7 +78,11 @@ def evaluate(
         notes = [*reading.notes, *notes]
     else:
         asked, notes = _own_shares(run, test_data, most, shares), []
-    answerer, method = run.answerer(run.open_backbone()), run.method
+    backbone, method = run.open_backbone(), run.method
+    answerer = run.answerer(backbone)
+    fitting = Fitting(backbone.encoder.misfits, backbone.encoder.limit, on_bad_row or config.on_bad_row)
+    asked, fitting_notes = fitting.test_shares(asked)
+    notes += fitting_notes
     routings, routing_notes = _routings(method.routings, routing, method.name)
     notes += routing_notes
     first = run.metric

@@ -8,6 +8,7 @@ from typing import Any
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError, first_line
@@ -26,6 +27,7 @@ from fedrouter_sim.federation.observers import SILENT, Display, Observers
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
+from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import ALL
@@ -124,7 +126,7 @@ def train(
             f"{out}: the run is trained and kept, and its evaluation failed ({said}); `fedrouter-sim eval {out}` "
             "evaluates it again"
         ) from failure
-    return Trained(out, config, summary, results, [*job.data.notes, *_notes(config, outcome, cut)])
+    return Trained(out, config, summary, results, [*job.data.notes, *_notes(job, outcome, cut)])
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _prepare(
     metric = find_metric(config.metric, options)
     display.started("loading data and backbone")
     data = partition_data(config, shares)
-    if config.eval_every and not data.shares.validation:
+    if config.eval_every and not data.validation:
         raise UserError(
             f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "
             "evaluation only; add a validation file or drop --eval-every"
@@ -190,6 +192,7 @@ def _prepare(
         backbone = Backbone(config)
         try_out(backbone, config.model)
     display.started("tokenising")
+    data = Fitting(backbone.encoder.misfits, backbone.encoder.limit, config.on_bad_row).data(data)
     return _Job(config, data, backbone, build_federation(config, data, backbone), used, metric)
 
 
@@ -202,7 +205,7 @@ def _simulated(job: _Job, writer: RunWriter, board: TensorBoard | None, display:
     answers = job.data.samples() * len(job.method.routings)
     display.before_training(lambda: estimate_cost(federation, plan, job.backbone, answers))
     validate = ValidationCurve(
-        job.config, job.data.shares, job.backbone, job.method, job.metric, federation.longest_answer
+        job.config, job.data.validation, job.backbone, job.method, job.metric, federation.longest_answer
     )
     watching = Observers(display, writer, *([board] if board else []))
     outcome = simulate(federation, job.method, watching, validate, plan)
@@ -263,9 +266,14 @@ def _manifest(job: _Job, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _notes(config: RunConfig, outcome: Outcome, cut: dict[str, int]) -> list[str]:
+def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
     """Return what a user should know beside the numbers."""
-    notes = []
+    config, notes = job.config, []
+    if config.template != CHAT_TEMPLATE and any(example.turns for example in job.data.shares.train):
+        notes.append(
+            f"conversations are put into --template {config.template} as text; --template {CHAT_TEMPLATE} takes the "
+            "model's own"
+        )
     if any(cut.values()):
         notes.append(
             f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"

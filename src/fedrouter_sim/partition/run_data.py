@@ -30,6 +30,7 @@ class RunData:
     held_out: tuple[tuple[Example, ...], ...] = ()  # test samples of the held-out task, a shard per client
     client_ids: tuple[str, ...] = ()  # what the data calls the clients, where it says itself whose row it is
     notes: tuple[str, ...] = ()  # what of the data was left out, for the user
+    validation: tuple[Example, ...] = ()  # what tuning may look at
 
     def record(self) -> dict[str, list[str]]:
         """Return what a run's manifest says of its data: the clients' ids and the notes, where there are any."""
@@ -105,6 +106,7 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
         tuple(split_iid(held, config.clients, config.test_examples_per_client, config.seed)) if held else (),
         tuple(naming.client_ids(shares.train, config.clients)),
         (*shares.notes, *naming.notes(shares.train, shares.test, config.clients)),
+        shares.validation,
     )
 
 

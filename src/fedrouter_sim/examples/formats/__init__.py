@@ -11,7 +11,13 @@ ROW_FORMATS: "Table[RowFormat]" = Table(
     kind="row format",
     flag="--format",
     base="fedrouter_sim.examples.formats.row_format:RowFormat",
-    rows={"columns": "fedrouter_sim.examples.formats.columns:InColumns"},
+    rows={
+        "auto": "fedrouter_sim.examples.formats.auto:Auto",
+        "columns": "fedrouter_sim.examples.formats.columns:InColumns",
+        "chat": "fedrouter_sim.examples.formats.chat:Chat",
+        "chat-each": "fedrouter_sim.examples.formats.chat:ChatEach",
+        "pairs": "fedrouter_sim.examples.formats.pairs:Pairs",
+    },
     own=False,
 )
 

@@ -8,6 +8,9 @@ from fedrouter_sim.examples.record import Columns, Example
 from fedrouter_sim.examples.rows import Rows
 from fedrouter_sim.examples.values import Flaw
 
+Found = Example | tuple[Example, ...] | Flaw
+"""What a row is."""
+
 
 class RowFormat(ABC):
     """How rows become examples. A new one is a file here and a row in the table."""
@@ -19,8 +22,8 @@ class RowFormat(ABC):
         """Return the distinct names of the columns to read."""
 
     @abstractmethod
-    def examples(self, rows: Rows, columns: Columns, where: str) -> Sequence[Example | Flaw]:
-        """Make the examples of rows, in order; a row that does not have what it needs is a flaw.
+    def examples(self, rows: Rows, columns: Columns, where: str) -> Sequence[Found]:
+        """Return what each row is, in order: an example, several, or, where it does not have what it needs, a flaw.
 
         Args:
             rows: with the columns that `wanted` names, where they are there.
