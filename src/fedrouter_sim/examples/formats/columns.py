@@ -42,7 +42,7 @@ class InColumns(RowFormat):
         responses = _filled(rows.values[columns.response], columns.response, text_of)
         tasks = _labels(rows, columns.task) if columns.task in rows.names else repeat(None)
         clients = _labels(rows, columns.client) if _names_clients(rows, columns) else repeat(None)
-        return [_example(*fields) for fields in zip(instructions, responses, tasks, clients, strict=False)]
+        return list(map(_example, instructions, responses, tasks, clients))
 
     def notes(self, rows: Rows, columns: Columns) -> list[str]:
         """Say which columns made the instruction, where there are several, and which were not read."""
@@ -133,6 +133,13 @@ def _names_clients(rows: Rows, columns: Columns) -> bool:
     return not any(isinstance(text, Flaw) for text in _filled(rows.values[columns.client], columns.client, label_of))
 
 
-def _example(*fields: str | Flaw | None) -> Example | Flaw:
-    flaw = next((value for value in fields if isinstance(value, Flaw)), None)
-    return flaw or Example(*fields)  # type: ignore[arg-type]
+def _example(
+    instruction: str | Flaw, response: str | Flaw, task: str | Flaw | None, client: str | Flaw | None
+) -> Example | Flaw:
+    if isinstance(instruction, Flaw):
+        return instruction
+    if isinstance(response, Flaw):
+        return response
+    if isinstance(task, Flaw):
+        return task
+    return client if isinstance(client, Flaw) else Example(instruction, response, task, client)
