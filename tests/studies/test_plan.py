@@ -151,6 +151,16 @@ def test_own_methods_and_splits_are_called_by_their_own_names_in_folders(tmp_pat
     assert [run.config.split for run in study.runs] == [f"{own}:Ours"] * 2
 
 
+def test_paths_of_a_plan_may_begin_with_the_home_folder(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = "seeds = [1]\n[settings]\ndata = '~/d'\n[[runs]]\nsplit = '~/mine.py:Ours'\nmethods = ['~/mine.py:Mine']\n"
+    [run] = read_study(written(tmp_path, text)).runs
+    assert (run.config.split, run.config.method) == (f"{own}:Ours", f"{own}:Mine")
+    assert run.config.data == str(tmp_path / "d")
+
+
 def test_other_entries_of_a_plan_are_settings_and_are_looked_up_now(tmp_path: Path, own: Path) -> None:
     for setting, words in (
         (f"metric = '{own}:Length'", ""),

@@ -14,6 +14,7 @@ from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
+from fedrouter_sim.paths import at_home
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Claim
@@ -138,9 +139,9 @@ def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
         raise UserError(f"{where}: methods = {methods!r} must be a list of methods")
     if not isinstance(own, list) or not own or not all(type(seed) is int for seed in own):
         raise UserError(f"{where}: seeds = {own!r} must be a list of whole numbers, here or at the top of the plan")
-    split = typed_setting(where, "split", block.get("split"))
+    split = at_home(typed_setting(where, "split", block.get("split")))
     SPLITS.class_of(split)  # an unknown one is refused here
-    return _Block(split, methods, own, _settings(path, block.get("settings", {})))
+    return _Block(split, [at_home(method) for method in methods], own, _settings(path, block.get("settings", {})))
 
 
 def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:

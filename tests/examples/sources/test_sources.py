@@ -10,6 +10,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Shares, tasks_of
 from fedrouter_sim.examples.sources import load_shares, load_test
+from fedrouter_sim.examples.sources.embedded import Embedded
 
 ROWS = [{"instruction": f"say {i}", "response": f"r{i}", "task": f"t{i % 2}"} for i in range(12)]
 
@@ -160,6 +161,14 @@ def test_the_embedded_data_has_labels_in_every_share() -> None:
     shares = load_shares("multitask", Reading(seed=0))
     assert len(tasks_of(shares.train)) == 4
     assert tasks_of(shares.train) == tasks_of(shares.validation) == tasks_of(shares.test)
+
+
+def test_nothing_serves_in_the_place_of_an_embedded_test_file(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", ROWS)
+    write(tmp_path / "validation.jsonl", ROWS)
+    for load in (Embedded(tmp_path).shares, Embedded(tmp_path).test):
+        with pytest.raises(UserError, match="no test file"):
+            load(Reading())
 
 
 def test_the_embedded_unseen_tasks_are_test_data_of_other_tasks() -> None:

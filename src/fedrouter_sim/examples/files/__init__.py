@@ -34,7 +34,7 @@ def find_file_format(path: Path, flag: str = "--data") -> "FileFormat":
     suffix, packed = suffixes_of(path.name)
     names = ", ".join(FILE_FORMATS.names)
     if suffix not in FILE_FORMATS.rows:
-        raise UserError(f"{flag} {path}: unknown format {suffix!r}; use one of {names}")
+        raise UserError(f"{flag} {path}: unknown format {(suffix or packed)!r}; use one of {names}")
     if packed and suffix == ".parquet":
         raise UserError(f"{flag} {path}: Parquet is compressed in itself and not read from {packed}; decompress it")
     return FILE_FORMATS.find(suffix)

@@ -30,7 +30,7 @@ class InColumns(RowFormat):
         instructions = _joined(rows, _instruction_columns(rows, columns))
         responses = filled(rows.values[columns.response], columns.response, text_of)
         tasks, clients = labels_and_clients(rows, columns, where)
-        return [_example(*fields) for fields in zip(instructions, responses, tasks, clients, strict=False)]
+        return list(map(_example, instructions, responses, tasks, clients))
 
     def notes(self, rows: Rows, columns: Columns) -> list[str]:
         """Say which columns made the instruction, where there are several, and which were not read."""
@@ -75,6 +75,13 @@ def _joined(rows: Rows, names: Sequence[str]) -> list[str | Flaw]:
     return found
 
 
-def _example(*fields: str | Flaw | None) -> Example | Flaw:
-    flaw = next((value for value in fields if isinstance(value, Flaw)), None)
-    return flaw or Example(*fields)  # type: ignore[arg-type]
+def _example(
+    instruction: str | Flaw, response: str | Flaw, task: str | Flaw | None, client: str | Flaw | None
+) -> Example | Flaw:
+    if isinstance(instruction, Flaw):
+        return instruction
+    if isinstance(response, Flaw):
+        return response
+    if isinstance(task, Flaw):
+        return task
+    return client if isinstance(client, Flaw) else Example(instruction, response, task, client)
