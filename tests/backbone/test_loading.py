@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from transformers.utils import logging
 
-from fedrouter_sim.backbone.loading import load_model
+from fedrouter_sim.backbone.loading import load_model, quiet
 from fedrouter_sim.errors import UserError
 
 
@@ -44,3 +45,17 @@ def test_unusable_model_is_refused_in_one_line(
     with pytest.raises(UserError, match=r"--model .* not loadable") as caught:
         load_model(folder, str(folder))
     assert "\n" not in str(caught.value)
+
+
+def test_progress_bars_and_notices_are_afterwards_as_they_were() -> None:
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    with quiet():
+        assert logging.get_verbosity() == logging.ERROR
+    assert not logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    with quiet():
+        assert not logging.is_progress_bar_enabled()
+    assert logging.is_progress_bar_enabled()
+    if not before:
+        logging.disable_progress_bar()

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from fedrouter_sim.backbone.loading import without_notices
 from fedrouter_sim.errors import UserError, first_line
 
 # Kinds of models for which padding between a prompt and its answer changes nothing (docs/families.md): full attention,
@@ -36,6 +37,7 @@ class Kind:
     pads_left: bool
 
 
+@without_notices()
 def kind_of(model: Any, token: int, name: str) -> Kind:
     """Say what kind of model it is.
 
