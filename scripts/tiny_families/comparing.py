@@ -113,7 +113,8 @@ def _compare(
     start = backbone.initial_adapter(1)
     trained = backbone.train(start, encoded, [list(range(len(encoded)))], _STEP, dropout_seed=0)
     tokens = sum(len(example.response) for example in encoded)
-    row.losses = max(row.losses, _difference(np.array([trained.loss]), np.array([expected.sum() / tokens])))
+    of_step = _difference(np.array([trained.loss]), np.array([expected.sum() / tokens]))
+    row.losses = float(np.max([row.losses, of_step]))
     doing.append("answers")
     row.answers, fault = _answers(backbone, None, plain, examples)
     faults += [f"answers: {fault}"] if fault else []
@@ -155,13 +156,13 @@ def _difference(ours: Any, plain: Any) -> float:
 def _embeddings(backbone: Backbone, model: Any, examples: Sequence[Example]) -> float:
     """Return the largest difference from the mean of the last hidden state, relative to its largest number."""
     texts = [example.instruction for example in examples]
-    worst = 0.0
+    differences = []
     for text, ours in zip(texts, backbone.embed(texts), strict=True):
         ids = torch.tensor([backbone.encoder.tokenizer(text)["input_ids"]])
         with torch.inference_mode():
             plain = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0].mean(0).numpy()
-        worst = max(worst, float(np.abs(ours - plain).max() / np.abs(plain).max()))
-    return worst
+        differences.append(np.abs(ours - plain).max() / np.abs(plain).max())
+    return float(np.max(differences))  # NaN where any is, unlike Python's own max
 
 
 def _losses(model: Any, encoded: Sequence[EncodedExample]) -> Any:

@@ -27,8 +27,8 @@ and writes this page; CI does it for a few.
 """
 _COMPARED = """Compared were, in float32 on a processor, {versions}:
 
-- embeddings of {texts} texts of {least} to {most} tokens: the largest difference, relative to the largest number of an
-  embedding,
+- embeddings of {texts} texts of {least} to {most} tokens: the largest difference, relative to the largest number of
+  an embedding,
 - losses of their responses, by the bare backbone and with an adapter that was trained for one step on all of them: the
   largest relative difference,
 - greedy answers of {answer} tokens, with the adapter and without: all texts together, each alone, and some that begin
@@ -37,9 +37,9 @@ _COMPARED = """Compared were, in float32 on a processor, {versions}:
 - whether `AutoPeftModelForCausalLM.from_pretrained` opens the saved adapter; what it opens is what answers and losses
   with the adapter are compared with.
 
-Embeddings and losses agree where they differ by at most {tolerance:g}; answers have to be equal. Windows hold {window}
-tokens in these models, so that most texts are longer. A tiny random model shows that a family's code is used rightly.
-It says nothing about how well a real model of the family learns.
+Embeddings and losses agree where they differ by at most {tolerance:g}; answers have to be equal, and to vary by prompt.
+Windows hold {window} tokens in these models, so that most texts are longer. A tiny random model shows that a family's
+code is used rightly. It says nothing about how well a real model of the family learns.
 
 How prompts are answered together is what the program found by running the model: *padded right* lets prompts be run in
 parts; *padded left* is for families in which padding between a prompt and its answer would count; *stateful* families

@@ -143,7 +143,7 @@ FAMILIES: dict[str, Family] = {
         QV,
     ),
     "jetmoe": Family({"kv_channels": 16} | _LOCAL_EXPERTS | _UNTIED, targets=("kv_proj",)),
-    "lfm2": Family({"layer_types": ["conv", "full_attention"]}, "convolutions and full", QV),
+    "lfm2": Family({"layer_types": ["conv", "full_attention"]} | _UNTIED, "convolutions and full", QV),
     "llama": Family(),
     "mamba": Family({"state_size": 8}, "state", ("in_proj", "x_proj")),
     "mamba2": Family(
@@ -189,7 +189,7 @@ FAMILIES: dict[str, Family] = {
     "smollm3": Family(targets=QV),
     "stablelm": Family(),
     "starcoder2": Family(targets=QV),
-    "vaultgemma": Family(_HEAD | _WINDOW | {"query_pre_attn_scalar": 16}, "sliding and full", QV),
+    "vaultgemma": Family(_HEAD | _WINDOW | _UNTIED | {"query_pre_attn_scalar": 16}, "sliding and full", QV),
     "xglm": Family({"d_model": 64, "ffn_dim": 96, "num_layers": 2, "attention_heads": 4} | _UNTIED, targets=QV),
     "zamba2": Family(
         {
