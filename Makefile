@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs reproduce data tiny-gpt2 smollm2 same-bytes bench clean
+.PHONY: help demo test check format docs reproduce data tiny-gpt2 smollm2 same-bytes bench families clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ same-bytes: $(STAMP)  ## train all methods by two commits and compare the bytes 
 
 bench: $(STAMP)  ## measure the speed against plain loops (ARGS='--model smollm2-135m --data FOLDER', '--quick', ...)
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+families: $(STAMP)  ## compare tiny models of all families with plain transformers (10 minutes or more); writes docs/families.md
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/families.py --page docs/families.md
 
 clean:  ## remove build products and caches; never runs/, data/ or .venv
 	rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache

@@ -15,7 +15,7 @@ EXTENDING = DOCS / "extending.md"  # its blocks are files, which are tested as s
 # In the order in which their commands run: later pages use the runs of earlier ones.
 USED = [README, *(DOCS / f"{name}.md" for name in "index commands data-and-models run-folder methods".split())]
 USED += [DOCS / f"{name}.md" for name in "protocol architecture extending settings python".split()]
-RECORDS = [DOCS / "performance.md", *sorted((DOCS / "results").glob("*.md"))]
+RECORDS = [DOCS / "performance.md", DOCS / "families.md", *sorted((DOCS / "results").glob("*.md"))]
 """Pages that say what was measured once; their commands take too long to be run."""
 REFERENCE = sorted((DOCS / "reference").glob("*.md"))
 PAGES = [*USED, *RECORDS, *REFERENCE]

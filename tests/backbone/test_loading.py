@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from random_models import save_random
 from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from fedrouter_sim.backbone import loading
-from fedrouter_sim.backbone.loading import load_model
+from fedrouter_sim.backbone.loading import load_model, quiet
 from fedrouter_sim.errors import UserError
 
 
@@ -69,3 +70,17 @@ def test_what_loading_raises_is_one_line(micro_model: Path, monkeypatch: pytest.
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", fail)
     with pytest.raises(UserError, match=r"--model some: not loadable \(ImportError: FlashAttention2 .* on,\); it has"):
         load_model(micro_model, "some")
+
+
+def test_progress_bars_and_notices_are_afterwards_as_they_were() -> None:
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    with quiet():
+        assert logging.get_verbosity() == logging.ERROR
+    assert not logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    with quiet():
+        assert not logging.is_progress_bar_enabled()
+    assert logging.is_progress_bar_enabled()
+    if not before:
+        logging.disable_progress_bar()

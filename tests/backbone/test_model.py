@@ -9,6 +9,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.model import Backbone
@@ -329,3 +330,26 @@ def test_lora_targets_are_adapted(micro_config: ConfigMaker) -> None:
     backbone = Backbone(micro_config(lora_targets=("c_fc", "c_attn")))
     assert {key.split(".")[-3] for key in backbone.initial_adapter(0)} == {"c_fc", "c_attn"}
     assert backbone.peft_config["target_modules"] == ["c_attn", "c_fc"]
+
+
+def test_notices_of_transformers_do_not_come_through_and_are_afterwards_as_before(backbone: Backbone) -> None:
+    seen: list[int] = []
+    hook = backbone._body.register_forward_pre_hook(lambda *given: seen.append(logging.get_verbosity()))
+    encoded = backbone.encoder.examples(EXAMPLES)
+    start = backbone.initial_adapter(0)
+    before = logging.get_verbosity()
+    logging.set_verbosity_warning()
+    try:
+        for act in (
+            lambda: backbone.embed(["a text that nobody else embeds"]),
+            lambda: backbone.train(start, encoded, [[0, 1]], ADAMW, 0),
+            lambda: backbone.generate(start, TEXTS, 4),
+            lambda: backbone.score(start, encoded),
+        ):
+            seen.clear()
+            act()
+            assert set(seen) == {logging.ERROR}
+            assert logging.get_verbosity() == logging.WARNING
+    finally:
+        logging.set_verbosity(before)
+        hook.remove()

@@ -8,13 +8,16 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from fedrouter_sim.backbone.loading import without_notices
 from fedrouter_sim.errors import UserError, first_line
 
 # Kinds of models for which padding between a prompt and its answer changes nothing (docs/families.md): full attention,
 # and positions counted without padding. Others may count padding: in a window, or as distance (MPT).
 _BLIND_TO_PADDING = frozenset(
-    "bloom codegen cohere exaone4 falcon gemma glm glm4 gpt2 gpt_bigcode gpt_neox gptj granite llama mixtral nemotron"
-    " olmo olmo2 olmoe opt phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe smollm3 stablelm starcoder2".split()
+    "apertus arcee biogpt bitnet bloom codegen cohere deepseek_v2 deepseek_v3 diffllama dots1 ernie4_5 ernie4_5_moe"
+    " exaone4 falcon flex_olmo gemma glm glm4 glm4_moe gpt2 gpt_bigcode gpt_neox gptj granite granitemoe helium"
+    " hunyuan_v1_dense jetmoe llama mistral mixtral nanochat nemotron olmo olmo2 olmoe opt persimmon phi phi3 qwen2"
+    " qwen2_moe qwen3 qwen3_moe seed_oss smollm3 stablelm starcoder2 xglm".split()
 )
 
 
@@ -36,6 +39,7 @@ class Kind:
     pads_left: bool
 
 
+@without_notices()
 def kind_of(model: Any, token: int, name: str) -> Kind:
     """Say what kind of model it is.
 

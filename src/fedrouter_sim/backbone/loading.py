@@ -108,14 +108,24 @@ def refuse_missing(missing: Iterable[str], name: str, remedy: str) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' own progress bars and notices out of our output."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    """Keep transformers' own progress bars and notices out of our output while something of it loads."""
+    bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with without_notices(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # what PEFT calls in transformers is not ours to fix
             yield
     finally:
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def without_notices() -> Iterator[None]:
+    """Keep transformers' notices out of our output: some families say at every call which kernels they do without."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
         transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()

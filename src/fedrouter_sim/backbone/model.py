@@ -24,7 +24,7 @@ from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, run_prefix, run_rows
 from fedrouter_sim.backbone.kind import kind_of
-from fedrouter_sim.backbone.loading import load_model, quiet, stop_tokens
+from fedrouter_sim.backbone.loading import load_model, quiet, stop_tokens, without_notices
 from fedrouter_sim.backbone.locating import (
     describe_model,
     has_digest,
@@ -80,8 +80,6 @@ class Backbone:
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
         tokenizer.model_max_length = sys.maxsize
-        # Padding is masked here; told of a padding token, transformers would warn where nothing is padded.
-        model.config.pad_token_id = None
         context = getattr(model.config, "max_position_embeddings", config.max_tokens)
         limit = min(config.max_tokens, context)
         embedded = model.get_input_embeddings().num_embeddings
@@ -132,7 +130,7 @@ class Backbone:
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         encoded = self.encoder.texts(texts)
         embeddings = np.empty((len(texts), self.dimension), dtype=np.float32)
-        with torch.inference_mode(), self._peft.disable_adapter():
+        with torch.inference_mode(), self._peft.disable_adapter(), without_notices():
             for batch in self._batches([len(text.ids) for text in encoded]):
                 ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
                 embeddings[batch] = mean_hidden_state(self._body, ids, mask).cpu().numpy()
@@ -165,7 +163,7 @@ class Backbone:
             pull: a proximal term to add to the loss.
         """
         self._load(start)
-        with self._own_randomness(), self._lora_dropout():
+        with self._own_randomness(), self._lora_dropout(), without_notices():
             torch.manual_seed(dropout_seed)
             losses = take_steps(
                 list(self._slot.values()),
@@ -209,7 +207,7 @@ class Backbone:
         lengths = [len(prompt.ids) for prompt in prompts]
         budgets = [min(max_new_tokens, limit - length) for length in lengths]
         answers = [""] * len(prompts)
-        with self._using(adapter) as weigh, torch.inference_mode():
+        with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
             for batch in self._answered_together(lengths):
                 ids, most = [prompts[i].ids for i in batch], [budgets[i] for i in batch]
                 for i, text in zip(batch, self._answers(ids, most, _in(batch, weigh)), strict=True):
@@ -239,7 +237,7 @@ class Backbone:
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
         scores = np.empty((len(examples), 2))
-        with self._using(adapter) as weigh, torch.inference_mode():
+        with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
             for batch in self._batches([len(example) for example in examples]):
                 weigh(batch)
                 losses, rows = self._response_losses([examples[i] for i in batch])

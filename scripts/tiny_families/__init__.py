@@ -1,0 +1,1 @@
+"""The tiny models of `scripts/families.py`, and how they are compared."""
