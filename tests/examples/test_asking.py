@@ -13,7 +13,7 @@ import pytest
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
-from fedrouter_sim.examples.record import Example
+from fedrouter_sim.examples.record import Example, Turn
 
 
 def file(path: Path, content: str | bytes, asking: Asking = Asking()) -> list[Any]:  # noqa: B008 (it is frozen)
@@ -130,3 +130,23 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_task_that_is_none_does_not_stand_in_the_way(tmp_path: Path) -> None:
     assert file(tmp_path / "a.jsonl", '{"instruction": "a", "task": [1]}') == [Example("a", "")]
+
+
+TALK = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+
+
+@pytest.mark.parametrize("name", ["talk.jsonl", "talk.json"])
+def test_conversations_are_asked_by_their_last_user(tmp_path: Path, name: str) -> None:
+    rows = [{"messages": TALK, "task": 1}, {"conversations": [*TALK, {"from": "gpt", "value": "d"}]}]
+    path = tmp_path / name
+    text = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    turns = tuple(Turn(one["role"], one["content"]) for one in TALK)
+    assert list(Asking().file(path)) == [Example.of_turns(turns, "", "1"), Example.of_turns(turns, "")]
+
+
+def test_a_conversation_without_a_user_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.write_text(json.dumps({"messages": TALK[1:2]}) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 1: column 'messages' has no turn of a user; correct it"):
+        list(Asking().file(path))

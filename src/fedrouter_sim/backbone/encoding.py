@@ -113,7 +113,7 @@ class Encoder:
     def misfits(self, examples: Sequence[Example]) -> list[int]:
         """Return the positions of the examples whose response leaves no room for the template within the limit."""
         # A character is at most four tokens, so that most responses need not be tokenised to know.
-        least = self.limit - len(self._rendered([(Turn("user", ""),)])[0])
+        least = self.limit - len(self._rendered([(Turn("user", "a"),)])[0])
         found = []
         for i, example in enumerate(examples):
             if 4 * (len(example.response) + len(example.instruction) * bool(example.turns)) + 8 >= least:

@@ -10,6 +10,8 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.files import find_file_format, is_data_file, suffixes_of
 from fedrouter_sim.examples.files.jsonl import Jsonl, json_object
 from fedrouter_sim.examples.files.opening import open_text
+from fedrouter_sim.examples.formats.chat import COLUMNS as CONVERSATIONS
+from fedrouter_sim.examples.formats.turns import turns_of
 from fedrouter_sim.examples.record import Columns, Example
 from fedrouter_sim.examples.values import ValueRefused, is_nested, label_of, text_of
 from fedrouter_sim.texts import half_character, utf8_lines
@@ -58,9 +60,9 @@ class Asking:
             raise UserError(f"standard input: {error}") from None
 
     def _rows(self, path: Path) -> Iterator[Example]:
-        wanted = (*self._columns, self.task_column)
-        rows = find_file_format(path, "--file").read(path, wanted, "--file")
-        if not any(column in rows.values for column in self._columns):
+        wanted = dict.fromkeys((*self._columns, *CONVERSATIONS, self.task_column))
+        rows = find_file_format(path, "--file").read(path, tuple(wanted), "--file")
+        if not any(column in rows.values for column in (*self._columns, *CONVERSATIONS)):
             raise UserError(f"no column {self._main!r}; it has {', '.join(rows.names)}: name it with --column")
         for number, values in enumerate(zip(*rows.values.values(), strict=True), start=1):
             yield self._example(dict(zip(rows.values, values, strict=True)), f"row {number}")
@@ -82,15 +84,18 @@ class Asking:
 
     def _example(self, values: Mapping[str, Any], where: str) -> Example:
         try:
+            task = label_of(values.get(self.task_column)) or None
+        except ValueRefused:  # most methods do not ask for it
+            task = None
+        talk = next((name for name in CONVERSATIONS if values.get(name) is not None), None)
+        if talk is not None and not self.column and Columns.MAIN not in values:
+            return _asked_in(values[talk], talk, task, where)
+        try:
             parts = [text_of(values.get(name)) for name in self._columns if self._is_read(name, values)]
         except ValueRefused as error:
             raise UserError(f"{where}: {self._main!r} {error}; correct it") from None
         if not any(parts):
             raise UserError(f"{where} has no text under {self._main!r}; name the column with --column")
-        try:
-            task = label_of(values.get(self.task_column)) or None
-        except ValueRefused:  # most methods do not ask for it
-            task = None
         return Example("\n\n".join(filter(None, parts)), "", task)
 
     @property
@@ -104,6 +109,18 @@ class Asking:
     def _is_read(self, name: str, values: Mapping[str, Any]) -> bool:
         """Return whether a column is part of the text: one beside the main one only where it is a text."""
         return name == self._main or not is_nested(values.get(name))
+
+
+def _asked_in(value: Any, column: str, task: str | None, where: str) -> Example:
+    """Return what the last user's turn of a conversation asks; an answer that follows it is not read."""
+    try:
+        turns = turns_of(value)
+    except ValueRefused as error:
+        raise UserError(f"{where}: column {column!r} {error}; correct it") from None
+    last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if last is None:
+        raise UserError(f"{where}: column {column!r} has no turn of a user; correct it")
+    return Example.of_turns(turns[: last + 1], "", task)
 
 
 def _is_object(line: str, number: int) -> bool:
