@@ -9,7 +9,7 @@ from random_models import random_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from fedrouter_sim.backbone.kind import hidden_width, kind_of
+from fedrouter_sim.backbone.kind import context_of, hidden_width, kind_of
 from fedrouter_sim.errors import UserError
 
 
@@ -58,3 +58,10 @@ def test_a_model_that_cannot_be_run_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match=r"--model it: cannot be run .* \(ZeroDivisionError: .*\)$") as caught:
         kind_of(Broken(), 3, "it")
     assert "\n" not in str(caught.value)
+
+
+def test_the_context_is_what_the_family_calls_it() -> None:
+    contexts = {kind: context_of(random_model(kind).config) for kind in ("gpt2", "llama", "mpt", "rwkv")}
+    assert contexts == dict.fromkeys(contexts, 256)
+    assert context_of(SimpleNamespace(max_position_embeddings=-1, n_positions=None)) is None
+    assert context_of(SimpleNamespace(max_position_embeddings=512, max_seq_len=128)) == 128

@@ -21,6 +21,10 @@ _BLIND_TO_PADDING = frozenset(
 )
 
 
+_CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length")
+"""What families call the number of positions."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What has to be known of a model.
@@ -84,6 +88,12 @@ def _mixes_rows(model: Any, one: int, two: int) -> bool:
         return found
 
     return not torch.equal(answers(rows), torch.cat([answers(row[None]) for row in rows]))
+
+
+def context_of(config: Any) -> int | None:
+    """Return how many tokens a model has positions for, as its configuration says; None where it names no limit."""
+    found = (getattr(config, name, None) for name in _CONTEXT)
+    return min((value for value in found if isinstance(value, int) and value > 0), default=None)
 
 
 def hidden_width(model: Any) -> int:

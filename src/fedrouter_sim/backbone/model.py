@@ -23,7 +23,7 @@ from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_d
 from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, run_prefix, run_rows
-from fedrouter_sim.backbone.kind import kind_of
+from fedrouter_sim.backbone.kind import context_of, kind_of
 from fedrouter_sim.backbone.loading import load_model, quiet, stop_tokens, without_notices
 from fedrouter_sim.backbone.locating import (
     describe_model,
@@ -80,8 +80,7 @@ class Backbone:
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
         tokenizer.model_max_length = sys.maxsize
-        context = getattr(model.config, "max_position_embeddings", config.max_tokens)
-        limit = min(config.max_tokens, context)
+        limit = min(config.max_tokens, context_of(model.config) or config.max_tokens)
         embedded = model.get_input_embeddings().num_embeddings
         self.encoder = Encoder(tokenizer, config.template, limit, stop_tokens(model), embedded)
         self._lora = lora = lora_config(config, model)

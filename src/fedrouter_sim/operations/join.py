@@ -14,7 +14,7 @@ from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
-from fedrouter_sim.backbone.kind import hidden_width
+from fedrouter_sim.backbone.kind import context_of, hidden_width
 from fedrouter_sim.backbone.loading import quiet
 from fedrouter_sim.backbone.locating import describe_model, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
@@ -116,7 +116,7 @@ def aggregate_folders(
     )
     clustering = cluster_globally(messages, tasks, seed)
     archive = Archive(tuple(messages), split_by_client(clustering.labels, messages))
-    limit = min(max_tokens, getattr(skeleton.config, "max_position_embeddings", max_tokens))
+    limit = min(max_tokens, context_of(skeleton.config) or max_tokens)
     router = Router(clustering.centroids, normalizer, limit, model_digest(backbone))
     count = len(router.centroids)
     averaged = average_by_task(updates, lambda u: task_of(u, router, archive), count, aggregation, scale, options)
