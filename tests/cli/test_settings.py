@@ -62,7 +62,11 @@ def test_every_setting_has_a_flag_that_gives_its_value_in_its_type(field: datacl
 def test_a_setting_of_a_table_shows_the_names_of_its_entries() -> None:
     shown = {p.name: p.annotation.__metadata__[0].metavar for p in setting_parameters()}
     assert shown["metric"] == "rouge1|rouge2|rouge_l|exact_match|loss|FILE.py:CLASS"
-    assert shown["format"] == "columns" and shown["budget"] == "shared|per-group" and shown["seed"] is None
+    assert (
+        shown["format"] == "auto|columns|chat|chat-each|pairs"
+        and shown["budget"] == "shared|per-group"
+        and shown["seed"] is None
+    )
     for name, table in table_settings().items():
         assert shown[name] == "|".join([*TABLES[table].names, *["FILE.py:CLASS"] * TABLES[table].own])
 

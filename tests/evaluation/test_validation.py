@@ -40,7 +40,7 @@ def done(run_method: Simulator) -> Any:
 
 def curve(done: Any, config: RunConfig, shares: Shares, metric: str | Metric = "rouge1") -> ValidationCurve:
     first = find_metric(metric) if isinstance(metric, str) else metric
-    return ValidationCurve(config, shares, backbone_of(done.federation), METHOD, first, 1)
+    return ValidationCurve(config, shares.validation, backbone_of(done.federation), METHOD, first, 1)
 
 
 def test_it_scores_the_validation_share_dealt_as_test_rows_are(done: Any) -> None:

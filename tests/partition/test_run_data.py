@@ -180,7 +180,7 @@ def test_settings_say_how_data_are_read(micro_config: ConfigMaker) -> None:
         "response",
         "who",
     )
-    assert (reading.format, reading.seed, reading.hub_folder) == ("columns", 3, "copies")
+    assert (reading.format, reading.seed, reading.hub_folder) == ("auto", 3, "copies")
 
 
 SPLIT = """

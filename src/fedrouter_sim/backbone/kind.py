@@ -98,8 +98,11 @@ def context_of(config: Any) -> int | None:
 
 def hidden_width(model: Any) -> int:
     """Return the width d of the last hidden state of a model; it may be one without weights, on the device 'meta'."""
-    with torch.inference_mode():
-        width: int = model.base_model(input_ids=_ids(model, 0), use_cache=False).last_hidden_state.shape[-1]
+    try:
+        with torch.inference_mode():
+            width: int = model.base_model(input_ids=_ids(model, 0), use_cache=False).last_hidden_state.shape[-1]
+    except Exception:  # some families look at values, which 'meta' has none of
+        width = model.config.hidden_size
     return width
 
 

@@ -16,7 +16,7 @@ from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL, bundled
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.machine import folder_size, free_disk, is_writable, memory, size
+from fedrouter_sim.machine import folder_size, free_disk, is_writable, memory, size, usable_cores
 from fedrouter_sim.packages import (
     DISTRIBUTION,
     Requirement,
@@ -172,10 +172,18 @@ def _computing(section: str) -> Iterator[Check]:
         yield Check(section, "device", OK, "auto: cpu; there is no CUDA device", values=values)
     what = "the card" if device.type == "cuda" else "the processor"
     dtype = "bfloat16" if fast else "float32"
-    told_dtype = f"auto: {dtype}; {what} {'computes' if fast else 'does not compute'} in bfloat16"
-    if fast:
-        told_dtype += f", which models of less than {SMALL // 10**6} million weights are too small for"
-    yield Check(section, "data type", OK, told_dtype, values={"auto": dtype})
+    computes = (
+        f"computes in it (models below {SMALL // 10**6}M weights: float32)" if fast else "does not compute in bfloat16"
+    )
+    yield Check(section, "data type", OK, f"auto: {dtype}; {what} {computes}", values={"auto": dtype})
+    threads, cores = torch.get_num_threads(), usable_cores()
+    values = {"torch": threads, "cores": cores}
+    found = f"torch takes {threads} of {cores} usable cores"
+    if threads > cores:
+        found = f"torch takes {threads} threads on {cores} usable cores"
+        yield Check(section, "threads", NOTE, found, f"they get in each other's way: OMP_NUM_THREADS={cores}", values)
+    else:
+        yield Check(section, "threads", OK, found, values=values)
 
 
 def _are_thread_counts(text: str) -> bool:
