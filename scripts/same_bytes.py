@@ -53,12 +53,20 @@ def train_all(out: Path) -> None:
 def digests(run: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that a run's settings decide, and of its answers."""
     files = sorted({path for pattern in DECIDED for path in run.glob(pattern) if path.is_file()})
-    found = {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    found = {path.relative_to(run).as_posix(): hashlib.sha256(_content(path)).hexdigest() for path in files}
     for path in sorted(run.glob("eval/*.jsonl")):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         answers = [[row[key] for key in ("client", "instruction", "pool", "answer", "loss")] for row in rows]
         found[f"answers/{path.stem}"] = hashlib.sha256(json.dumps(answers).encode()).hexdigest()
     return found
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file holds but for the folder of the backbone, which lies in the work tree of each side."""
+    if path.name != "adapter_config.json":
+        return path.read_bytes()
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps(settings | {"base_model_name_or_path": ""}).encode()
 
 
 def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
