@@ -27,6 +27,17 @@ def test_what_settings_decide_is_compared_file_by_file(tmp_path: Path) -> None:
     assert same_bytes.differing(one, {}) == sorted(one)
 
 
+def test_the_folder_of_the_backbone_is_that_of_each_tree(tmp_path: Path) -> None:
+    found = []
+    for side, rank in (("one", 8), ("two", 8), ("three", 4)):
+        run = run_folder(tmp_path / side)
+        settings = {"base_model_name_or_path": f"/trees/{side}/data/tiny-gpt2", "r": rank}
+        (run / "adapters" / "task_0" / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        found.append(same_bytes.digests(run))
+    assert found[0] == found[1]
+    assert same_bytes.differing(found[0], found[2]) == ["adapters/task_0/adapter_config.json"]
+
+
 @pytest.mark.parametrize(("said", "code"), [("", 1), ("rounds.jsonl: losses are rounded", 0), ("router.*: moved", 1)])
 def test_only_announced_differences_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, code: int
