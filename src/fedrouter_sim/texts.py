@@ -21,9 +21,10 @@ def read_utf8(path: Path) -> str:
 
     Raises:
         OSError: it cannot be read.
-        UnicodeDecodeError: it is not UTF-8.
+        UnicodeDecodeError: it is not UTF-8, nor what a mark at its beginning says.
     """
-    return path.read_text(encoding="utf-8-sig")
+    with path.open("rb") as file, as_text(file) as text:
+        return text.read()
 
 
 def as_text(source: IO[bytes], newline: str | None = None) -> TextIO:

@@ -249,17 +249,17 @@ def test_a_tokenizer_without_offsets_cuts_at_characters(room: int) -> None:
     assert len(found) > coder.limit - 8  # a character may be three tokens, and as many characters go as tokens are over
 
 
-def test_misfits_are_the_examples_that_encoding_refuses() -> None:
+def test_flaws_are_the_examples_that_encoding_refuses() -> None:
     coder = encoder(TEMPLATE_TOKENS + 12)
     rows = [Example("a", "b" * n) for n in (1, 11, 12, 40)] + [Example("0123456789", "b" * 5), Example("a", "中" * 4)]
-    found = coder.misfits(rows)
-    refused = []
+    refused = {}
     for i, row in enumerate(rows):
         try:
             coder.examples([row])
-        except UserError:
-            refused.append(i)
-    assert found == refused == [2, 3, 5]
+        except UserError as error:
+            refused[i] = str(error)
+    assert coder.flaws(rows) == refused
+    assert list(refused) == [2, 3, 5]
 
 
 TURNS = (Turn("system", "be brief"), Turn("user", "who?"), Turn("assistant", "me"), Turn("user", "and who else?"))
@@ -386,6 +386,31 @@ def test_a_conversation_that_the_template_fails_on_is_named() -> None:
     row = Example.of_turns([Turn("user", "one"), Turn("user", "two")], "x")
     with pytest.raises(UserError, match=r"fails on a conversation of user, user \(roles must .*, which begins 'one'"):
         chat_encoder(400, ALTERNATES).examples([row])
+
+
+def test_a_conversation_that_the_template_fails_on_is_a_flaw() -> None:
+    rows = [Example("x", "y"), Example.of_turns([Turn("user", "one"), Turn("user", "two")], "x")]
+    found = chat_encoder(400, ALTERNATES).flaws(rows)
+    assert list(found) == [1] and "roles must alternate" in found[1]
+
+
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def test_the_system_goes_before_the_first_user_wherever_that_is() -> None:
+    turns = (TURNS[0], Turn("assistant", "hi"), Turn("user", "who?"))
+    (found,) = chat_encoder(400, NO_SYSTEM).prompts([Example.of_turns(turns, "")], [400])
+    assert decoded(encoder(), found.ids) == "<assistant>hi\n<user>be brief\n\nwho?\n<assistant>"
+
+
+def test_the_models_context_is_named_where_it_is_the_limit() -> None:
+    tokenizer = byte_tokenizer()
+    coder = Encoder(tokenizer, TEMPLATE, TEMPLATE_TOKENS + 3, name="small", of_model=True)
+    with pytest.raises(UserError, match=rf"^--model small: its context of {TEMPLATE_TOKENS + 3}: .* or another model$"):
+        encode(coder, "who?", "abc")
 
 
 def test_a_response_ends_as_the_chat_template_ends_a_turn() -> None:

@@ -15,6 +15,7 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.model import LEAST_ANSWER, Backbone, least_answer
 from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 
 ConfigMaker = Callable[..., RunConfig]
@@ -93,6 +94,14 @@ def test_every_stop_token_of_the_model_ends_an_answer(
     assert answers(found, TEXTS[:1]) == [tokenizer.decode(ids[:first]).strip()]
     # Together with answers that do not hold it.
     assert answers(found) == [answers(found, [text])[0] for text in TEXTS]
+
+
+@pytest.mark.parametrize("stops", ["</s>", [[2]], [0, "x"], 1.5])
+def test_stop_tokens_that_are_none_are_refused(folder: Path, micro_config: ConfigMaker, stops: Any) -> None:
+    change(folder, "generation_config.json", eos_token_id=stops)
+    with pytest.raises(UserError, match=r"--model .*(eos_token_id|not loadable)") as caught:
+        Backbone(micro_config(model=str(folder)))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["gpt_neo", "mpt", "bloom", "gemma2", "mamba", "lfm2", "rwkv"])

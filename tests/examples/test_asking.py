@@ -54,7 +54,7 @@ def test_the_text_is_made_of_the_columns_that_an_instruction_is_made_of_or_of_th
     row = json.dumps({"instruction": "Add", "input": "1", "system": None, "context": ["x"], "q": "Q", "kind": "k"})
     for name, content in (("a.jsonl", row), ("a.json", f"[{row}]")):
         assert file(tmp_path / name, content) == [Example("Add\n\n1", "")]
-        assert file(tmp_path / name, content, Asking("q", "kind")) == [Example("Q", "", "k")]
+        assert file(tmp_path / name, content, Asking(("q",), "kind")) == [Example("Q", "", "k")]
 
 
 def test_lines_are_jsonl_where_the_first_with_text_is_an_object() -> None:
@@ -145,8 +145,26 @@ def test_conversations_are_asked_by_their_last_user(tmp_path: Path, name: str) -
     assert list(Asking().file(path)) == [Example.of_turns(turns, "", "1"), Example.of_turns(turns, "")]
 
 
+def test_what_a_system_says_beside_a_conversation_is_asked_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.write_text(json.dumps({"messages": TALK[:2], "system": "rules"}) + "\n", encoding="utf-8")
+    assert list(Asking().file(path)) == [Example.of_turns((Turn("system", "rules"), Turn("user", "a")), "")]
+
+
+@pytest.mark.parametrize("name", ["prompts.jsonl", "prompts.json"])
+def test_prompts_are_asked_and_columns_of_turns_may_be_named(tmp_path: Path, name: str) -> None:
+    rows = [{"prompt": "a", "completion": "b"}, {"prompt": TALK[:1]}, {"prompt": json.dumps(TALK[:1]), "dialog": TALK}]
+    path = tmp_path / name
+    text = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    assert [one.instruction for one in Asking().file(path) if isinstance(one, Example)] == ["a", "a", "a"]
+    path.write_text(json.dumps(rows[2:]) if name.endswith(".json") else json.dumps(rows[2]), encoding="utf-8")
+    [found] = Asking(("dialog",)).file(path)
+    assert isinstance(found, Example) and len(found.turns) == 3
+
+
 def test_a_conversation_without_a_user_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "talk.jsonl"
     path.write_text(json.dumps({"messages": TALK[1:2]}) + "\n", encoding="utf-8")
-    with pytest.raises(UserError, match="line 1: column 'messages' has no turn of a user; correct it"):
+    with pytest.raises(UserError, match="line 1: 'messages' has no turn of a user; correct it"):
         list(Asking().file(path))

@@ -14,13 +14,13 @@ SHORT = tuple(Example(f"short {i}", "x") for i in range(8))
 LONG = tuple(Example(f"long {i} " + "and more" * 9, "x" * 50) for i in range(4))
 
 
-def misfits(examples: Sequence[Example]) -> list[int]:
+def flaws(examples: Sequence[Example]) -> dict[int, str]:
     assert len(set(examples)) == len(examples)  # each is looked at once
-    return [i for i, example in enumerate(examples) if len(example.response) > 9]
+    return {i: f"{len(example.response)} letters" for i, example in enumerate(examples) if len(example.response) > 9}
 
 
 def fitting(on_bad_row: str) -> Fitting:
-    return Fitting(misfits, 64, on_bad_row)
+    return Fitting(flaws, on_bad_row)
 
 
 def data(*clients: ClientShares) -> RunData:
@@ -50,9 +50,8 @@ def test_rows_that_do_not_fit_are_refused_with_how_many() -> None:
     with pytest.raises(UserError) as caught:
         fitting("error").data(MIXED)
     assert str(caught.value) == (
-        "--max-tokens 64: the responses of 1 of 4 training rows and 3 of 7 test or validation rows leave the prompt "
-        f"template no room; the first is that of {LONG[0].instruction[:40]!r}; raise --max-tokens (if the context "
-        "permits), shorten them, or leave them out with --on-bad-row skip"
+        "1 of 4 training rows and 3 of 7 test or validation rows do not fit; the first begins "
+        f"{LONG[0].instruction[:40]!r} (50 letters); correct them, or leave them out with --on-bad-row skip"
     )
 
 
@@ -66,22 +65,29 @@ def test_rows_that_do_not_fit_are_left_out_everywhere_with_a_note() -> None:
     assert found.held_out == ((SHORT[0],),) and found.validation == (SHORT[7],)
     assert found.notes == (
         "said before",
-        "left out 1 of 4 training rows and 3 of 7 test or validation rows, whose responses do not fit --max-tokens 64",
+        "left out 1 of 4 training rows and 3 of 7 test or validation rows, which do not fit (the first begins "
+        f"{LONG[0].instruction[:40]!r}: 50 letters)",
     )
     assert found.shares is MIXED.shares  # the digest is that of the data
 
 
 def test_a_client_that_keeps_no_training_row_is_refused() -> None:
-    with pytest.raises(UserError, match=r"left out 1 of 2 training rows.*, so client 1 would have none; raise --max"):
-        fitting("skip").data(data(ClientShares(SHORT[:1], (), ()), ClientShares(LONG[:1], (), ())))
+    some = ClientShares(SHORT[:1], (), SHORT[1:2])
+    with pytest.raises(UserError, match=r"left out 1 of 2 training rows.*; client 1 would have no training row left"):
+        fitting("skip").data(data(some, ClientShares(LONG[:1], (), ())))
 
 
 def test_test_data_without_training_data() -> None:
     asked = {"given": {0: [SHORT[0], LONG[0]], 3: [LONG[0]]}}
     assert fitting("skip").test_shares(asked) == (
         {"given": {0: [SHORT[0]], 3: []}},
-        ["left out 1 of 2 test rows, whose responses do not fit --max-tokens 64"],
+        [f"left out 1 of 2 test rows, which do not fit (the first begins {LONG[0].instruction[:40]!r}: 50 letters)"],
     )
     assert fitting("skip").test_shares({"all": {0: SHORT}}) == ({"all": {0: list(SHORT)}}, [])
-    with pytest.raises(UserError, match="the responses of 1 of 2 test rows leave the prompt template no room"):
+    with pytest.raises(UserError, match="1 of 2 test rows do not fit"):
         fitting("error").test_shares(asked)
+
+
+def test_data_of_which_no_test_row_is_left_are_refused_before_any_training() -> None:
+    with pytest.raises(UserError, match=r"left out .* rows, which do not fit .*; no test row would be left"):
+        fitting("skip").data(data(ClientShares(SHORT[:1], (), LONG[:2])))

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, ChatTemplate, text_renderer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import Example, Turn
+from fedrouter_sim.examples.record import SYSTEM, USER, Example, Turn
 
 _TOGETHER = 1_000  # texts tokenised in one call, whose by-products take much more memory than their ids
 
@@ -53,6 +53,8 @@ class Encoder:
         limit: most tokens of prompt and response together.
         stops: further tokens that end an answer.
         embedded: how many tokens the backbone embeds; texts that hold others, such as added ones, are refused.
+        name: what the user called the model, for messages.
+        of_model: whether the limit is that of the model's context, below what the user allows.
 
     Attributes:
         eos: the tokenizer's end-of-sequence token.
@@ -69,12 +71,15 @@ class Encoder:
         limit: int,
         stops: Sequence[int] = (),
         embedded: int = sys.maxsize,
+        name: str = "",
+        of_model: bool = False,
     ) -> None:
         if tokenizer.eos_token_id is None:
-            raise UserError("--model: its tokenizer has no end-of-sequence token, so answers could not end")
+            raise UserError(f"--model {name}: its tokenizer has no end-of-sequence token, so answers could not end")
         self.tokenizer = tokenizer
         self.eos: int = tokenizer.eos_token_id
         self.limit = limit
+        self._name, self._of_model = name, of_model
         self._numbers = _Numbers()
         vocabulary = tokenizer.get_vocab()
         self._decodable = frozenset(vocabulary.values())
@@ -86,6 +91,11 @@ class Encoder:
         end = self.eos if chat is None or chat.end is None else chat.end
         self.stops: tuple[int, ...] = tuple(dict.fromkeys((end, self.eos, *stops)))
         self._appended = self._count_appended()
+
+    @property
+    def limited_by(self) -> str:
+        """What the limit is, for messages: the user's, or that of the model."""
+        return f"--model {self._name}: its context of {self.limit}" if self._of_model else f"--max-tokens {self.limit}"
 
     def examples(self, examples: Sequence[Example]) -> list[EncodedExample]:
         """Encode examples for training or scoring.
@@ -110,17 +120,18 @@ class Encoder:
             for of_one, ids, room in zip(turns, encoded, rooms, strict=True)
         ]
 
-    def misfits(self, examples: Sequence[Example]) -> list[int]:
-        """Return the positions of the examples whose response leaves no room for the template within the limit."""
+    def flaws(self, examples: Sequence[Example]) -> dict[int, str]:
+        """Return the positions of the examples that cannot be encoded, and why: the response leaves no room for the
+        template within the limit, or the chat template fails on the turns."""
         # A character is at most four tokens, so that most responses need not be tokenised to know.
-        least = self.limit - len(self._rendered([(Turn("user", "a"),)])[0])
-        found = []
+        least = self.limit - len(self._rendered([(Turn(USER, "a"),)])[0])
+        found = {}
         for i, example in enumerate(examples):
-            if 4 * (len(example.response) + len(example.instruction) * bool(example.turns)) + 8 >= least:
+            if example.turns or 4 * len(example.response) + 8 >= least:
                 try:
                     self.examples([example])
-                except UserError:
-                    found.append(i)
+                except UserError as error:
+                    found[i] = str(error)
         return found
 
     def texts(self, texts: Sequence[str]) -> list[Prompt]:
@@ -161,8 +172,9 @@ class Encoder:
         for text, ids in zip(texts, encoded, strict=True):
             for number in self._unknown.keys() & set(ids):
                 raise UserError(
-                    f"--model: the text {text[:40]!r} holds {self._unknown[number]!r}, a token of the tokenizer that "
-                    "the model does not embed; take it out of the text, or give a model that was resized for it"
+                    f"--model {self._name}: the text {text[:40]!r} holds {self._unknown[number]!r}, a token of the "
+                    "tokenizer that the model does not embed; take it out of the text, or give a model that was "
+                    "resized for it"
                 )
 
     def _count_appended(self) -> int:
@@ -189,10 +201,11 @@ class Encoder:
             if ids and len(ids) <= room:  # the first response token is predicted from a prompt token
                 return Prompt(ids, cut=True)
             if not kept:
+                remedy = "another model" if self._of_model else "raise --max-tokens (if the context permits)"
                 raise UserError(
-                    f"--max-tokens {self.limit}: the prompt template takes {len(ids)} tokens and the response of "
-                    f"{last.text[:40]!r} leaves {max(room, 0)}; raise --max-tokens (if the context permits), "
-                    "shorten the response, leave such rows out with --on-bad-row skip, or take --template plain"
+                    f"{self.limited_by}: the prompt template takes {len(ids)} tokens and the response of "
+                    f"{last.text[:40]!r} leaves {max(room, 0)}; shorten the response, take --template plain, or "
+                    f"{remedy}"
                 )
             kept = max(kept - max(len(ids) - room, 1), 0)
 
@@ -207,12 +220,12 @@ class Encoder:
 
 def _turns(asked: str | Example) -> tuple[Turn, ...]:
     if isinstance(asked, str):
-        return (Turn("user", asked),)
-    return asked.turns or (Turn("user", asked.instruction),)
+        return (Turn(USER, asked),)
+    return asked.turns or (Turn(USER, asked.instruction),)
 
 
 def _without_oldest(turns: Sequence[Turn]) -> Sequence[Turn]:
     """Leave out the oldest turn of a user and what was said up to the next one; the system's text stays."""
-    first = 1 if turns[0].role == "system" else 0
-    following = next((i for i in range(first + 1, len(turns)) if turns[i].role == "user"), None)
+    first = 1 if turns[0].role == SYSTEM else 0
+    following = next((i for i in range(first + 1, len(turns)) if turns[i].role == USER), None)
     return turns if following is None else (*turns[:first], *turns[following:])

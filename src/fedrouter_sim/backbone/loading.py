@@ -51,6 +51,10 @@ def load_model(
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        except Exception as error:
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"--model {name}: its tokenizer is not loadable ({said}); put its files there") from None
+        try:
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
         except Exception as error:  # loading runs code of every family, which raises what it likes
             said = f"{type(error).__name__}: {first_line(error)}"
@@ -61,16 +65,24 @@ def load_model(
     return tokenizer, model if quantize != "none" else model.to(device)
 
 
-def stop_tokens(model: Any) -> tuple[int, ...]:
+def stop_tokens(model: Any, name: str) -> tuple[int, ...]:
     """Return the tokens that end an answer as a model's generation configuration says, and rid it of all else there.
 
     What else it says, such as penalties, beams, forced tokens or a time limit, would steer greedy answers, and is
     carried into every call that does not say otherwise. A cache is used even where training with checkpointing has left
     `use_cache: false`.
+
+    Raises:
+        UserError: what it names as stop tokens are no token ids.
     """
     said = getattr(model, "generation_config", None)
     found = getattr(said, "eos_token_id", None)
     stops = tuple(found) if isinstance(found, list) else () if found is None else (found,)
+    if not all(isinstance(stop, int) for stop in stops):
+        raise UserError(
+            f"--model {name}: its generation_config.json says eos_token_id = {found!r}; give a token id or a list of "
+            "them there"
+        )
     model.generation_config = GenerationConfig(use_cache=True)
     model.config.use_cache = True
     return stops
@@ -100,10 +112,8 @@ def refuse_missing(missing: Iterable[str], name: str, remedy: str) -> None:
         UserError: `missing` names any.
     """
     if keys := sorted(missing):
-        raise UserError(
-            f"--model {name}: its weights lack {keys[0]!r} and {len(keys) - 1} others, which would stay random; "
-            f"{remedy}"
-        )
+        more = f" and {len(keys) - 1} others" if len(keys) > 1 else ""
+        raise UserError(f"--model {name}: its weights lack {keys[0]!r}{more}, which would stay random; {remedy}")
 
 
 @contextlib.contextmanager

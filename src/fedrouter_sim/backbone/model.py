@@ -80,9 +80,17 @@ class Backbone:
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
         tokenizer.model_max_length = sys.maxsize
-        limit = min(config.max_tokens, context_of(model.config) or config.max_tokens)
+        context = context_of(model.config) or config.max_tokens
         embedded = model.get_input_embeddings().num_embeddings
-        self.encoder = Encoder(tokenizer, config.template, limit, stop_tokens(model), embedded)
+        self.encoder = Encoder(
+            tokenizer,
+            config.template,
+            min(config.max_tokens, context),
+            stop_tokens(model, config.model),
+            embedded,
+            config.model,
+            of_model=context < config.max_tokens,
+        )
         self._lora = lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
         self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from fedrouter_sim.errors import UserError, first_line
-from fedrouter_sim.examples.record import Turn, conversation_text
+from fedrouter_sim.examples.record import ASSISTANT, SYSTEM, USER, Turn, conversation_text
 
 TEMPLATES = {
     # The template of Stanford Alpaca, which the paper uses.
@@ -52,7 +52,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         if not tokenizer.chat_template:
             raise UserError(f"--template chat: the backbone's tokenizer has no chat template; {_REMEDY}")
-        question, answer = Turn("user", "question"), Turn("assistant", "answer")
+        question, answer = Turn(USER, "question"), Turn(ASSISTANT, "answer")
         try:
             self._template = _FIXED_DAY + tokenizer.get_chat_template()
             probe = self._apply([question])
@@ -61,7 +61,7 @@ class ChatTemplate:
             raise UserError(f"--template chat: the tokenizer's chat template fails ({said}); {_REMEDY}") from None
         if question.text not in probe:
             raise UserError(f"--template chat: the tokenizer's chat template leaves the user's message out; {_REMEDY}")
-        self._takes_system = "rules" in self._tried([Turn("system", "rules"), question])
+        self._takes_system = "rules" in self._tried([Turn(SYSTEM, "rules"), question])
         self.end = self._special_token(self._tried([question, answer], more=False).rpartition(answer.text)[2])
 
     def render(self, turns: Sequence[Turn]) -> str:
@@ -72,8 +72,8 @@ class ChatTemplate:
         Raises:
             UserError: the template fails on them.
         """
-        if len(turns) > 1 and turns[0].role == "system" and not self._takes_system:
-            turns = [turns[1]._replace(text=f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]]
+        if turns[0].role == SYSTEM and not self._takes_system:
+            turns = _without_system(turns)
         try:
             return self._apply(turns)
         except Exception as error:
@@ -102,3 +102,12 @@ class ChatTemplate:
         """Return the special token that a text begins with."""
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids[0] if ids and ids[0] in self._tokenizer.all_special_ids else None
+
+
+def _without_system(turns: Sequence[Turn]) -> list[Turn]:
+    """Put what the system says at the beginning before the first text of a user."""
+    rules, *others = turns
+    first = next((i for i, turn in enumerate(others) if turn.role == USER), None)
+    if first is not None:
+        others[first] = others[first]._replace(text=f"{rules.text}\n\n{others[first].text}")
+    return others

@@ -26,11 +26,12 @@ def route_command(
         typer.Option(help="File of texts, one a line, or a data file as of train --data; - is standard input."),
     ] = None,
     column: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="Column of the text in data files and JSONL; by default instruction, with system, context and input."
+            help="Column of the text, or of turns, in data files and JSONL, repeatable; by default as the run was "
+            "trained: its --instruction-column, or what makes an instruction."
         ),
-    ] = "",
+    ] = None,
     task_column: Annotated[
         str, typer.Option(help="Column of the true task, for runs of oracle and central; else it is not read.")
     ] = Columns.task,
@@ -65,7 +66,7 @@ def route_command(
     from fedrouter_sim import RoutedModel
 
     model = RoutedModel(run, client=client, routing=routing)
-    asking = Asking(column, task_column)
+    asking = Asking(tuple(column or ()) or model.run.config.instruction_column, task_column)
     if text:
         texts: Iterator[str | Example] = iter(text)
     elif file is None or str(file) == "-":

@@ -11,8 +11,9 @@ from fedrouter_sim.examples.files import find_file_format, is_data_file, suffixe
 from fedrouter_sim.examples.files.jsonl import Jsonl, json_object
 from fedrouter_sim.examples.files.opening import open_text
 from fedrouter_sim.examples.formats.chat import COLUMNS as CONVERSATIONS
-from fedrouter_sim.examples.formats.turns import turns_of
-from fedrouter_sim.examples.record import Columns, Example
+from fedrouter_sim.examples.formats.pairs import PROMPT
+from fedrouter_sim.examples.formats.turns import holds_turns, turns_of, with_system
+from fedrouter_sim.examples.record import SYSTEM, USER, Columns, Example, Turn
 from fedrouter_sim.examples.values import ValueRefused, is_nested, label_of, text_of
 from fedrouter_sim.texts import half_character, utf8_lines
 
@@ -22,11 +23,12 @@ class Asking:
     """Where the text and the true task are in rows that have names.
 
     Attributes:
-        column: the column of the text; '' for what makes the instruction by default.
+        columns: the columns of the text, or one of turns; none: what makes the instruction by default or, in rows
+            without instruction, a conversation or a prompt.
         task_column: the column of the task, which may be absent.
     """
 
-    column: str = ""
+    columns: tuple[str, ...] = ()
     task_column: str = Columns.task
 
     def file(self, path: Path) -> Iterator[str | Example]:
@@ -60,9 +62,9 @@ class Asking:
             raise UserError(f"standard input: {error}") from None
 
     def _rows(self, path: Path) -> Iterator[Example]:
-        wanted = dict.fromkeys((*self._columns, *CONVERSATIONS, self.task_column))
+        wanted = dict.fromkeys((*self._columns, *CONVERSATIONS, PROMPT, SYSTEM, self.task_column))
         rows = find_file_format(path, "--file").read(path, tuple(wanted), "--file")
-        if not any(column in rows.values for column in (*self._columns, *CONVERSATIONS)):
+        if not any(column in rows.values for column in (*self._columns, *CONVERSATIONS, PROMPT)):
             raise UserError(f"no column {self._main!r}; it has {', '.join(rows.names)}: name it with --column")
         for number, values in enumerate(zip(*rows.values.values(), strict=True), start=1):
             yield self._example(dict(zip(rows.values, values, strict=True)), f"row {number}")
@@ -87,40 +89,51 @@ class Asking:
             task = label_of(values.get(self.task_column)) or None
         except ValueRefused:  # most methods do not ask for it
             task = None
-        talk = next((name for name in CONVERSATIONS if values.get(name) is not None), None)
-        if talk is not None and not self.column and Columns.MAIN not in values:
-            return _asked_in(values[talk], talk, task, where)
+        talk = next((name for name in self._of_turns(values) if holds_turns(values.get(name))), None)
         try:
-            parts = [text_of(values.get(name)) for name in self._columns if self._is_read(name, values)]
+            if talk is not None:
+                return Example.of_turns(_asked(values[talk], text_of(values.get(SYSTEM))), "", task)
+            parts = [text_of(values.get(name)) for name in self._names(values) if self._is_read(name, values)]
         except ValueRefused as error:
-            raise UserError(f"{where}: {self._main!r} {error}; correct it") from None
+            raise UserError(f"{where}: {talk or self._main!r} {error}; correct it") from None
         if not any(parts):
             raise UserError(f"{where} has no text under {self._main!r}; name the column with --column")
         return Example("\n\n".join(filter(None, parts)), "", task)
 
+    def _of_turns(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that may hold turns instead of a text."""
+        return self.columns or (() if Columns.MAIN in values else (*CONVERSATIONS, PROMPT))
+
+    def _names(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that make the text of a row."""
+        if not self.columns and Columns.MAIN not in values and PROMPT in values:
+            return (PROMPT,)
+        return self._columns
+
     @property
     def _main(self) -> str:
-        return self.column or Columns.MAIN
+        return self.columns[0] if self.columns else Columns.MAIN
 
     @property
     def _columns(self) -> tuple[str, ...]:
-        return Columns((self.column,) if self.column else (), task=self.task_column).of_instruction()
+        return Columns(self.columns, task=self.task_column).of_instruction()
 
     def _is_read(self, name: str, values: Mapping[str, Any]) -> bool:
         """Return whether a column is part of the text: one beside the main one only where it is a text."""
-        return name == self._main or not is_nested(values.get(name))
+        return name in (self._main, PROMPT) or not is_nested(values.get(name))
 
 
-def _asked_in(value: Any, column: str, task: str | None, where: str) -> Example:
-    """Return what the last user's turn of a conversation asks; an answer that follows it is not read."""
-    try:
-        turns = turns_of(value)
-    except ValueRefused as error:
-        raise UserError(f"{where}: column {column!r} {error}; correct it") from None
-    last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
+def _asked(value: Any, rules: str) -> tuple[Turn, ...]:
+    """Return a conversation up to the last user's turn; an answer that follows it is not read.
+
+    Raises:
+        ValueRefused: it is no conversation, or no user says anything in it.
+    """
+    turns = turns_of(value)
+    last = max((i for i, turn in enumerate(turns) if turn.role == USER), default=None)
     if last is None:
-        raise UserError(f"{where}: column {column!r} has no turn of a user; correct it")
-    return Example.of_turns(turns[: last + 1], "", task)
+        raise ValueRefused("has no turn of a user")
+    return with_system(turns[: last + 1], rules)
 
 
 def _is_object(line: str, number: int) -> bool:

@@ -9,6 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 _DIGESTED = 10_000  # rows whose text is made at once
 
 
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+"""Roles."""
+
+
 class Turn(NamedTuple):
     """What one side says in a conversation."""
 
@@ -45,11 +49,11 @@ class Example:
 def conversation_text(turns: Sequence[Turn]) -> str:
     """Return the text of a conversation: what is embedded, and what a prompt template other than 'chat' holds.
 
-    Where both sides speak, each turn is preceded by who speaks; the system's text stands as it is.
+    Where others than a user speak, each turn is preceded by who speaks; the system's text stands as it is.
     """
-    both = any(turn.role == "assistant" for turn in turns)
+    several = any(turn.role not in (SYSTEM, USER) for turn in turns)
     return "\n\n".join(
-        f"{turn.role.capitalize()}: {turn.text}" if both and turn.role != "system" else turn.text for turn in turns
+        f"{turn.role.capitalize()}: {turn.text}" if several and turn.role != SYSTEM else turn.text for turn in turns
     )
 
 

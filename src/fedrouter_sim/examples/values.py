@@ -1,7 +1,7 @@
 """What a value of a data file is as a text, a task label or a client's id: the same whatever the format."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from numbers import Real
@@ -95,6 +95,14 @@ def with_one_spelling(shares: Shares, where: str) -> Shares:
         )
         notes.append(f"{where}: {field} {both[0]!r} and {spelled[both[0]]!r} are taken for one, as all such numbers")
     return replace(shares, notes=(*shares.notes, *notes))
+
+
+def spelled_as(examples: Sequence[Example], field: str, known: Collection[str]) -> tuple[Example, ...]:
+    """Write labels or ids such as the text '1.0' as '1', where that is one that is known."""
+    found = {text for example in examples if (text := getattr(example, field)) is not None}
+    return _respelled(
+        examples, field, {text: whole for text in found if (whole := _whole(text)) != text and whole in known}
+    )
 
 
 def _respelled(examples: Sequence[Example], field: str, spelled: Mapping[str, str]) -> tuple[Example, ...]:

@@ -59,6 +59,8 @@ def aggregate(
     """
     out = Path(out)
     run = open_run(run)
+    if out.resolve() == run.folder.resolve():
+        raise UserError(f"--out {out}: is the run that is aggregated, and would be lost; choose another name")
     refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
     old, archive = _routing_of(run)
     if 0 < run.config.drift_at <= run.config.rounds:

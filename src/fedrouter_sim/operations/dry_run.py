@@ -24,6 +24,6 @@ def dry_run(config: RunConfig) -> Cost:
     data = partition_data(config)
     backbone = Backbone(config)
     try_out(backbone, config.model)
-    data = Fitting(backbone.encoder.misfits, backbone.encoder.limit, config.on_bad_row).data(data)
+    data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
     federation = build_federation(config, data, backbone)
     return estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))

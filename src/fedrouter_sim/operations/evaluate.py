@@ -12,6 +12,7 @@ from fedrouter_sim.evaluation.scores import Cell, CellResult
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Shares
 from fedrouter_sim.examples.sources import NOT_ON_DISK, load_test
+from fedrouter_sim.examples.values import spelled_as
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.partition.assigning import assign_by_client, split_iid
 from fedrouter_sim.partition.fitting import Fitting
@@ -80,7 +81,7 @@ def evaluate(
         asked, notes = _own_shares(run, test_data, most, shares), []
     backbone, method = run.open_backbone(), run.method
     answerer = run.answerer(backbone)
-    fitting = Fitting(backbone.encoder.misfits, backbone.encoder.limit, on_bad_row or config.on_bad_row)
+    fitting = Fitting(backbone.encoder.flaws, on_bad_row or config.on_bad_row)
     asked, fitting_notes = fitting.test_shares(asked)
     notes += fitting_notes
     routings, routing_notes = _routings(method.routings, routing, method.name)
@@ -119,6 +120,10 @@ def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares 
 def _given_shares(run: Run, data: str, reading: Reading, most: int | None) -> tuple[dict[str, TestShares], list[str]]:
     """Return who is asked what of the user's data, and a note on the rows that nobody is asked for want of a client."""
     examples = load_test(data, reading)
+    if run.truth is not None:
+        labels = {label for counts in run.truth.pools.values() for label in counts}
+        examples = spelled_as(examples, "task", labels)
+    examples = spelled_as(examples, "client", run.manifest.get("data_clients") or ())
     most = most or len(examples)
     if (ids := run.manifest.get("data_clients")) and any(example.client is not None for example in examples):
         own = assign_by_client(examples, ids, most, run.config.seed, "test")

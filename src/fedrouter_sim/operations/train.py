@@ -192,7 +192,7 @@ def _prepare(
         backbone = Backbone(config)
         try_out(backbone, config.model)
     display.started("tokenising")
-    data = Fitting(backbone.encoder.misfits, backbone.encoder.limit, config.on_bad_row).data(data)
+    data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
     return _Job(config, data, backbone, build_federation(config, data, backbone), used, metric)
 
 

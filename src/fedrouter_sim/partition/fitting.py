@@ -1,4 +1,4 @@
-"""Rows whose response leaves their prompt no room: refused, or left out, before any work."""
+"""Rows that cannot be put into a prompt, as their response leaves it no room: refused, or left out, before any work."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,11 @@ class Fitting:
     """What is done with rows that do not fit.
 
     Attributes:
-        misfits: returns the positions of the examples that do not fit (`Encoder.misfits`).
-        limit: most tokens of prompt and response together, for messages.
+        flaws: returns the positions of the examples that do not fit, and why (`Encoder.flaws`).
         on_bad_row: 'error' or 'skip'.
     """
 
-    misfits: Callable[[Sequence[Example]], Sequence[int]]
-    limit: int
+    flaws: Callable[[Sequence[Example]], Mapping[int, str]]
     on_bad_row: str
 
     def data(self, data: RunData) -> RunData:
@@ -47,7 +45,9 @@ class Fitting:
         clients, drifted = (tuple(map(kept, part)) for part in (data.clients, data.drifted))
         for number, own in enumerate(clients):
             if not own.train:
-                raise UserError(f"{note}, so client {number} would have none; raise --max-tokens or lower --clients")
+                raise UserError(f"{note}; client {number} would have no training row left")
+        if not any(own.test_all for own in clients):
+            raise UserError(f"{note}; no test row would be left")
         return replace(
             data,
             clients=clients,
@@ -73,15 +73,16 @@ class Fitting:
 
     def _left_out(self, rows: Mapping[str, Sequence[Example]]) -> tuple[set[Example], str]:
         distinct = list(dict.fromkeys(example for share in rows.values() for example in share))
-        bad = {distinct[place]: None for place in self.misfits(distinct)}
+        bad = {distinct[place]: why for place, why in self.flaws(distinct).items()}
         found = {name: dict.fromkeys(share) for name, share in rows.items()}
         counts = {name: (sum(example in bad for example in share), len(share)) for name, share in found.items()}
         said = " and ".join(f"{few} of {many} {name} rows" for name, (few, many) in counts.items() if few)
-        if bad and self.on_bad_row != SKIP:
-            first = next(iter(bad))
+        if not bad:
+            return set(), ""
+        first, why = next(iter(bad.items()))
+        if self.on_bad_row != SKIP:
             raise UserError(
-                f"--max-tokens {self.limit}: the responses of {said} leave the prompt template no room; the first is "
-                f"that of {first.instruction[:40]!r}; raise --max-tokens (if the context permits), shorten them, or "
-                f"leave them out with --on-bad-row {SKIP}"
+                f"{said} do not fit; the first begins {first.instruction[:40]!r} ({why}); correct them, or leave them "
+                f"out with --on-bad-row {SKIP}"
             )
-        return set(bad), f"left out {said}, whose responses do not fit --max-tokens {self.limit}"
+        return set(bad), f"left out {said}, which do not fit (the first begins {first.instruction[:40]!r}: {why})"

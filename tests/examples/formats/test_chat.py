@@ -59,7 +59,7 @@ def test_a_question_and_an_answer_are_a_plain_example() -> None:
     assert read("chat", {"messages": TALK[1:3]}) == [Example("a", "b")]
 
 
-def test_a_column_of_the_system_comes_first_unless_a_turn_says_it() -> None:
+def test_a_column_of_the_system_comes_before_what_a_turn_says() -> None:
     [one, two, three] = read(
         "chat",
         {"conversations": TALK[1:3], "system": "be brief"},
@@ -67,16 +67,19 @@ def test_a_column_of_the_system_comes_first_unless_a_turn_says_it() -> None:
         {"conversations": TALK[1:3], "system": None},
     )
     assert one == Example.of_turns((Turn("system", "be brief"), A), "b")
-    assert two == Example.of_turns((SYSTEM, A), "b")
+    assert two == Example.of_turns((Turn("system", "be brief\n\nrules"), A), "b")
     assert three == Example("a", "b")
 
 
 @pytest.mark.parametrize(
     ("messages", "said"),
     [
-        ([], "column 'messages' holds no answer of the assistant to a user"),
-        (TALK[:2], "column 'messages' holds no answer of the assistant to a user"),
-        ([turn("assistant", "hi")], "column 'messages' holds no answer of the assistant to a user"),
+        ([], "column 'messages' holds no answer of the assistant to a user (turns of: none)"),
+        (TALK[:2], "column 'messages' holds no answer of the assistant to a user (turns of: system, user)"),
+        (
+            [turn("assistant", "hi")],
+            "column 'messages' holds no answer of the assistant to a user (turns of: assistant)",
+        ),
         ([turn("user", "")], "column 'messages' has a turn 1 without text"),
         ("x", "column 'messages' holds no list of turns"),
     ],
@@ -89,6 +92,11 @@ def test_a_conversation_without_an_answer_is_a_flaw(messages: Any, said: str) ->
 def test_labels_that_cannot_be_read_are_flaws() -> None:
     rows = [{"messages": TALK, "task": None}, {"messages": TALK, "task": "t"}]
     assert read("chat", *rows)[0] == Flaw("column 'task' is empty")
+
+
+def test_a_column_of_responses_is_not_read_beside_turns() -> None:
+    with pytest.raises(UserError, match="--response-column b: --format chat takes the response from the turns"):
+        read("chat", {"messages": TALK}, columns=Columns(response="b"))
 
 
 def test_another_column_of_turns_is_named_as_that_of_the_instruction() -> None:
@@ -110,9 +118,11 @@ def test_another_column_of_turns_is_named_as_that_of_the_instruction() -> None:
         ("a", None, Flaw("column 'completion' is empty")),
         ("a", [turn("user", "b")], Flaw("column 'completion' does not end with the assistant's answer")),
         ([], "b", Flaw("column 'prompt' is empty")),
+        (json.dumps(TALK[:4]), json.dumps([TALK[4]]), Example.of_turns((SYSTEM, A, B, C), "d")),  # in a CSV file
+        ("[a] list", "[b]", Example("[a] list", "[b]")),
         ([{"x": 1}], "b", Flaw("column 'prompt' has a turn 1 without role and content")),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_pairs(prompt: Any, completion: Any, expected: Found) -> None:
     assert read("pairs", {"prompt": prompt, "completion": completion}) == [expected]

@@ -32,7 +32,9 @@ def test_the_forms_of_a_conversation_are_one(value: Any) -> None:
     assert turns_of(value) == (ASKED, TOLD)
 
 
-@pytest.mark.parametrize(("role", "becomes"), [("prompter", "user"), ("bot", "assistant"), ("Tool", "tool")])
+@pytest.mark.parametrize(
+    ("role", "becomes"), [("prompter", "user"), ("bot", "assistant"), ("AI", "assistant"), ("Tool", "tool")]
+)
 def test_roles_get_the_names_that_chat_templates_know(role: str, becomes: str) -> None:
     assert turns_of([{"from": role, "value": "x"}]) == (Turn(becomes, "x"),)
 
@@ -50,6 +52,14 @@ def test_parts_of_a_turn_are_lines() -> None:
         ("who?", "holds no list of turns"),
         (7, "holds no list of turns"),
         ("[{", r"holds a text that is not JSON \(.*\)"),
+        ("[" * 100_000, r"holds a text that is not JSON \(.*\)"),
+        (
+            '[{"role": "user", "content": "a", "content": "b"}]',
+            r"holds a text that is not JSON \(names 'content' twice\)",
+        ),
+        (OPENAI[0], "holds an object, not a list of turns"),
+        ({"role": ["user", "assistant"], "content": ["a"]}, "holds an object, not a list of turns"),
+        ([OPENAI[0], OPENAI[1] | {"tool_calls": [{"id": 1}]}], "has a turn 2 that calls tools, which are not read"),
         (["who?"], "has a turn 1 without role and content"),
         ([*OPENAI, {"text": "x"}], "has a turn 3 without role and content"),
         ([OPENAI[0], {"role": "assistant", "content": None}], "has a turn 2 without text"),

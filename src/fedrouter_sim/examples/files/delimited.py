@@ -1,6 +1,7 @@
 """Text with a separator and a header: what CSV and TSV share."""
 
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from fedrouter_sim.examples.files.file_format import FileFormat
 from fedrouter_sim.examples.files.opening import open_text
 from fedrouter_sim.examples.rows import Rows
 
+_EXCEL = re.compile(r"sep=([,;\t|])")
 _SEPARATORS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
 
 
@@ -30,7 +32,10 @@ class Delimited(FileFormat):
             begin: list[str] = []  # up to the first line that is not blank
             while not "".join(begin).strip() and (line := next(lines, "")):
                 begin.append(line)
-            separator = self._separator_of(begin[-1] if begin else "")
+            said = _EXCEL.fullmatch(begin[-1].strip()) if begin else None
+            if said:  # a line of Excel's own, before the header
+                begin = []
+            separator = said[1] if said else self._separator_of(begin[-1] if begin else "")
             note = f"is read with {_SEPARATORS[separator]} between the columns"
             rows = Rows.collect(_rows(chain(begin, lines), separator), columns)
             return rows if separator == self.separator else Rows(rows.names, rows.values, (note,))
@@ -54,9 +59,9 @@ def _without_nul(lines: Iterator[str]) -> Iterator[str]:
 
 
 def _rows(lines: Iterator[str], separator: str) -> Iterator[dict[str, Any]]:
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=separator != "\t")
     try:
-        header = next(filter(None, reader), [])
+        header = [name.strip() for name in next(filter(None, reader), [])]
         if twice := [name for name, times in Counter(header).items() if times > 1]:
             raise UserError(f"the header names column {twice[0]!r} twice; rename or remove one of them")
         for fields in filter(None, reader):  # blank lines are none

@@ -6,13 +6,13 @@ from itertools import repeat
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.formats.fields import labels_and_clients, unread_notes
 from fedrouter_sim.examples.formats.row_format import Found, RowFormat
-from fedrouter_sim.examples.formats.turns import turns_of
-from fedrouter_sim.examples.record import Columns, Example, Turn
+from fedrouter_sim.examples.formats.turns import turns_of, with_system
+from fedrouter_sim.examples.record import ASSISTANT, SYSTEM, USER, Columns, Example, Turn
 from fedrouter_sim.examples.rows import Rows
 from fedrouter_sim.examples.values import Flaw, ValueRefused, text_of
 
 COLUMNS = ("messages", "conversations", "conversation")
-_SYSTEM = "system"  # a column beside the turns, as ShareGPT has it
+_MOST_NAMED = 4  # turns of a conversation in a message
 
 
 class Chat(RowFormat):
@@ -22,12 +22,12 @@ class Chat(RowFormat):
 
     def wanted(self, columns: Columns) -> tuple[str, ...]:
         """Return the columns that may hold turns, and those of system, task and client."""
-        return tuple(dict.fromkeys((*(columns.instruction or COLUMNS), _SYSTEM, columns.task, columns.client)))
+        return tuple(dict.fromkeys((*(columns.instruction or COLUMNS), SYSTEM, columns.task, columns.client)))
 
     def examples(self, rows: Rows, columns: Columns, where: str) -> Sequence[Found]:
         """Make the examples of each conversation; task and client may be absent under their default names."""
         column = self._column(rows, columns, where)
-        systems = rows.values.get(_SYSTEM) or repeat(None)
+        systems = rows.values.get(SYSTEM) or repeat(None)
         tasks, clients = labels_and_clients(rows, columns, where)
         return [
             self._of_row(column, *fields) for fields in zip(rows.values[column], systems, tasks, clients, strict=False)
@@ -38,6 +38,11 @@ class Chat(RowFormat):
         return unread_notes(rows, columns, self.wanted(columns))
 
     def _column(self, rows: Rows, columns: Columns, where: str) -> str:
+        if columns.response != Columns.response:
+            raise UserError(
+                f"{where}: --response-column {columns.response}: --format {self.name} takes the response from the "
+                "turns; leave the flag out"
+            )
         names = columns.instruction or COLUMNS
         found = next((name for name in names if name in rows.values), None)
         if found is None:
@@ -58,11 +63,11 @@ class Chat(RowFormat):
             turns, rules = turns_of(value), text_of(system)
         except ValueRefused as error:
             return Flaw(f"column {column!r} {error}")
-        if rules and turns[:1] and turns[0].role != _SYSTEM:
-            turns = (Turn(_SYSTEM, rules), *turns)
-        places = [i for i, turn in enumerate(turns) if turn.role == "assistant" and _is_asked(turns[:i])]
+        turns = with_system(turns, rules)
+        places = [i for i, turn in enumerate(turns) if turn.role == ASSISTANT and _is_asked(turns[:i])]
         if not places:
-            return Flaw(f"column {column!r} holds no answer of the assistant to a user")
+            roles = ", ".join(turn.role for turn in turns[:_MOST_NAMED]) or "none"
+            return Flaw(f"column {column!r} holds no answer of the assistant to a user (turns of: {roles})")
         return self._chosen([Example.of_turns(turns[:i], turns[i].text, task, client) for i in places])
 
     def _chosen(self, found: Sequence[Example]) -> Found:
@@ -79,4 +84,4 @@ class ChatEach(Chat):
 
 
 def _is_asked(turns: Sequence[Turn]) -> bool:
-    return any(turn.role == "user" for turn in turns)
+    return any(turn.role == USER for turn in turns)

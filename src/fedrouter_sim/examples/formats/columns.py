@@ -1,5 +1,6 @@
 """Instruction columns: one column or a few for each field of an example, every text as it stands."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from fedrouter_sim.errors import UserError
@@ -24,6 +25,9 @@ class InColumns(RowFormat):
 
     def examples(self, rows: Rows, columns: Columns, where: str) -> Sequence[Found]:
         """Make an example per row; task and client may be absent under their default names."""
+        twice = [name for name, times in Counter((*columns.of_instruction(), columns.response)).items() if times > 1]
+        if twice:
+            raise UserError(f"{where}: column {twice[0]!r} is named twice for instruction and response; name it once")
         for column in columns.instruction or (Columns.MAIN,):
             _require(rows, column, "instruction", columns.instruction == (), where)
         _require(rows, columns.response, "response", columns.response == Columns.response, where)

@@ -6,10 +6,10 @@ from typing import Any
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.formats.fields import labels_and_clients, unread_notes
 from fedrouter_sim.examples.formats.row_format import Found, RowFormat
-from fedrouter_sim.examples.formats.turns import turns_of
-from fedrouter_sim.examples.record import Columns, Example, Turn
+from fedrouter_sim.examples.formats.turns import holds_turns, turns_of
+from fedrouter_sim.examples.record import ASSISTANT, USER, Columns, Example, Turn
 from fedrouter_sim.examples.rows import Rows
-from fedrouter_sim.examples.values import Flaw, ValueRefused, is_nested, text_of
+from fedrouter_sim.examples.values import Flaw, ValueRefused, text_of
 
 PROMPT, COMPLETION = "prompt", "completion"
 
@@ -43,14 +43,14 @@ def _example(prompt: Any, completion: Any, task: str | Flaw | None, client: str 
     if isinstance(client, Flaw):
         return client
     turns: list[Turn] = []
-    for column, value, role in ((PROMPT, prompt, "user"), (COMPLETION, completion, "assistant")):
+    for column, value, role in ((PROMPT, prompt, USER), (COMPLETION, completion, ASSISTANT)):
         try:
-            turns += turns_of(value) if is_nested(value) else [Turn(role, text_of(value))]
+            turns += turns_of(value) if holds_turns(value) else [Turn(role, text_of(value))]
         except ValueRefused as error:
             return Flaw(f"column {column!r} {error}")
         if not turns or not turns[-1].text:
             return Flaw(f"column {column!r} is empty")
     *before, last = turns
-    if last.role != "assistant" or not before:
+    if last.role != ASSISTANT or not before:
         return Flaw(f"column {COMPLETION!r} does not end with the assistant's answer")
     return Example.of_turns(before, last.text, task, client)

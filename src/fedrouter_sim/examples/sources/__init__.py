@@ -1,5 +1,6 @@
 """Sources, one file each: where the examples of --data come from."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,24 @@ def load_shares(text: str, reading: "Reading") -> Shares:
     """
     reading = replace(reading, data=text, notes=[])
     shares = find_source(text).shares(reading)
+    for name in ("train", "validation", "test"):
+        _check_labels(getattr(shares, name), name, text)
     shares = replace(shares, notes=(*reading.notes, *shares.notes))
     return with_one_spelling(shares, f"--data {text}")
+
+
+def _check_labels(examples: Sequence[Example], share: str, text: str) -> None:
+    """Refuse labels of a part of a share, as one of its files may lack the column: the rest would be a task of its own.
+
+    Raises:
+        UserError: some have one and others none.
+    """
+    without = sum(example.task is None for example in examples)
+    if 0 < without < len(examples):
+        raise UserError(
+            f"--data {text}: {without} of {len(examples)} {share} rows have no task; fill the column in every file, or "
+            "name another with --task-column"
+        )
 
 
 def load_test(text: str, reading: "Reading") -> tuple[Example, ...]:

@@ -7,7 +7,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.files import FILE_FORMATS
 from fedrouter_sim.examples.reading import IN_PLACE_OF_TEST, Reading, shares_of, split_by_seed
 from fedrouter_sim.examples.record import Example, Shares
-from fedrouter_sim.examples.sources.share_files import data_files, share_files
+from fedrouter_sim.examples.sources.share_files import data_files, share_files, unused_files
 from fedrouter_sim.examples.sources.source import Source
 
 
@@ -30,6 +30,8 @@ class Folder(Source):
             return self._split(self._only_file("train"), reading)
         if "train" not in files:
             raise self._lacks("train")
+        if unused := unused_files(self.path, (path for own in files.values() for path in own)):
+            reading.note(f"files not read: {', '.join(unused[:5])}{', ...' if len(unused) > 5 else ''}")
         if files.keys() == {"train"}:
             return self._split(files["train"], reading)
         parts = {share: reading.files(own) for share, own in files.items()}

@@ -1,7 +1,7 @@
 """Which files of a folder hold which share: one file, or several that are parts of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +40,10 @@ def share_files(folder: Path) -> dict[str, list[Path]]:
         UserError: there are several files for a share that do not go together, or one of its parts is missing.
     """
     parts: dict[str, list[_Part]] = {}
+    for path in folder.iterdir():
+        if _NAME.fullmatch(path.name) and is_data_file(path.name) and not path.is_file():
+            kind = "a link to nothing" if path.is_symlink() and not path.exists() else "no regular file"
+            raise UserError(f"--data {folder}: {path.name} is {kind}; put the file there, or remove it")
     for path in data_files(folder):
         if found := _NAME.fullmatch(path.name):
             name, number, of, other, suffix = found.groups()
@@ -49,6 +53,13 @@ def share_files(folder: Path) -> dict[str, list[Path]]:
     if not parts and (folder / "data").is_dir():
         return share_files(folder / "data")
     return {share: _in_order(folder, parts[share]) for share in SHARE_NAMES if share in parts}
+
+
+def unused_files(folder: Path, used: Iterable[Path]) -> list[str]:
+    """Return the names of the data files in a folder, and in its folder `data`, that hold no share."""
+    beside = data_files(folder / "data") if (folder / "data").is_dir() else []
+    read = {*used}
+    return [str(path.relative_to(folder)) for path in (*data_files(folder), *beside) if path not in read]
 
 
 def data_files(folder: Path) -> list[Path]:
