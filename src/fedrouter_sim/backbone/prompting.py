@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -68,10 +69,13 @@ def load_encoder(config: RunConfig) -> tuple[Encoder, int | None]:
 def shown_prompts(encoder: Encoder, examples: Sequence[Example], most: int = 3) -> tuple[ShownPrompt, ...]:
     """Return the prompts of the first example of each task, and then of others, up to `most`; what does not fit is
     passed over."""
-    first_of = {example.task: place for place, example in reversed([*enumerate(examples)])}
-    firsts = sorted(first_of.values())
+    first_of: dict[str | None, int] = {}
+    for place, example in enumerate(examples):
+        first_of.setdefault(example.task, place)
+    firsts = {*first_of.values()}
+    others = (place for place in range(len(examples)) if place not in firsts)
     shown: list[ShownPrompt] = []
-    for place in dict.fromkeys((*firsts, *range(len(examples)))):
+    for place in chain(sorted(firsts), others):
         if len(shown) == most:
             break
         try:
