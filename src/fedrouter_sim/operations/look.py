@@ -138,7 +138,7 @@ def look(config: RunConfig) -> DataLook:
         shares.notes,
         (),
     )
-    return replace(found, advice=tuple(_advice(found)))
+    return replace(found, advice=tuple(_advice(found, config.on_bad_row)))
 
 
 def _part(part: Part) -> PartLook:
@@ -232,9 +232,11 @@ def _lengths(tokens: list[int]) -> Lengths | None:
     return Lengths(at(50), at(90), tokens[-1], tuple(bins[filled[0] : filled[-1] + 1]))
 
 
-def _advice(found: DataLook) -> Iterator[str]:
+def _advice(found: DataLook, on_bad_row: str) -> Iterator[str]:
     """Say what to do about what was found, where there is something."""
-    skip = f"leave them out with --on-bad-row {SKIP}"
+    skipped = on_bad_row == SKIP
+    fate = "a run leaves them out" if skipped else "a run refuses the data"
+    skip = "" if skipped else f", or leave them out with --on-bad-row {SKIP}"
 
     def rows(count: Callable[[TokensLook], int]) -> str:
         return " and ".join(
@@ -243,8 +245,9 @@ def _advice(found: DataLook) -> Iterator[str]:
             if (few := count(share.tokens))
         )
 
-    if refused := sum(part.rows_refused for part in found.parts):
-        yield f"{refused:,} rows cannot be used, so that a run refuses the data: correct them, or {skip}"
+    refused, read = sum(part.rows_refused for part in found.parts), sum(part.rows for part in found.parts)
+    if refused:
+        yield f"{refused:,} of {read:,} rows cannot be used, and {fate}: correct them{skip}"
     if few := rows(lambda tokens: tokens.failing):
         first = next(said for share in found.shares if (said := share.tokens.first_failure))
         yield f"no prompts can be made of {few}; the first: {first}"
@@ -252,10 +255,7 @@ def _advice(found: DataLook) -> Iterator[str]:
     takes = f"takes {found.context:,}" if found.context else "sets no limit"
     more = f"raise --max-tokens (the model {takes})" if room else "take a model that takes more"
     if few := rows(lambda tokens: tokens.misfits):
-        yield (
-            f"the responses of {few} do not fit {found.limit} tokens, so that a run refuses the data: {more}, "
-            f"shorten them, or {skip}"
-        )
+        yield f"the responses of {few} do not fit {found.limit} tokens, and {fate}: {more}, or shorten them{skip}"
     if few := rows(lambda tokens: tokens.cut):
         yield f"the instructions of {few} are cut to fit {found.limit} tokens: {more}, or shorten them"
     for share in found.shares:
