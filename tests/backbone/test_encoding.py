@@ -262,6 +262,19 @@ def test_flaws_are_the_examples_that_encoding_refuses() -> None:
     assert list(refused) == [2, 3, 5]
 
 
+def test_lengths_are_of_the_whole_texts_however_long() -> None:
+    assert encoder(TEMPLATE_TOKENS + 5).lengths([Example("0123456789", "abc"), Example("he", "he")]) == [
+        (TEMPLATE_TOKENS + 10, 4),
+        (TEMPLATE_TOKENS + 1, 2),
+    ]
+
+
+def test_tokens_are_made_visible_as_they_stand() -> None:
+    coder = encoder(begins=True)
+    found = encode(coder, "a , b !", " me")
+    assert coder.visible(found.prompt.ids) == f"{BOS}Q: a , b !\nA:" and coder.visible(found.response) == f" me{EOS}"
+
+
 TURNS = (Turn("system", "be brief"), Turn("user", "who?"), Turn("assistant", "me"), Turn("user", "and who else?"))
 
 

@@ -14,6 +14,8 @@ HOME_FLAGS = [
     ("train", "--hub-folder=~/x", "--data=org/name"),
     ("train", "--model=~/x.gguf"),
     ("train", "--split=~/x.py:X"),
+    ("data", "~/x.jsonl"),
+    ("data", "--model=~/x.gguf"),
     ("route", "~/x", "a text"),
     ("eval", "~/x"),
     ("aggregate", "~/x", "--out=~/y"),

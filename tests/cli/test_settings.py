@@ -51,6 +51,14 @@ def test_every_setting_has_one_parameter_in_order_of_declaration() -> None:
     assert [parameter.name for parameter in setting_parameters()] == [field.name for field in FIELDS]
 
 
+def test_a_command_may_take_some_settings_only() -> None:
+    assert [parameter.name for parameter in setting_parameters(["model", "data"])] == ["data", "model"]
+    app = typer.Typer()
+    app.command()(takes_settings(lambda **settings: print(settings), ["seed"]))
+    assert CliRunner().invoke(app, ["--seed", "3"]).output == "{'seed': 3}\n"
+    assert CliRunner().invoke(app, ["--rounds", "3"]).exit_code == 2
+
+
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_every_setting_has_a_flag_that_gives_its_value_in_its_type(field: dataclasses.Field[Any]) -> None:
     arguments, value = sample(field)

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.reading import Reading
+from fedrouter_sim.examples.reading import COUNT, Part, Reading
 from fedrouter_sim.examples.record import Columns, Example, tasks_of
 
 ODD = ["NA", "007", "None", "null", "2024-01-01", "12:30", "1e5", "true", 'a "quoted", comma', "two\nlines", "é 中 😀"]
@@ -232,6 +232,16 @@ def test_rows_that_cannot_be_used_are_left_out_on_request_with_a_note(tmp_path: 
     ]
     with pytest.raises(UserError, match="none of 2 rows can be used"):
         Reading(on_bad_row="skip").file(write(tmp_path / "b.jsonl", BAD[::2]))
+
+
+def test_a_look_counts_rows_that_cannot_be_used_and_says_nothing(tmp_path: Path) -> None:
+    path, reading = write(tmp_path / "a.jsonl", [ROWS[0], *BAD]), Reading(on_bad_row=COUNT)
+    assert reading.file(path) == (Example(**ROWS[0]), Example(**ROWS[1]))
+    flaws = ((2, "column 'response' is empty"), (4, "column 'instruction' holds list, not a text"))
+    assert reading.parts == [Part(str(path), 4, 2, ("instruction", "response", "task"), flaws)]
+    assert reading.notes == []
+    with pytest.raises(UserError, match="none of 2 rows can be used"):
+        Reading(on_bad_row=COUNT).file(write(tmp_path / "b.jsonl", BAD[::2]))
 
 
 def test_a_note_is_kept_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`train --dry-run`: what a run will cost, with nothing trained and nothing written."""
+"""`train --dry-run`: what a run will cost and how its prompts look, with nothing trained and nothing written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,17 +14,20 @@ ConfigMaker = Callable[..., RunConfig]
 
 
 def test_a_dry_run_says_what_the_run_would(micro_config: ConfigMaker) -> None:
-    cost = dry_run(micro_config())
+    found = dry_run(micro_config())
+    cost = found.cost
     assert (cost.steps, cost.adapters, cost.dtype, cost.device) == (32, 4, "float32", "cpu")
     assert cost.answers == 2 * 4 * (4 + 4)
     assert cost_table(cost).row_count == 8
+    assert len({shown.task for shown in found.prompts}) == len(found.prompts) == 3
+    assert all(shown.learnt.endswith("<|endoftext|>") for shown in found.prompts)
 
 
 def test_every_sample_is_answered_once_for_each_routing(micro_config: ConfigMaker) -> None:
-    assert dry_run(micro_config(method="fedavg")).answers == 4 * (4 + 4)
+    assert dry_run(micro_config(method="fedavg")).cost.answers == 4 * (4 + 4)
     drifting = dry_run(micro_config(method="fedavg", drift_at=1, drift_to="single"))
-    assert drifting.answers == 4 * (4 + 4 + 4)
-    assert dry_run(micro_config(method="base")).train_seconds is None
+    assert drifting.cost.answers == 4 * (4 + 4 + 4)
+    assert dry_run(micro_config(method="base")).cost.train_seconds is None
 
 
 METHOD = """
@@ -47,7 +50,7 @@ class Own(FedAvg):
 def test_an_own_method_gets_its_options(micro_config: ConfigMaker, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(METHOD, encoding="utf-8")
     name = f"{tmp_path / 'mine.py'}:Own"
-    assert dry_run(micro_config(method=name)).adapters == 1
+    assert dry_run(micro_config(method=name)).cost.adapters == 1
     with pytest.raises(RuntimeError, match="2 are too many"):
         dry_run(micro_config(method=name, option=("few=2",)))
 

@@ -134,6 +134,16 @@ class Encoder:
                     found[i] = str(error)
         return found
 
+    def lengths(self, examples: Sequence[Example]) -> list[tuple[int, int]]:
+        """Return the tokens of each example's whole prompt, and of its response with what ends it.
+
+        Raises:
+            UserError: the chat template fails on one, or it holds a token that the backbone does not embed.
+        """
+        prompts = self._rendered([_turns(example) for example in examples])
+        responses = self._responses([example.response for example in examples])
+        return [(len(prompt), len(response)) for prompt, response in zip(prompts, responses, strict=True)]
+
     def texts(self, texts: Sequence[str]) -> list[Prompt]:
         """Encode bare texts for embedding, with the tokenizer's default special tokens, cut at the limit."""
         # A text without tokens is embedded as EOS: there is no mean over nothing.
@@ -147,6 +157,10 @@ class Encoder:
         known = [[number for number in ids if number in self._decodable] for ids in answers]
         texts: list[str] = self.tokenizer.batch_decode(known, skip_special_tokens=True)
         return [text.strip() for text in texts]
+
+    def visible(self, ids: Sequence[int]) -> str:
+        """Return the text of tokens as it stands, special tokens included."""
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def _responses(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return [(*ids, self.stops[0]) for ids in self._ids(texts, special=False)]

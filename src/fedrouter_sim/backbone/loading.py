@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from fedrouter_sim.errors import UserError, first_line
 
 _CPU = torch.device("cpu")
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(
@@ -34,8 +35,7 @@ def load_model(
     Raises:
         UserError: a file is missing or damaged, or the weights lack what the configuration names.
     """
-    local = {"local_files_only": True, "trust_remote_code": False}
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **local}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **_LOCAL}
     if quantize == "4bit":
         from transformers import BitsAndBytesConfig
 
@@ -49,23 +49,53 @@ def load_model(
             "device_map": {"": device},
         }
     with quiet():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        except Exception as error:
-            said = f"{type(error).__name__}: {first_line(error)}"
-            raise UserError(f"--model {name}: its tokenizer is not loadable ({said}); put its files there") from None
-        try:
+        tokenizer = _load_tokenizer(folder, name)
+        with _refusing(name, "not loadable", "it has to be a causal language model"):
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
-        except Exception as error:  # loading runs code of every family, which raises what it likes
-            said = f"{type(error).__name__}: {first_line(error)}"
-            raise UserError(f"--model {name}: not loadable ({said}); it has to be a causal language model") from None
     model, found = loaded
     refuse_missing(found["missing_keys"], name, "give a folder whose config.json and weights belong together")
-    _refuse_unembedded(tokenizer, model, name)
+    _refuse_unembedded(tokenizer, model.get_input_embeddings().num_embeddings, name)
     return tokenizer, model if quantize != "none" else model.to(device)
 
 
-def stop_tokens(model: Any, name: str) -> tuple[int, ...]:
+def load_tokenizer(folder: Path, name: str) -> tuple[Any, Any, Any]:
+    """Load the tokenizer, the configuration and the generation configuration of a folder, and none of the weights.
+
+    Args:
+        folder: a transformers model folder.
+        name: what the user called it, for messages.
+
+    Raises:
+        UserError: a file is missing or damaged, or the tokenizer has tokens that the model does not embed.
+    """
+    with quiet(), _refusing(name, "not loadable", "it has to be a causal language model"):
+        tokenizer = _load_tokenizer(folder, name)
+        config = AutoConfig.from_pretrained(folder, **_LOCAL)
+        if (folder / "generation_config.json").is_file():
+            generation = GenerationConfig.from_pretrained(folder, **_LOCAL)
+        else:  # what a model makes of its configuration
+            generation = GenerationConfig.from_model_config(config)
+    _refuse_unembedded(tokenizer, config.vocab_size, name)
+    return tokenizer, config, generation
+
+
+def stop_tokens(generation: Any, name: str) -> tuple[int, ...]:
+    """Return the tokens that end an answer as a generation configuration says; a model may be without one.
+
+    Raises:
+        UserError: what it names is no token id.
+    """
+    found = getattr(generation, "eos_token_id", None)
+    stops = tuple(found) if isinstance(found, list) else () if found is None else (found,)
+    if not all(isinstance(stop, int) for stop in stops):
+        raise UserError(
+            f"--model {name}: its generation_config.json says eos_token_id = {found!r}; give a token id or a list of "
+            "them there"
+        )
+    return stops
+
+
+def take_stop_tokens(model: Any, name: str) -> tuple[int, ...]:
     """Return the tokens that end an answer as a model's generation configuration says, and rid it of all else there.
 
     What else it says, such as penalties, beams, forced tokens or a time limit, would steer greedy answers, and is
@@ -75,20 +105,34 @@ def stop_tokens(model: Any, name: str) -> tuple[int, ...]:
     Raises:
         UserError: what it names as stop tokens are no token ids.
     """
-    said = getattr(model, "generation_config", None)
-    found = getattr(said, "eos_token_id", None)
-    stops = tuple(found) if isinstance(found, list) else () if found is None else (found,)
-    if not all(isinstance(stop, int) for stop in stops):
-        raise UserError(
-            f"--model {name}: its generation_config.json says eos_token_id = {found!r}; give a token id or a list of "
-            "them there"
-        )
+    stops = stop_tokens(getattr(model, "generation_config", None), name)
     model.generation_config = GenerationConfig(use_cache=True)
     model.config.use_cache = True
     return stops
 
 
-def _refuse_unembedded(tokenizer: Any, model: Any, name: str) -> None:
+def _load_tokenizer(folder: Path, name: str) -> Any:
+    with _refusing(name, "its tokenizer is not loadable", "its files belong into the folder, too"):
+        return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+
+
+@contextlib.contextmanager
+def _refusing(name: str, what: str, remedy: str) -> Iterator[None]:
+    """Refuse a model that fails to load.
+
+    Raises:
+        UserError: it does.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # loading runs code of every family, which raises what it likes
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"--model {name}: {what} ({said}); {remedy}") from None
+
+
+def _refuse_unembedded(tokenizer: Any, embedded: int, name: str) -> None:
     """Refuse a tokenizer with more tokens than the model embeds. Special ones may be beyond it: a padding token often
     is, and no text holds it.
 
@@ -97,7 +141,6 @@ def _refuse_unembedded(tokenizer: Any, model: Any, name: str) -> None:
     """
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     largest = max(set(tokenizer.get_vocab().values()) - special, default=0)
-    embedded = model.get_input_embeddings().num_embeddings
     if largest >= embedded:
         raise UserError(
             f"--model {name}: its tokenizer has token ids up to {largest} and the model embeds {embedded}; give a "

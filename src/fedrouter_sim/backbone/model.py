@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,10 +20,10 @@ from fedrouter_sim.backbone.batching import length_sorted
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import mean_hidden_state
-from fedrouter_sim.backbone.encoding import EncodedExample, Encoder
+from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, run_prefix, run_rows
-from fedrouter_sim.backbone.kind import context_of, kind_of
-from fedrouter_sim.backbone.loading import load_model, quiet, stop_tokens, without_notices
+from fedrouter_sim.backbone.kind import kind_of
+from fedrouter_sim.backbone.loading import load_model, quiet, take_stop_tokens, without_notices
 from fedrouter_sim.backbone.locating import (
     describe_model,
     has_digest,
@@ -35,6 +34,7 @@ from fedrouter_sim.backbone.locating import (
 )
 from fedrouter_sim.backbone.lora import json_config, lora_config, with_lora
 from fedrouter_sim.backbone.mixing import Mixture, MixtureSlot
+from fedrouter_sim.backbone.prompting import encoder_of
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, take_steps
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
@@ -78,19 +78,9 @@ class Backbone:
         dtype = resolve_dtype(config.dtype, self._device, weights_in(folder))
         self.dtype = dtype_name(dtype)
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
-        # Texts are cut here, and counted; told of a limit, the tokenizer would warn of each that it does not cut.
-        tokenizer.model_max_length = sys.maxsize
-        context = context_of(model.config) or config.max_tokens
         embedded = model.get_input_embeddings().num_embeddings
-        self.encoder = Encoder(
-            tokenizer,
-            config.template,
-            min(config.max_tokens, context),
-            stop_tokens(model, config.model),
-            embedded,
-            config.model,
-            of_model=context < config.max_tokens,
-        )
+        stops = take_stop_tokens(model, config.model)
+        self.encoder = encoder_of(config, tokenizer, model.config, stops, embedded)
         self._lora = lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
         self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix

@@ -7,6 +7,7 @@ import typer
 
 from fedrouter_sim.cli.aggregate import aggregate_command
 from fedrouter_sim.cli.compare import compare_command
+from fedrouter_sim.cli.data import data_command
 from fedrouter_sim.cli.doctor import doctor_command
 from fedrouter_sim.cli.evaluate import eval_command
 from fedrouter_sim.cli.export import export_command
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("init")(with_home(init_command))
+app.command("data")(with_home(data_command))
 app.command("train")(with_home(train_command))
 app.command("aggregate")(with_home(aggregate_command))
 app.command("route")(with_home(route_command))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -24,11 +24,14 @@ OwnOptions = Annotated[
 """`--option` of the commands that take a run and another metric or aggregation rule than the run's."""
 
 
-def setting_parameters() -> list[inspect.Parameter]:
-    """Return a keyword parameter for each setting; its default None means that the flag was not given."""
+def setting_parameters(names: Collection[str] = ()) -> list[inspect.Parameter]:
+    """Return a keyword parameter for each of some settings, or for all; its default None means that the flag was not
+    given."""
     hints = get_type_hints(RunConfig)
     parameters = []
     for field in dataclasses.fields(RunConfig):
+        if names and field.name not in names:
+            continue
         several = isinstance(field.default, tuple)
         kind: Any = list[str] if several else hints[field.name]
         choices = choices_of(field)
@@ -54,11 +57,11 @@ def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     return (*table.names, *(("FILE.py:CLASS",) if table.own else ()))
 
 
-def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command with **settings a flag for every setting."""
+def takes_settings(command: Callable[..., None], names: Collection[str] = ()) -> Callable[..., None]:
+    """Give a command with **settings a flag for each of some settings, or for all."""
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=[*own, *setting_parameters()])  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=[*own, *setting_parameters(names)])  # type: ignore[attr-defined]
     return command
 
 

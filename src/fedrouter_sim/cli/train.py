@@ -31,7 +31,11 @@ def train_command(
         bool, typer.Option("--tensorboard", help="Also stream metrics to OUT/tensorboard, to be watched.")
     ] = False,
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what the run will cost; a step is measured, nothing is written.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only say what the run will cost and show a few prompts; a step is measured, nothing is written.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -58,10 +62,14 @@ def train_command(
         if chosen:
             note(f"--seeds {seeds}: {len(chosen)} runs, each at the cost of this one", quiet)
         from fedrouter_sim.operations.dry_run import dry_run
+        from fedrouter_sim.report.data_tables import prompt_panels
         from fedrouter_sim.report.tables import cost_table
 
-        cost = dry_run(config)
-        print_result(asdict(cost), [cost_table(cost)], as_json)
+        tried = dry_run(config)
+        for text in tried.notes:
+            note(text, quiet)
+        record = {**asdict(tried.cost), "prompts": [*map(asdict, tried.prompts)], "notes": [*tried.notes]}
+        print_result(record, [cost_table(tried.cost), *prompt_panels(tried.prompts)], as_json)
         return
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{stamp}-{method.name}"

@@ -21,6 +21,19 @@ SHARE_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val",
 IN_PLACE_OF_TEST = "validation"  # of data sets without a test share
 
 ERROR, SKIP = ON_BAD_ROW
+COUNT = "count"
+"""`on_bad_row` of a look at the data: bad rows are left out without a word, and counted in the parts."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file or a split as it was read."""
+
+    where: str  # as messages name it, without the flag
+    rows: int
+    examples: int
+    columns: tuple[str, ...]  # all that there are
+    flaws: tuple[tuple[int, str], ...]  # number of a row that cannot be used, counted from 1, and why
 
 
 @dataclass(frozen=True)
@@ -31,9 +44,10 @@ class Reading:
     format: str = "auto"  # a name of the row formats
     seed: int = 0  # of the split of a source without shares
     hub_folder: str = ""  # folder with copies of Hub data sets, which is read instead of the Hub
-    on_bad_row: str = ERROR
+    on_bad_row: str = ERROR  # or SKIP, or COUNT
     data: str = ""  # the value of --data, by which notes name it; without it, each file by its own name
     notes: list[str] = field(default_factory=list, compare=False)  # on what was read so far, for the user
+    parts: list[Part] = field(default_factory=list, compare=False)  # what was read so far, in order
 
     def file(self, path: Path) -> tuple[Example, ...]:
         """Read the examples of one file, in file order.
@@ -86,10 +100,12 @@ class Reading:
                 examples.append(one)
             elif not isinstance(one, Flaw):
                 examples += one
+        name = where.removeprefix("--data ")
+        self.parts.append(Part(name, len(found), len(examples), tuple(rows.names), tuple(flaws)))
         return tuple(examples)
 
     def _tell(self, flaws: Sequence[tuple[int, str]], rows: int, where: str) -> None:
-        """Refuse rows that cannot be used, or note that they are left out."""
+        """Refuse rows that cannot be used, or note that they are left out, or say nothing."""
         (first, said), count = flaws[0], f"{len(flaws)} of {rows} rows"
         if self.on_bad_row == ERROR:
             raise UserError(
@@ -98,7 +114,8 @@ class Reading:
             )
         if len(flaws) == rows:
             raise UserError(f"{where}: none of {rows} rows can be used; the first: row {first}, {said}")
-        self.note(f"left out {count} that cannot be used (the first: row {first}, {said})", where)
+        if self.on_bad_row == SKIP:
+            self.note(f"left out {count} that cannot be used (the first: row {first}, {said})", where)
 
 
 def split_by_seed(source: str, examples: Sequence[Example], seed: int) -> Shares:

@@ -1,6 +1,9 @@
-"""`train --dry-run`: what a run will cost."""
+"""`train --dry-run`: what a run will cost, and how its prompts look."""
+
+from dataclasses import dataclass
 
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.prompting import ShownPrompt, shown_prompts
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.cost import Cost
@@ -13,7 +16,16 @@ from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.tables import parse_options
 
 
-def dry_run(config: RunConfig) -> Cost:
+@dataclass(frozen=True)
+class DryRun:
+    """What `train --dry-run` reports."""
+
+    cost: Cost
+    prompts: tuple[ShownPrompt, ...]  # of a few training rows
+    notes: tuple[str, ...]  # on how the data were read
+
+
+def dry_run(config: RunConfig) -> DryRun:
     """Load, partition and plan a run as `train` does, and say what it will cost, without training it.
 
     Raises:
@@ -26,4 +38,5 @@ def dry_run(config: RunConfig) -> Cost:
     try_out(backbone, config.model)
     data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
     federation = build_federation(config, data, backbone)
-    return estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))
+    cost = estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))
+    return DryRun(cost, shown_prompts(backbone.encoder, data.shares.train), data.notes)
