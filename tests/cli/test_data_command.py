@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from fedrouter_sim.cli.data import _SETTINGS
+from fedrouter_sim.cli.data import SETTINGS
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.operations.look import look
@@ -99,7 +99,7 @@ def test_help_has_an_example_and_the_settings_that_decide(cli: Cli, monkeypatch:
     monkeypatch.setenv("COLUMNS", "200")
     shown = cli("data", "--help").stdout
     assert "Example: fedrouter-sim data my-data" in shown
-    assert all(flag(name) in shown for name in _SETTINGS) and "--rounds" not in shown
+    assert all(flag(name) in shown for name in SETTINGS) and "--rounds" not in shown
 
 
 def test_a_dry_run_shows_the_prompts_too(cli: Cli, small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.cli.output import note, print_result
 from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 
-_SETTINGS = (
+SETTINGS = (
     "hub_folder format instruction_column response_column task_column client_column seed model template max_tokens"
 ).split()
 """Those that decide what is read and how it is rendered."""
 
 
-@partial(takes_settings, names=_SETTINGS)
+@partial(takes_settings, names=SETTINGS)
 def data_command(
     data: Annotated[
         str | None,
