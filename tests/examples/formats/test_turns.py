@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.examples.formats.turns import turns_of
+from fedrouter_sim.examples.formats.turns import holds_turns, turns_of, with_system
 from fedrouter_sim.examples.record import Turn
 from fedrouter_sim.examples.values import ValueRefused
 
@@ -73,3 +73,27 @@ def test_parts_of_a_turn_are_lines() -> None:
 def test_what_is_no_conversation_is_said(value: Any, said: str) -> None:
     with pytest.raises(ValueRefused, match=said):
         turns_of(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (OPENAI, True),
+        (json.dumps(SHAREGPT), True),
+        ("who?", False),
+        ('[{"a": 1}] is a list', False),
+        ('[{"a": 1}]', False),  # a text about JSON
+        ("[]", False),
+        ("[" * 100_000, False),
+        (None, False),
+    ],
+    ids=range(8),
+)
+def test_turns_are_told_from_texts(value: Any, expected: bool) -> None:
+    assert holds_turns(value) == expected
+
+
+def test_what_a_system_says_twice_is_said_once() -> None:
+    system = Turn("system", "rules")
+    assert with_system((ASKED,), "") == (ASKED,)
+    assert with_system((system, ASKED), "rules") == with_system((ASKED,), "rules") == (system, ASKED)

@@ -18,7 +18,14 @@ _ROLES = {
 
 def holds_turns(value: Any) -> bool:
     """Say whether a value is a list of turns, or the JSON of one, and not a text."""
-    return is_nested(value) or (isinstance(value, str) and value.lstrip().startswith(("[{", "[ {")))
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return is_nested(value)
+    try:
+        found = DECODER.decode(value.strip())
+    except (ValueError, RecursionError):
+        return False
+    first = found[0] if found else None
+    return isinstance(first, Mapping) and any(role in first for role, _ in _KEYS)
 
 
 def turns_of(value: Any) -> tuple[Turn, ...]:
