@@ -259,9 +259,16 @@ def test_a_value_beyond_its_limits_is_refused_by_file_key_value_and_remedy(
     assert line.split()[0] in message and line.split()[2].strip('"') in message and remedy in message
 
 
-@pytest.mark.parametrize("text", ["rounds = ", "rounds 3", b"\xff\xfe", "rounds = 1\nrounds = 2\n"])
+@pytest.mark.parametrize("text", ["rounds = ", "rounds 3", b"\xff\xfa", "rounds = 1\nrounds = 2\n"])
 def test_what_is_not_toml_is_refused(tmp_path: Path, text: str | bytes) -> None:
     assert "TOML" in refusal_of_file(tmp_path, text)
+
+
+def test_a_file_of_another_encoding_is_read_by_its_mark(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        path.write_text("rounds = 3\n", encoding=encoding)
+        assert read_settings(path) == {"rounds": 3}
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -195,12 +195,15 @@ def test_a_run_whose_clients_drifted_is_refused(micro_config: ConfigMaker, tmp_p
     assert again(after, tmp_path / "fine").round == 2  # only its test data drifted
 
 
-def test_a_run_can_be_replaced_by_itself(run_copy: Path, trained_bytes: BytesOf) -> None:
-    before = trained_bytes(run_copy)
-    del before["rounds.jsonl"]
-    aggregate(Run(run_copy), run_copy, True, None, None, None)
-    assert trained_bytes(run_copy) == before
-    assert all(torch.isfinite(value).all() for value in Run(run_copy).adapter("task_0").values())
+def test_a_run_is_not_replaced_by_its_own_aggregate(run_copy: Path, tmp_path: Path) -> None:
+    """Its scores and rounds would be lost."""
+    link = tmp_path / "link"
+    link.symlink_to(run_copy)
+    files = {path: path.read_bytes() for path in sorted(run_copy.rglob("*")) if path.is_file()}
+    for out in (run_copy, link, run_copy / "eval" / ".."):
+        with pytest.raises(UserError, match=r"--out .*: is the run that is aggregated, and would be lost"):
+            aggregate(Run(run_copy), out, True)
+    assert {path: path.read_bytes() for path in sorted(run_copy.rglob("*")) if path.is_file()} == files
 
 
 MEDIAN = """

@@ -59,9 +59,9 @@ def aggregate(
     """
     out = Path(out)
     run = open_run(run)
+    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
     if out.resolve() == run.folder.resolve():
         raise UserError(f"--out {out}: is the run that is aggregated, and would be lost; choose another name")
-    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
     old, archive = _routing_of(run)
     if 0 < run.config.drift_at <= run.config.rounds:
         raise UserError(
