@@ -36,3 +36,17 @@ def test_importing_the_package_and_the_commands_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_scripts_take_from_the_packages_is_there() -> None:
+    from fedrouter_sim.backbone import Backbone, EncodedExample, OptimizerSettings
+    from fedrouter_sim.examples import Example, render_prompt
+    from fedrouter_sim.metrics import rouge
+
+    assert {one.__module__ for one in (Backbone, EncodedExample, OptimizerSettings)} == {
+        "fedrouter_sim.backbone.model", "fedrouter_sim.backbone.encoding", "fedrouter_sim.backbone.training"
+    }  # fmt: skip
+    assert render_prompt("plain", Example("a", "b").instruction) == "a\n"
+    assert rouge("a b", "a").rouge1 == pytest.approx(2 / 3)
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        from fedrouter_sim.backbone import Nothing  # noqa: F401

@@ -8,9 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from fedrouter_sim.backbone import encoding
 from fedrouter_sim.backbone.encoding import EncodedExample, Encoder, Prompt
-from fedrouter_sim.backbone.prompts import TEMPLATES, render_prompt
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example, Turn
+from fedrouter_sim.examples.templates import TEMPLATES, render_prompt
 
 EOS, BOS = "<|end|>", "<|begin|>"
 TEMPLATE = "Q: {instruction}\nA:"

@@ -1,4 +1,4 @@
-"""Examples: the record, the digest of shares, and the templates."""
+"""Examples: the record, conversations, and the digest of shares."""
 
 import hashlib
 import json
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from fedrouter_sim.backbone.prompts import TEMPLATES, render_prompt
 from fedrouter_sim.examples import record as module
 from fedrouter_sim.examples.record import Example, Shares, Turn, conversation_text, tasks_of
 
@@ -22,14 +21,6 @@ def test_the_digest_changes_with_any_row_and_with_its_share() -> None:
     ]
     assert len({shares.digest() for shares in variants}) == len(variants)
     assert variants[0].digest() == Shares((one, two), (), (one,)).digest()
-
-
-@pytest.mark.parametrize("template", [*TEMPLATES, "Q: {instruction} {x}\nA:"])
-def test_a_prompt_is_the_template_with_the_instruction_verbatim(template: str) -> None:
-    instruction = "braces {instruction} {0} and %s"
-    before, after = TEMPLATES.get(template, template).split("{instruction}")
-    assert render_prompt(template, instruction) == before + instruction + after
-    assert not render_prompt(template, "x").endswith(" ")
 
 
 def old_digest(shares: Shares) -> str:

@@ -1,4 +1,4 @@
-"""Prompt templates: ours, the user's, and the tokenizer's own chat template."""
+"""How the turns before a response become a prompt: by a template of text, or the tokenizer's own chat template."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,15 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.examples.record import ASSISTANT, SYSTEM, USER, Turn, conversation_text
-
-TEMPLATES = {
-    # The template of Stanford Alpaca, which the paper uses.
-    "alpaca": "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request."
-    "\n\n### Instruction:\n{instruction}\n\n### Response:\n",
-    "plain": "{instruction}\n",
-}
-
+from fedrouter_sim.examples.templates import render_prompt
 
 CHAT_TEMPLATE = "chat"
 """Name of the template that the backbone's own tokenizer brings along."""
@@ -26,11 +18,6 @@ Render = Callable[[Sequence[Turn]], str]
 # Chat templates that name today's date get this one: a prompt does not change by the day.
 _FIXED_DAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}{{ '' }}"
 _REMEDY = "take --template alpaca, plain or a text with {instruction}"
-
-
-def render_prompt(template: str, instruction: str) -> str:
-    """Return the text before the response; `template` is a name of `TEMPLATES` or a text with {instruction}."""
-    return TEMPLATES.get(template, template).replace("{instruction}", instruction)
 
 
 def text_renderer(template: str) -> Render:

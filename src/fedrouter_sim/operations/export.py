@@ -13,9 +13,10 @@ from peft import PeftModel
 from fedrouter_sim.adapters.folders import CONFIG_NAME, WEIGHTS_NAME
 from fedrouter_sim.backbone.loading import load_model, quiet
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
-from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE, TEMPLATES
+from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
+from fedrouter_sim.examples.templates import TEMPLATES
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.federation.plan import Pool
 from fedrouter_sim.runs.reader import Run, open_run
