@@ -1,7 +1,7 @@
 """Compare what two commits leave on disk: `python scripts/same_bytes.py --before REF [--after REF]`.
 
 Every method, and some settings beside the defaults, is trained at a small size in a work tree of each commit: in
-float32 and one thread, one commit after the other, on this machine. Then the bytes of `adapters/`, `updates/`,
+float32 and one thread, a process for each commit, on this machine. Then the bytes of `adapters/`, `updates/`,
 `router.*` and `rounds.jsonl` are compared, and the answers of all test samples.
 
 Bytes are promised on one machine only, so nothing is kept: both sides are made anew each time. A commit that has to
@@ -18,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +41,8 @@ RUNS: dict[str, dict[str, Any]] = {name: {"method": name} for name in METHODS} |
 AGGREGATED = "fedrouter"  # the run that is aggregated again, with another number of tasks
 DECIDED = ("adapters/**/*", "updates/**/*", "router.*", "rounds.jsonl")
 TRAILER = "Changes-bytes"
+
+_one_at_a_time = Lock()  # git's own record of work trees
 
 
 def train_all(out: Path) -> None:
@@ -90,11 +94,13 @@ def tree_of(ref: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "tree"
-        _git("worktree", "add", "--detach", "--quiet", str(tree), ref)
+        with _one_at_a_time:
+            _git("worktree", "add", "--detach", "--quiet", str(tree), ref)
         try:
             yield tree
         finally:
-            _git("worktree", "remove", "--force", str(tree))
+            with _one_at_a_time:
+                _git("worktree", "remove", "--force", str(tree))
 
 
 def run_tree(ref: str, out: Path) -> None:
@@ -110,9 +116,9 @@ def run_tree(ref: str, out: Path) -> None:
 
 def compare(before: str, after: str, out: Path) -> int:
     """Train both sides, print what is equal and what is not, and return the exit code."""
-    for side, ref in (("before", before), ("after", after)):
-        print(f"training {len(RUNS)} runs by {ref}", file=sys.stderr)
-        run_tree(ref, out / side)
+    print(f"training {len(RUNS)} runs by {before} and by {after}", file=sys.stderr)
+    with ThreadPoolExecutor() as sides:
+        list(sides.map(run_tree, (before, after), (out / "before", out / "after")))
     expected, unexpected = announced(before, after), 0
     for run in sorted(path.name for path in (out / "before").iterdir()):
         old, new = digests(out / "before" / run), digests(out / "after" / run)
