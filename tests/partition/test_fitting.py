@@ -77,6 +77,13 @@ def test_a_client_that_keeps_no_training_row_is_refused() -> None:
         fitting("skip").data(data(some, ClientShares(LONG[:1], (), ())))
 
 
+def test_a_client_that_keeps_no_row_after_its_drift_is_refused_as_well() -> None:
+    some = ClientShares(SHORT[:1], (), SHORT[1:2])
+    drifted = RunData(Shares(SHORT, (), SHORT), (some,), drifted=(ClientShares(LONG[:1], (), SHORT[:1]),))
+    with pytest.raises(UserError, match=r"left out 1 of 2 training rows.*; client 0 would have no training row left"):
+        fitting("skip").data(drifted)
+
+
 def test_test_data_without_training_data() -> None:
     asked = {"given": {0: [SHORT[0], LONG[0]], 3: [LONG[0]]}}
     assert fitting("skip").test_shares(asked) == (

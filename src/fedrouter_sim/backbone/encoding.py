@@ -125,11 +125,14 @@ class Encoder:
         template within the limit, or the chat template fails on the turns."""
         # A character is at most four tokens, so that most responses need not be tokenised to know.
         least = self.limit - len(self._rendered([(Turn(USER, "a"),)])[0])
+        doubtful = [i for i, one in enumerate(examples) if one.turns or 4 * len(one.response) + 8 >= least]
         found = {}
-        for i, example in enumerate(examples):
-            if example.turns or 4 * len(example.response) + 8 >= least:
+        try:
+            self.examples([examples[i] for i in doubtful])
+        except UserError:  # one at a time, to know which
+            for i in doubtful:
                 try:
-                    self.examples([example])
+                    self.examples([examples[i]])
                 except UserError as error:
                     found[i] = str(error)
         return found

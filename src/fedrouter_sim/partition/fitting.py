@@ -43,7 +43,7 @@ class Fitting:
             return ClientShares(fits(own.train), fits(own.test_own), fits(own.test_all))
 
         clients, drifted = (tuple(map(kept, part)) for part in (data.clients, data.drifted))
-        for number, own in enumerate(clients):
+        for number, own in (*enumerate(clients), *enumerate(drifted)):
             if not own.train:
                 raise UserError(f"{note}; client {number} would have no training row left")
         if not any(own.test_all for own in clients):
