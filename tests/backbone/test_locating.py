@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,17 +12,13 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.backbone import locating as models
 from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256, model_cache
 from fedrouter_sim.backbone.locating import (
     describe_model,
-    has_digest,
     loadable_name,
-    model_digest,
     resolve_model,
-    weights_in,
 )
 from fedrouter_sim.bundled import bundled
 from fedrouter_sim.config import RunConfig, absolute_paths
@@ -290,36 +285,6 @@ def test_other_models_are_described_by_name_and_architecture(model: Path) -> Non
     assert describe_model("org/name", model) == "org/name (llama)"
 
 
-OF_FORMAT_1 = ["config.json", "model.safetensors", "tokenizer.json"]
-ONLY_OF_FORMAT_2 = (
-    "generation_config.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json vocab.txt "
-    "merges.txt tokenizer.model spiece.model chat_template.jinja chat_template.json additional_chat_templates/rag.jinja"
-).split()
-
-
-@pytest.mark.parametrize("name", [*OF_FORMAT_1, *ONLY_OF_FORMAT_2])
-def test_the_digest_changes_with_all_that_decides_outputs(model: Path, name: str) -> None:
-    before, of_old_runs = model_digest(model), model_digest(model, format=1)
-    (model / name).parent.mkdir(exist_ok=True)
-    (model / name).write_text("changed")
-    assert model_digest(model) != before
-    assert (model_digest(model, format=1) != of_old_runs) == (name in OF_FORMAT_1)
-
-
-def test_digests_of_older_runs_are_told_apart_and_still_compared(model: Path) -> None:
-    old, new = model_digest(model, format=1), model_digest(model)
-    assert len(old) == 64 and new.startswith("2:") and len(new) == 66
-    assert has_digest(model, old) and has_digest(model, new)
-    assert not has_digest(model, "3:" + new[2:]) and not has_digest(model, "")
-    (model / "chat_template.jinja").write_text("{{ messages }}")
-    assert has_digest(model, old) and not has_digest(model, new)
-
-
-def test_weights_are_counted_by_the_headers(micro_model: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(micro_model)
-    assert weights_in(micro_model) == model.num_parameters()
-
-
 def test_a_backbone_is_named_so_that_others_can_load_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loadable_name("org/name", model) == "org/name"
     assert loadable_name("tiny-gpt2", bundled("tiny-gpt2")) == str(bundled("tiny-gpt2").resolve())
@@ -345,16 +310,3 @@ def test_a_quantised_checkpoint_without_its_reader_is_refused(
     (model / "config.json").write_text(json.dumps({"model_type": "llama", "quantization_config": quantization}))
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     assert re.search(f"the checkpoint is quantised {said}".replace("(", r"\(").replace(")", r"\)"), refusal(str(model)))
-
-
-def test_the_digest_changes_with_which_file_holds_what(model: Path) -> None:
-    (model / "b.safetensors").write_text("b")
-    before = model_digest(model)
-    (model / "b.safetensors").rename(model / "c.safetensors")
-    assert model_digest(model) != before
-
-
-def test_the_digest_does_not_depend_on_place_or_on_readmes(model: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(model, tmp_path / "copy")
-    (copy / "README.md").write_text("about")
-    assert model_digest(copy) == model_digest(model)

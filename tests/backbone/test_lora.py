@@ -61,6 +61,19 @@ def test_targets_are_found_by_the_end_of_their_names(micro_config: ConfigMaker, 
         lora_config(micro_config(lora_targets=("fc",)), gpt2)
 
 
+@pytest.mark.parametrize("targets", [("nope",), ("ln_1",), ("c_attn", "wte")])
+def test_bad_lora_targets_are_refused_in_one_line(micro_config: ConfigMaker, targets: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=rf"--lora-targets '{targets[-1]}': .*c_attn, c_fc, c_proj") as caught:
+        Backbone(micro_config(lora_targets=targets))
+    assert "\n" not in str(caught.value)
+
+
+def test_lora_targets_are_adapted(micro_config: ConfigMaker) -> None:
+    backbone = Backbone(micro_config(lora_targets=("c_fc", "c_attn")))
+    assert {key.split(".")[-3] for key in backbone.initial_adapter(0)} == {"c_fc", "c_attn"}
+    assert backbone.peft_config["target_modules"] == ["c_attn", "c_fc"]
+
+
 def test_an_unknown_model_needs_named_targets() -> None:
     with pytest.raises(UserError, match=r"--model tiny-gpt2: PEFT has no usual LoRA targets for 'unheard'; .*--lora"):
         lora_config(RunConfig(), Net("unheard"))

@@ -15,7 +15,6 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 
 TEXTS = ["1 + 2 = ?", "reverse: a b c d e", "Do the people of Oslo like bread on day 3?", "PRICES", "x"]
@@ -317,19 +316,6 @@ def test_answers_end_at_eos(backbone: Backbone) -> None:
     settings = OptimizerSettings(lr=0.1, weight_decay=0.0, clip=1.0)
     learnt = backbone.train(backbone.initial_adapter(0), encoded, [[0]] * 60, settings, 0).adapter
     assert backbone.generate(learnt, ["11 + 22 = ?"], 20).answers == ["33"]
-
-
-@pytest.mark.parametrize("targets", [("nope",), ("ln_1",), ("c_attn", "wte")])
-def test_bad_lora_targets_are_refused_in_one_line(micro_config: ConfigMaker, targets: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=rf"--lora-targets '{targets[-1]}': .*c_attn, c_fc, c_proj") as caught:
-        Backbone(micro_config(lora_targets=targets))
-    assert "\n" not in str(caught.value)
-
-
-def test_lora_targets_are_adapted(micro_config: ConfigMaker) -> None:
-    backbone = Backbone(micro_config(lora_targets=("c_fc", "c_attn")))
-    assert {key.split(".")[-3] for key in backbone.initial_adapter(0)} == {"c_fc", "c_attn"}
-    assert backbone.peft_config["target_modules"] == ["c_attn", "c_fc"]
 
 
 def test_notices_of_transformers_do_not_come_through_and_are_afterwards_as_before(backbone: Backbone) -> None:
