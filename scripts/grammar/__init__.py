@@ -1,1 +1,1 @@
-"""The grammar of an invented world: four tasks, two unseen tasks and general text about the same names."""
+"""The grammar of an invented world: four tasks, two unseen ones, six more and general text about the same names."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from grammar import dialogue, headline, paraphrase, triples, unseen
+from grammar.more import extract, mood, order, question, topic, total
 from grammar.sample import SHARES, Sample, combination, share_of
 
 TASKS: dict[str, Callable[[Random], Sample]] = {
@@ -14,13 +15,25 @@ TASKS: dict[str, Callable[[Random], Sample]] = {
     "triples": triples.draw,
 }
 UNSEEN: dict[str, Callable[[Random], Sample]] = {"lookup": unseen.draw_lookup, "correct": unseen.draw_correct}
+MORE: dict[str, Callable[[Random], Sample]] = {
+    "extract": extract.draw,
+    "order": order.draw,
+    "topic": topic.draw,
+    "mood": mood.draw,
+    "question": question.draw,
+    "total": total.draw,
+}
+TWELVE = TASKS | UNSEEN | MORE
 PER_TASK = {"train": 1500, "validation": 150, "test": 250}
+TWELVE_PER_TASK = 700
+LABELS = {"paraphrase": 2, "topic": len(topic.NEWS), "mood": 2}
+"""How many labels a task has whose responses are labels."""
 
 Row = dict[str, str]
 
 
 def draw_rows(rng: Random, task: str, draw: Callable[[Random], Sample], counts: dict[str, int]) -> dict[str, list[Row]]:
-    """Draw until every share has its count of different instructions; Yes and No come in equal numbers."""
+    """Draw until every share has its count of different instructions; labels come in equal numbers."""
     rows: dict[str, list[Row]] = {share: [] for share in counts}
     seen: set[str] = set()
     answers: Counter[tuple[str, str]] = Counter()
@@ -31,8 +44,8 @@ def draw_rows(rng: Random, task: str, draw: Callable[[Random], Sample], counts: 
         share = share_of(sample.instruction)
         if share not in counts or len(rows[share]) == counts[share] or sample.instruction in seen:
             continue
-        if task == "paraphrase":
-            if answers[share, sample.response] == counts[share] // 2:
+        if task in LABELS:
+            if answers[share, sample.response] == counts[share] // LABELS[task]:
                 continue
             answers[share, sample.response] += 1
         seen.add(sample.instruction)
@@ -58,6 +71,18 @@ def unseen_rows(seed: int) -> list[Row]:
         row for task, draw in UNSEEN.items() for row in draw_rows(Random(f"{seed}/{task}"), task, draw, counts)["test"]
     ]
     Random(f"{seed}/unseen").shuffle(rows)
+    return rows
+
+
+def twelve_rows(seed: int) -> list[Row]:
+    """Training rows of all twelve tasks, shuffled together; drawn apart from those of the other files."""
+    counts = {"train": TWELVE_PER_TASK}
+    rows = [
+        row
+        for task, draw in TWELVE.items()
+        for row in draw_rows(Random(f"{seed}/twelve/{task}"), task, draw, counts)["train"]
+    ]
+    Random(f"{seed}/twelve").shuffle(rows)
     return rows
 
 

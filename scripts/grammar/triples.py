@@ -77,12 +77,16 @@ def draw_value(rng: Random, relation: str) -> str:
             return lx.person(rng)
 
 
-def draw_facts(rng: Random, count: int) -> list[Fact]:
-    """That many facts about one subject; a last one may be about a company or person named before."""
-    kind = rng.choice(list(RELATIONS))
+def facts_about(rng: Random, kind: str, count: int) -> list[Fact]:
+    """That many different facts about one subject of the kind."""
     subject = {"person": lx.person, "firm": lx.firm, "building": lx.building}[kind](rng)
     relations = rng.sample(list(RELATIONS[kind]), count)
-    facts = [Fact(kind, subject, relation, draw_value(rng, relation)) for relation in relations]
+    return [Fact(kind, subject, relation, draw_value(rng, relation)) for relation in relations]
+
+
+def draw_facts(rng: Random, count: int) -> list[Fact]:
+    """That many facts about one subject; a last one may be about a company or person named before."""
+    facts = facts_about(rng, rng.choice(list(RELATIONS)), count)
     named = [fact for fact in facts[:-1] if fact.relation in ("employer", "founder", "architect", "owner")]
     if named and rng.random() < 0.5:
         about = "firm" if named[0].relation == "employer" else "person"
