@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from grammar.tasks import Row, multitask, unseen_rows
+from grammar.tasks import Row, multitask, twelve_rows, unseen_rows
 
 README = """# Embedded data
 
@@ -19,6 +19,13 @@ Every line is a JSON object with `instruction`, `response` and `task`.
   `headline`: a news sentence, its headline. `dialogue`: a chat, its summary. `triples`: facts, a text that states them.
 - `unseen/`: two skills that no share trains. `lookup`: a timetable and a question, its answer. `correct`: a sentence
   and a correction, the corrected sentence.
+- `twelve/`: what task discovery is measured on; in the source only, not in the installed package. New training rows of
+  the six tasks above, and of six more. `extract`: a text about a person or a company, its facts in one form. `order`:
+  names, the same in alphabetical order. `topic`: a piece of news, one of `sport`, `business`, `culture` and `weather`.
+  `mood`: a review, `good` or `bad`. `question`: a statement, the question that it answers. `total`: how many things two
+  or three people have, the sum. The six more come in five to seven surface forms each, such as prose, a chat,
+  `key: value` lines and JSON, and share most of these: the form of a text hardly gives its task away. Every label of a
+  task has the same number of rows.
 
 A row's share follows from the first two names in its instruction: the pair that opens a validation or test row opens no
 training row of any task, although every name by itself is known from training.
@@ -54,6 +61,7 @@ def build(seed: int) -> dict[str, str]:
     """Every file by its path under the output folder."""
     files = {f"multitask/{share}.jsonl": rows for share, rows in multitask(seed).items()}
     files["unseen/test.jsonl"] = unseen_rows(seed)
+    files["twelve/train.jsonl"] = twelve_rows(seed)
     texts = {name: to_jsonl(rows) for name, rows in files.items()}
     return texts | {"README.md": README.format(seed=seed, table=table(files))}
 

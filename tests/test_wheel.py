@@ -49,7 +49,10 @@ def test_the_wheel_trains_on_its_own_data_and_backbone(installed: Path, tmp_path
 
 def test_the_wheel_has_all_of_the_embedded_files(installed: Path) -> None:
     package = next(installed.parent.glob("lib/python*/site-packages/fedrouter_sim"))
-    embedded = {str(path.relative_to(ROOT / "data")) for path in (ROOT / "data").rglob("*") if path.is_file()}
+    data = {str(path.relative_to(ROOT / "data")) for path in (ROOT / "data").rglob("*") if path.is_file()}
+    # What task discovery is measured on would only make the wheel larger.
+    embedded = data - {"twelve/train.jsonl"}
+    assert embedded < data
     assert {
         str(path.relative_to(package / "data")) for path in (package / "data").rglob("*") if path.is_file()
     } == embedded

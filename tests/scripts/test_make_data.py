@@ -1,23 +1,17 @@
 """The embedded data: the committed bytes, and what the shares promise."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import make_data
 import pytest
+from embedded_rows import DATA, Row, read
 from grammar.lexicon import PROPER
 from grammar.sample import SHARES, combination
 from grammar.tasks import PER_TASK, TASKS, UNSEEN, draw_rows
 
-DATA = Path(__file__).resolve().parents[2] / "data"
-Row = dict[str, str]
-
-
-def read(name: str) -> list[Row]:
-    """The committed rows of a file."""
-    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+from fedrouter_sim.bundled import BUNDLED_DATA
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +24,7 @@ def test_the_same_seed_writes_the_committed_bytes(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("sys.argv", ["make_data.py", "--out", str(tmp_path)])
     make_data.main()
     written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 5
+    assert len(written) == 6
     for name in written:
         assert (DATA / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
@@ -45,7 +39,8 @@ def test_counts_keys_and_size(shares: dict[str, list[Row]]) -> None:
         assert Counter(row["task"] for row in rows) == dict.fromkeys(TASKS, PER_TASK[share])
         assert all(list(row) == ["instruction", "response", "task"] and all(row.values()) for row in rows)
     assert Counter(row["task"] for row in read("unseen/test.jsonl")) == dict.fromkeys(UNSEEN, PER_TASK["test"])
-    assert sum(path.stat().st_size for path in DATA.glob("*/*.jsonl")) < 3_000_000
+    embedded = [path for name in BUNDLED_DATA for path in (DATA / name).glob("*.jsonl")]
+    assert sum(path.stat().st_size for path in embedded) < 3_000_000
 
 
 def test_no_instruction_occurs_twice(shares: dict[str, list[Row]]) -> None:
