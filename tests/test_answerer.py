@@ -86,6 +86,25 @@ def test_the_method_hears_who_asks_and_refuses_nobody_where_that_matters() -> No
         made.choose(TEXTS, None, FIXED)
 
 
+def test_embeddings_are_computed_only_if_the_method_wants_them_and_by_what_is_given() -> None:
+    given: list[Asked] = []
+
+    class Listening(FedAvg):
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            given.append(asked)
+            return super().answered_by(deployment, asked, routing)
+
+    made, _ = answerer(Listening(), (Pool("global", 5),))
+    made.choose(TEXTS, 0, FIXED, lambda texts: pytest.fail("nobody wanted any"))
+    made.choose(TEXTS[:2], 0, FIXED, lambda texts: np.array([[len(texts)]], dtype=np.float32))
+    made.choose(TEXTS, 0, FIXED)
+    assert [asked.instructions for asked in given[1:]] == [
+        ("text 0", "text 1"),
+        tuple(text.instruction for text in TEXTS),
+    ]
+    assert given[1].embeddings.tolist() == [[2.0]] and given[2].embeddings.shape == (4, 1)
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [

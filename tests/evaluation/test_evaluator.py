@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from inside import reachable
 
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.mixing import Mixture
@@ -20,7 +21,7 @@ from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 from fedrouter_sim.evaluation.scores import Cell
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Pool
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled, Pool
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.fedavg import FedAvg
@@ -265,6 +266,34 @@ def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> N
     assert result.answers[1].weights == pytest.approx({"task_0": 0.45, "task_1": 0.55})
     assert result.routing_accuracy is None  # there is no router
     assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
+
+
+@pytest.mark.parametrize("by_label", [False, True])
+def test_from_what_a_method_is_asked_no_label_and_no_reference_can_be_reached(by_label: bool) -> None:
+    given: list[Asked] = []
+
+    class Curious(FedAvg):
+        answers_by_label = by_label
+
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            given.append(asked)
+            return super().answered_by(deployment, asked, routing)
+
+    class Forgetful(StandIn):
+        def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+            return Generated(["right"] * len(instructions), set())
+
+    made = Evaluator(answerer(Forgetful(), Curious(), Deployment((Pool("global", 5),))), TRUTH, find_metric("rouge1"))
+    shares = {0: [sample(0, task="the label", response="the reference")], 1: [sample(1, task=None, response="another")]}
+    for test_data in ("all", "own"):  # the second time the evaluator holds answers, with their references
+        made.evaluate(Cell(test_data, "fixed"), shares)
+    assert [asked.embeddings.tolist() for asked in given] == [[[1.0]]] * 4
+    texts = {found for found in reachable(given) if isinstance(found, str)}
+    assert {share[0].instruction for share in shares.values()} <= texts
+    assert not {"the reference", "another"} & texts
+    assert ("the label" in texts) is by_label
+    if by_label:
+        assert [asked.tasks for asked in given if isinstance(asked, Labelled)] == [("the label",), (None,)] * 2
 
 
 def test_unlabelled_samples_have_no_tasks() -> None:
