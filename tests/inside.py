@@ -1,6 +1,11 @@
 """What tests see of a federation that its methods do not: the clients themselves."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.workers import InProcess
@@ -16,3 +21,29 @@ def clients_of(federation: Federation) -> list[Client]:
 def backbone_of(federation: Federation) -> Backbone:
     """Return the one backbone that they share."""
     return clients_of(federation)[0]._backbone
+
+
+def instructions_of(examples: Iterable[Example]) -> tuple[str, ...]:
+    """Return what a method is told of test samples."""
+    return tuple(example.instruction for example in examples)
+
+
+def reachable(start: Any) -> Iterator[Any]:
+    """Yield all that code can get at from an object: fields, what containers hold, and what functions close over."""
+    seen: dict[int, Any] = {}
+    todo = [start]
+    while todo:
+        found = todo.pop()
+        if id(found) in seen or isinstance(found, type | ModuleType):
+            continue
+        seen[id(found)] = found
+        yield found
+        if isinstance(found, Mapping):
+            todo += [*found.keys(), *found.values()]
+        elif isinstance(found, tuple | list | set | frozenset):
+            todo += found
+        todo += [cell.cell_contents for cell in getattr(found, "__closure__", None) or ()]
+        todo += [getattr(found, name) for name in ("__self__", "func", "args") if hasattr(found, name)]
+        todo += getattr(found, "__dict__", {}).values()
+        slots = [name for kind in type(found).__mro__ for name in getattr(kind, "__slots__", ())]
+        todo += [getattr(found, name) for name in slots if hasattr(found, name)]

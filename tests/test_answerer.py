@@ -1,7 +1,7 @@
 """From texts to answers: who is asked, with what, and what a method may not say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,45 @@ def test_the_method_hears_who_asks_and_refuses_nobody_where_that_matters() -> No
     assert made.choose(TEXTS, 3, FIXED) == [Choice.of(client_pool(3))] * 4
     with pytest.raises(UserError, match="--client: who answers depends on the client that asks"):
         made.choose(TEXTS, None, FIXED)
+
+
+def test_embeddings_are_computed_only_if_the_method_wants_them_and_by_what_is_given() -> None:
+    given: list[Asked] = []
+
+    class Listening(FedAvg):
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            given.append(asked)
+            return super().answered_by(deployment, asked, routing)
+
+    made, _ = answerer(Listening(), (Pool("global", 5),))
+    made.choose(TEXTS, 0, FIXED, lambda texts: pytest.fail("nobody wanted any"))
+    made.choose(TEXTS[:2], 0, FIXED, lambda texts: np.array([[len(texts)]], dtype=np.float32))
+    made.choose(TEXTS, 0, FIXED)
+    assert [asked.instructions for asked in given[1:]] == [
+        ("text 0", "text 1"),
+        tuple(text.instruction for text in TEXTS),
+    ]
+    assert given[1].embeddings.tolist() == [[2.0]] and given[2].embeddings.shape == (4, 1)
+
+
+@pytest.mark.parametrize("by_label", [False, True])
+def test_only_a_method_that_says_so_hears_the_tasks_of_the_texts(by_label: bool) -> None:
+    given: list[Asked] = []
+
+    class Listening(FedAvg):
+        answers_by_label = by_label
+
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            given.append(asked)
+            return super().answered_by(deployment, asked, routing)
+
+    made, _ = answerer(Listening(), (Pool("global", 5),))
+    made.choose([Example("text", "reference", "label"), Example("other", "reference")], 2, FIXED)
+    [asked] = given
+    assert (asked.client, asked.instructions) == (2, ("text", "other"))
+    known = {"asker", "instructions", "embed"}
+    assert {one.name for one in fields(asked)} == (known | {"tasks"} if by_label else known)
+    assert getattr(asked, "tasks", None) == (("label", None) if by_label else None)
 
 
 @pytest.mark.parametrize(

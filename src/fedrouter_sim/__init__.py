@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from fedrouter_sim.federation.federation import Federation
     from fedrouter_sim.federation.groups import Group, Pull, group_by, whole_group
     from fedrouter_sim.federation.observers import Display
-    from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, Pool, client_pool, pools_of
+    from fedrouter_sim.federation.plan import (
+        Asked,
+        Choice,
+        Deployment,
+        Labelled,
+        LastRound,
+        Plan,
+        Pool,
+        client_pool,
+        pools_of,
+    )
     from fedrouter_sim.methods.fedrouter import FedRouter
     from fedrouter_sim.methods.method import Method
     from fedrouter_sim.operations.aggregate import aggregate
@@ -45,7 +55,7 @@ _HOMES = {
     "federation.federation": "Federation",
     "federation.groups": "Group Pull group_by whole_group",
     "federation.observers": "Display",
-    "federation.plan": "Asked Choice Deployment LastRound Plan Pool client_pool pools_of",
+    "federation.plan": "Asked Choice Deployment Labelled LastRound Plan Pool client_pool pools_of",
     "methods.fedrouter": "FedRouter",
     "methods.method": "Method",
     "operations.aggregate": "aggregate",
@@ -79,6 +89,7 @@ __all__ = [
     "Federation",
     "FractionSplit",
     "Group",
+    "Labelled",
     "LastRound",
     "Method",
     "Metric",

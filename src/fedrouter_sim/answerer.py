@@ -16,12 +16,15 @@ from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone, Generated
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing import BARE
 
 Weights = tuple[tuple[str, float], ...]
 """Pools and their weights in an answer, as in `Choice.weights`."""
+
+Embed = Callable[[Sequence[str]], Floats]
+"""Gives the embeddings (n, d) of n texts."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +67,26 @@ class Answerer:
         examples: Sequence[Example],
         client: int | None,
         routing: str,
-        embed: Callable[[Sequence[str]], Floats] | None = None,
+        embed: Embed | None = None,
     ) -> list[Choice]:
         """Say who answers each text.
+
+        The method hears the instructions and, if it wants them, their embeddings; the tasks only where it
+        `answers_by_label`. Responses go to nobody.
 
         Args:
             examples: the texts, as instructions.
             client: who asks; None: nobody in particular.
             routing: one of the method's routings, or 'none' for the bare backbone.
-            embed: gives embeddings (n, d) of instructions; None for the backbone's.
+            embed: gives embeddings (n, d) of instructions; None for the backbone's. The method gets hold of it, so
+                it must not hold labels or responses itself.
 
         Raises:
             UserError: the method has to know who asks, or it gives choices that are of no use.
         """
         if routing == BARE or not examples:
             return [Choice()] * len(examples)
-        instructions = [example.instruction for example in examples]
-        asked = Asked(client, examples, lambda: (embed or self.backbone.embed)(instructions))
+        asked = self._asked(examples, client, embed or self.backbone.embed)
         choices: Any = self.method.answered_by(self.deployment, asked, routing)
         name = f"method {self.method.name}: answered_by"
         count = len(choices) if isinstance(choices, Sequence) else 0
@@ -91,6 +97,17 @@ class Answerer:
         if not all(math.isfinite(weight) for choice in choices for _, weight in choice.weights):
             raise UserError(f"{name} gave a weight that is no finite number")
         return list(choices)
+
+    def _asked(self, examples: Sequence[Example], client: int | None, embed: Embed) -> Asked:
+        """Return what the method is asked: no more of the examples than it may know."""
+        instructions = tuple(example.instruction for example in examples)
+
+        def embeddings() -> Floats:
+            return embed(instructions)
+
+        if self.method.answers_by_label:
+            return Labelled(client, instructions, embeddings, tuple(example.task for example in examples))
+        return Asked(client, instructions, embeddings)
 
     def answer(self, weights: Sequence[Weights], examples: Sequence[Example]) -> Iterator[Batch]:
         """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time."""

@@ -76,9 +76,8 @@ def simulate(
         plan: the method's first, if it is made already.
     """
     config, outbox = federation.config, federation.workers.outbox
-    server = Server(
-        federation.initial, find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
-    )
+    new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
+    server = Server(federation.initial, new_aggregation, config.seed)
     stages: list[Stage] = []
     records: list[RoundRecord] = []
 
@@ -111,7 +110,7 @@ def simulate(
 
         # Server: aggregate per pool.
         started = perf_counter()
-        server.aggregate()
+        record.gaps = server.aggregate()
         record.seconds["aggregate"] = perf_counter() - started
         record.validation = validate(round_, stage.plan.deployment, server.adapters)
         records.append(record)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from inside import reachable
 
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.mixing import Mixture
@@ -265,6 +266,29 @@ def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> N
     assert result.answers[1].weights == pytest.approx({"task_0": 0.45, "task_1": 0.55})
     assert result.routing_accuracy is None  # there is no router
     assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
+
+
+@pytest.mark.parametrize("by_label", [False, True])
+def test_from_what_a_method_is_asked_no_label_and_no_reference_can_be_reached(by_label: bool) -> None:
+    given: list[Asked] = []
+
+    class Curious(FedAvg):
+        answers_by_label = by_label
+
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            given.append(asked)
+            return super().answered_by(deployment, asked, routing)
+
+    backbone = StandIn()
+    made = Evaluator(answerer(backbone, Curious(), Deployment((Pool("global", 5),))), TRUTH, find_metric("rouge1"))
+    shares = {0: [sample(0, task="the label", response="the reference")], 1: [sample(1, task=None, response="another")]}
+    for test_data in ("all", "own"):  # the second time the evaluator holds answers, with their references
+        made.evaluate(Cell(test_data, "fixed"), shares)
+    assert [asked.embeddings.tolist() for asked in given] == [[[1.0]]] * 4
+    backbone.asked.clear()  # the stand-in's own notes
+    texts = {found for found in reachable(given) if isinstance(found, str)}
+    assert {share[0].instruction for share in shares.values()} <= texts
+    assert {"the reference", "another", "the label"} & texts == {*["the label"] * by_label}
 
 
 def test_unlabelled_samples_have_no_tasks() -> None:

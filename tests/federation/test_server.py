@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fedrouter_sim.adapters.aggregation import find_aggregation
+from fedrouter_sim.adapters.aggregation.gap import FactorGap, Probes
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.server import Server
@@ -23,14 +24,14 @@ def update(pool: str, examples: int, weights: Adapter, client: int = 0) -> Updat
 
 
 def server_of(*pools: str, initial: Adapter | None = None) -> Server:
-    server = Server(initial or adapter(0), WeightedMean)
+    server = Server(initial or adapter(0), WeightedMean, seed=1)
     server.open(dict.fromkeys(pools))
     return server
 
 
 def test_pools_start_from_the_initial_adapter() -> None:
     initial = adapter(0)
-    server = Server(initial, WeightedMean)
+    server = Server(initial, WeightedMean, seed=1)
     server.open({"one": None, "two": None})
     assert list(server.adapters) == ["one", "two"]
     assert all(found is initial for found in server.adapters.values())
@@ -107,14 +108,14 @@ def test_every_pool_of_a_round_has_an_aggregate_of_its_own_rule() -> None:
         made.append(WeightedMean())
         return made[-1]
 
-    server = Server(adapter(0), new_aggregation)
+    server = Server(adapter(0), new_aggregation, seed=1)
     server.open({"one": None, "two": None, "three": None})
     for round_ in (1, 2):
         for pool in ("one", "two", "one"):
             server.receive(update(pool, 1, adapter(round_)))
         server.aggregate()
         assert len(made) == 2 * round_
-    by_product = Server(adapter(0), find_aggregation("product", rank=2))
+    by_product = Server(adapter(0), find_aggregation("product", rank=2), seed=1)
     by_product.open({"one": None})
     one, two = adapter(1), adapter(2)
     by_product.receive(update("one", 1, one))
@@ -123,6 +124,24 @@ def test_every_pool_of_a_round_has_an_aggregate_of_its_own_rule() -> None:
     mean = [by_product.adapters["one"][f"x.lora_{factor}.weight"] for factor in "BA"]
     assert mean[0].shape == (4, 2)
     assert not torch.allclose(mean[1], (one["x.lora_A.weight"] + two["x.lora_A.weight"]) / 2)
+
+
+@pytest.mark.parametrize("rule", ["mean", "product"])
+def test_the_gap_of_each_pools_updates_is_that_of_the_round_whatever_the_rule(rule: str) -> None:
+    server = Server(adapter(0), find_aggregation(rule, rank=2), seed=7)
+    server.open({"two": None, "one": None, "idle": None})
+    parts, weights = [adapter(1), adapter(2), adapter(3)], [10, 1, 7]
+    found: list[dict[str, float | None]] = []
+    for _ in range(2):  # a round knows nothing of the one before
+        for part, examples in zip(parts, weights, strict=True):
+            server.receive(update("two", examples, part))
+        server.receive(update("one", 5, parts[0]))
+        found.append(server.aggregate())
+    gap = FactorGap(Probes(7))
+    for part, examples in zip(parts, weights, strict=True):
+        gap.add(part, examples)
+    assert found == [{"one": 0.0, "two": gap.value()}] * 2 and list(found[0]) == ["one", "two"]
+    assert server.aggregate() == {}
 
 
 def test_an_adapter_that_is_not_finite_is_refused() -> None:

@@ -10,10 +10,9 @@ from inside import clients_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.outbox import Traffic
-from fedrouter_sim.federation.plan import Asked
+from fedrouter_sim.federation.plan import Labelled
 from fedrouter_sim.methods import find_method
 
 Simulator = Callable[..., Any]
@@ -74,7 +73,7 @@ def test_nothing_is_sent(run_method: Simulator) -> None:
 
 def test_answers_by_label(run_method: Simulator) -> None:
     done = run_method("central", rounds=1, local_steps=1)
-    asked = Asked(3, [Example("x", "y", "sum"), Example("x", "y", "poem")], lambda: pytest.fail("no need"))
+    asked = Labelled(3, ("x", "x"), lambda: pytest.fail("no need"), ("sum", "poem"))
     choices = find_method("central").answered_by(done.outcome.deployment, asked, "fixed")
     assert [choice.pool for choice in choices] == ["label_2", None]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inside import backbone_of, clients_of
+from inside import backbone_of, clients_of, instructions_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.answerer import Answerer
@@ -31,7 +31,7 @@ def both_phases(run_method: Simulator) -> Any:
 
 def weights_for(embeddings: list[list[float]], references: list[list[float]]) -> list[tuple[tuple[str, float], ...]]:
     deployment = Deployment((), state={"client_002": np.array(references, dtype=np.float32)})
-    asked = Asked(2, ["x"] * len(embeddings), lambda: np.array(embeddings, dtype=np.float32))  # type: ignore[list-item]
+    asked = Asked(2, ("x",) * len(embeddings), lambda: np.array(embeddings, dtype=np.float32))
     return [choice.weights for choice in FEDDPA.answered_by(deployment, asked, "fixed")]
 
 
@@ -111,7 +111,7 @@ def test_nothing_of_the_personal_phase_is_sent(both_phases: Any) -> None:
 
 def test_before_the_personal_adapters_the_global_one_answers(both_phases: Any) -> None:
     deployment = Deployment(both_phases.heard.plans[0][1].pools)
-    asked = Asked(1, clients_of(both_phases.federation)[1].examples[:2], lambda: pytest.fail("no need"))
+    asked = Asked(1, ("a", "b"), lambda: pytest.fail("no need"))
     assert FEDDPA.answered_by(deployment, asked, "fixed") == [Choice.of("global")] * 2
 
 
@@ -123,7 +123,7 @@ def test_answers_are_scored_by_the_mixed_outputs(both_phases: Any) -> None:
     answerer = Answerer(backbone, FEDDPA, outcome.deployment, outcome.adapters.__getitem__, longest_answer=1)
     evaluator = Evaluator(answerer, None, find_metric("rouge1"))
     result = evaluator.evaluate(Cell("own", "fixed"), {client.id: examples})
-    asked = Asked(client.id, examples, lambda: client.embeddings[:4])
+    asked = Asked(client.id, instructions_of(examples), lambda: client.embeddings[:4])
     rows = np.array([[weight for _, weight in c.weights] for c in FEDDPA.answered_by(outcome.deployment, asked, "")])
     assert ((rows[:, 1] > 0) & (rows[:, 1] <= 0.5)).all()
     pair = (outcome.adapters["global"], outcome.adapters[own])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inside import clients_of
+from inside import clients_of, instructions_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
@@ -116,7 +116,7 @@ def test_answers_by_the_nearest_task(federate: FederationMaker) -> None:
     assert router is not None and archive is not None
     every = [example for client in clients_of(federation) for example in client.examples]
     embeddings = np.concatenate([client.embeddings for client in clients_of(federation)])
-    deployment, asked = plan.deployment, Asked(1, every, lambda: embeddings)
+    deployment, asked = plan.deployment, Asked(1, instructions_of(every), lambda: embeddings)
     wide = FEDROUTER.answered_by(deployment, asked, "global")
     points = router.normalizer(embeddings)
     distances = np.linalg.norm(points[:, None] - router.centroids[None], axis=2)
@@ -133,7 +133,7 @@ def test_answers_know_the_distance_to_their_centroid(federate: FederationMaker) 
     assert plan.router is not None and plan.archive is not None
     points = plan.router.normalizer(client.embeddings)
     distances = np.linalg.norm(points[:, None] - plan.router.centroids[None], axis=2)
-    asked = Asked(2, client.examples, lambda: client.embeddings)
+    asked = Asked(2, instructions_of(client.examples), lambda: client.embeddings)
     wide = FEDROUTER.answered_by(plan.deployment, asked, "global")
     np.testing.assert_allclose([choice.distance for choice in wide], distances.min(1), rtol=1e-3, atol=1e-3)
     narrow = FEDROUTER.answered_by(plan.deployment, asked, "local")
@@ -144,8 +144,9 @@ def test_answers_know_the_distance_to_their_centroid(federate: FederationMaker) 
 def test_without_an_archive_only_global_routing_answers(federate: FederationMaker) -> None:
     federation = federate()
     plan, client = FEDROUTER.plan(federation), clients_of(federation)[0]
-    shipped, nobody = Deployment(plan.pools, plan.router), Asked(None, client.examples, lambda: client.embeddings)
-    known = FEDROUTER.answered_by(plan.deployment, Asked(0, client.examples, lambda: client.embeddings), "global")
+    texts = instructions_of(client.examples)
+    shipped, nobody = Deployment(plan.pools, plan.router), Asked(None, texts, lambda: client.embeddings)
+    known = FEDROUTER.answered_by(plan.deployment, Asked(0, texts, lambda: client.embeddings), "global")
     assert FEDROUTER.answered_by(shipped, nobody, "global") == known
     with pytest.raises(UserError, match=r"--routing local: goes by clients\.safetensors, which this run lacks"):
         FEDROUTER.answered_by(shipped, nobody, "local")
@@ -187,7 +188,7 @@ def test_a_router_of_ones_own_may_mix_adapters(
     federation = federate(router=f"{file}:Mixing", option=option)
     plan, client = FEDROUTER.plan(federation), clients_of(federation)[0]
     assert plan.router is not None and plan.archive is not None
-    asked = Asked(0, client.examples, lambda: client.embeddings)
+    asked = Asked(0, instructions_of(client.examples), lambda: client.embeddings)
     wide = FEDROUTER.answered_by(plan.deployment, asked, "global")
     assert {len(choice.weights) for choice in wide} == {most}
     distances = np.linalg.norm(plan.router.normalizer(client.embeddings)[:, None] - plan.router.centroids[None], axis=2)
@@ -203,7 +204,7 @@ def test_a_router_of_ones_own_may_mix_adapters(
 def test_one_task_has_no_margin(federate: FederationMaker) -> None:
     federation = federate(tasks=1)
     client, plan = clients_of(federation)[0], FEDROUTER.plan(federation)
-    asked = Asked(0, client.examples, lambda: client.embeddings)
+    asked = Asked(0, instructions_of(client.examples), lambda: client.embeddings)
     choices = FEDROUTER.answered_by(Deployment(plan.pools, plan.router), asked, "global")
     assert {(choice.pool, choice.margin) for choice in choices} == {("task_0", None)}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from inside import backbone_of, clients_of
+from inside import backbone_of, clients_of, instructions_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.federation import Federation
@@ -48,7 +48,7 @@ def test_each_pool_holds_its_clients_update_alone(federate: FederationMaker, sam
 def test_a_client_answers_by_its_own_adapter(federate: FederationMaker) -> None:
     federation = federate()
     client = clients_of(federation)[0]
-    asked = Asked(2, client.examples[:2], lambda: client.embeddings[:2])
+    asked = Asked(2, instructions_of(client.examples[:2]), lambda: client.embeddings[:2])
     plan = find_method("local").plan(federation)
     assert find_method("local").answered_by(Deployment(plan.pools), asked, "fixed") == [Choice.of("client_002")] * 2
 

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inside import reachable
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.cli.settings import setting_parameters
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.truth import Truth
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.observers import Display, Observer
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled
 from fedrouter_sim.methods import METHODS, find_method
 from fedrouter_sim.methods.bare_backbone import BareBackbone
 from fedrouter_sim.operations.evaluate import evaluate
@@ -45,7 +50,7 @@ class Half(FedAvg):
     most: int = 1
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-        return [Choice.of(None if asked.client == 0 else "global")] * len(asked.examples)
+        return [Choice.of(None if asked.client == 0 else "global")] * len(asked.instructions)
 
 
 class Nameless(FedAvg.__mro__[1]):
@@ -220,6 +225,30 @@ def test_a_run_answers_from_its_folder_as_it_did_from_memory(
         again = evaluator.evaluate(result.cell, shares[result.cell.test_data])
         assert again.to_dict() == result.to_dict()
         assert again.answers == result.answers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_upper_bounds_are_asked_with_labels_and_none_with_references(
+    trained: dict[str, Trained], backbone: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, shares = Run(trained[name].folder), partition_data(trained[name].config).test_shares()
+    given: list[tuple[Deployment, Asked]] = []
+    answered_by = type(run.method).answered_by
+
+    def overheard(self: Any, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+        given.append((deployment, asked))
+        assert len(asked.embeddings) == len(asked.instructions)
+        return answered_by(self, deployment, asked, routing)
+
+    monkeypatch.setattr(type(run.method), "answered_by", overheard)
+    evaluator = Evaluator(run.answerer(backbone), run.truth, run.metric)
+    for cell in evaluator.cells("all"):
+        evaluator.evaluate(cell, shares["all"])  # the second cell is asked when the evaluator knows answers already
+    upper_bound = name in ("oracle", "central")
+    assert {type(asked) for _, asked in given} == {Labelled if upper_bound else Asked}
+    assert {pool.label is not None for deployment, _ in given for pool in deployment.pools} <= {upper_bound}
+    within = list(reachable(given))
+    assert not [found for found in within if isinstance(found, Example | EncodedExample | Truth | Evaluator | Run)]
 
 
 @pytest.mark.parametrize("name", BLIND)

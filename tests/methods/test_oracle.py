@@ -12,7 +12,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
-from fedrouter_sim.federation.plan import Asked, Deployment
+from fedrouter_sim.federation.plan import Asked, Deployment, Labelled
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.simulation import Observer, simulate
 
@@ -56,19 +56,27 @@ def test_pools_are_the_labels(federate: FederationMaker) -> None:
 
 def test_answers_by_label_and_by_the_backbone_for_an_unknown_one(federate: FederationMaker) -> None:
     plan = find_method("oracle").plan(federate())
-    examples = [Example("x", "y", "sum"), Example("x", "y", "poem"), Example("x", "y", "title")]
-    asked = Asked(0, examples, lambda: pytest.fail("nobody needs embeddings"))
+    tasks = ("sum", "poem", "title")
+    asked = Labelled(0, ("x", "x", "x"), lambda: pytest.fail("nobody needs embeddings"), tasks)
     choices = find_method("oracle").answered_by(Deployment(plan.pools), asked, "fixed")
     assert [choice.pool for choice in choices] == ["label_2", None, "label_3"]
 
 
 def test_a_sample_without_label_is_refused_in_one_line(federate: FederationMaker) -> None:
     plan = find_method("oracle").plan(federate())
-    examples = [Example("x", "y", "sum"), Example("What is it? " * 9, "y")]
-    asked = Asked(0, examples, lambda: pytest.fail("nobody needs embeddings"))
+    texts = ("x", "What is it? " * 9)
+    asked = Labelled(0, texts, lambda: pytest.fail("nobody needs embeddings"), ("sum", None))
     with pytest.raises(UserError, match=r"^method oracle answers by true task label, and 'What is it\? .*'") as caught:
         find_method("oracle").answered_by(Deployment(plan.pools), asked, "fixed")
     assert "\n" not in str(caught.value)
+
+
+def test_it_says_that_it_answers_by_label_and_cannot_do_without(federate: FederationMaker) -> None:
+    assert find_method("oracle").answers_by_label
+    plan = find_method("oracle").plan(federate())
+    asked = Asked(0, ("x",), lambda: pytest.fail("nobody needs embeddings"))
+    with pytest.raises(ValueError, match="method oracle answers by label, and is not told any"):
+        find_method("oracle").answered_by(Deployment(plan.pools), asked, "fixed")
 
 
 def test_a_pool_is_as_long_as_its_labels_longest_response(federate: FederationMaker) -> None:

@@ -7,7 +7,7 @@ import pytest
 from run_folders import answered, read, write
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, read_samples
+from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, read_samples, round_gaps
 from fedrouter_sim.runs.reader import Run
 
 RunMaker = Callable[..., Path]
@@ -74,3 +74,14 @@ def test_a_pool_is_called_with_its_majority_task(make_run: RunMaker, tmp_path: P
         "task_0 (sum)", "sum", "empty", "bare backbone"
     ]  # fmt: skip
     assert pool_label(Run(make_run(tmp_path / "bare")), "task_0") == "task_0"
+
+
+def test_gaps_are_of_pools_that_averaged_several_updates_and_of_runs_that_measured_them() -> None:
+    rounds = [
+        {"round": 1, "losses": {}},  # of an older run
+        {"round": 2, "losses": {}, "gaps": {"one": 0.25, "alone": 0.0, "nothing": None}},
+        {"round": 3, "losses": {}, "gaps": {"alone": 0.0}},
+        {"round": 4, "losses": {}, "gaps": {"one": 0.5, "two": 0.125}},
+    ]
+    assert round_gaps(rounds) == {2: {"one": 0.25}, 4: {"one": 0.5, "two": 0.125}}
+    assert round_gaps([]) == {}

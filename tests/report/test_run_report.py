@@ -245,3 +245,27 @@ def test_a_folder_of_the_first_format_has_the_same_page(run_copy: Path, finished
     pages = [write_run_report(Run(run)).read_text(encoding="utf-8") for run in (old, new)]
     one, two = (page[: page.index("<h2>How it was made")] for page in pages)
     assert one == two
+
+
+def test_the_gap_of_mean_factors_is_drawn_and_listed_by_round(make_run: RunMaker, tmp_path: Path) -> None:
+    rounds = [
+        ROUND | {"round": 1, "gaps": {"task_0": 0.02, "task_1": 0.04, "task_2": 0.0}},
+        ROUND | {"round": 2, "gaps": {"task_0": 0.1, "task_1": None, "task_2": 0.0}},
+    ]
+    run = make_run(tmp_path / "run", {}, rounds, {"task_1": {"sum": 3}})
+    assert names(run) == ["learning", "gap"]
+    gap = run_figures(Run(run))[1]
+    assert "on average 3.00% in round 1 and 10.00% in round 2" in gap.alt and "of 2 adapters" in gap.alt
+    assert "task_1 (sum)" in gap.svg and "task_2" not in gap.svg
+    page = write_run_report(Run(run)).read_text(encoding="utf-8")
+    assert all(field in page for field in ("3.00%", "4.00%", "10.00%", "Mean over adapters")) and parsed(page)
+    assert "gap.svg" in {path.name for path in (run / "figures").iterdir()}
+
+
+@pytest.mark.parametrize("gaps", [{}, {"gaps": {}}, {"gaps": {"task_0": 0.0}}, {"gaps": {"task_0": None}}])
+def test_without_several_updates_or_in_an_older_run_there_is_no_gap(
+    make_run: RunMaker, tmp_path: Path, gaps: dict[str, dict[str, float | None]]
+) -> None:
+    run = make_run(tmp_path / "run", {}, [ROUND | gaps])
+    assert names(run) == ["learning"]
+    assert "Gap" not in write_run_report(Run(run)).read_text(encoding="utf-8")

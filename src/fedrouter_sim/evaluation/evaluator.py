@@ -9,6 +9,7 @@ import numpy as np
 
 from fedrouter_sim.answerer import Answerer, Weights
 from fedrouter_sim.arrays import Floats
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.agreement import mean
 from fedrouter_sim.evaluation.metrics import all_metrics, measured
@@ -20,6 +21,20 @@ from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Choice
 from fedrouter_sim.partition.run_data import TestShares
 from fedrouter_sim.routing import BARE, ORACLE
+
+
+class _EmbeddedOnce:
+    """Embeds each text once. Methods get hold of it as they are asked, so it knows texts and nothing of their rows."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self._known: dict[str, Floats] = {}
+
+    def __call__(self, instructions: Sequence[str]) -> Floats:
+        """Return the embeddings (n, d) of texts."""
+        new = list(dict.fromkeys(text for text in instructions if text not in self._known))
+        self._known.update(zip(new, self._backbone.embed(new), strict=True))
+        return np.stack([self._known[text] for text in instructions])
 
 
 class Evaluator:
@@ -44,7 +59,7 @@ class Evaluator:
         self._metric = metric
         self._metrics = all_metrics(metric)
         self._on_answers = on_answers
-        self._embeddings: dict[str, Floats] = {}
+        self._embed = _EmbeddedOnce(answerer.backbone)
         self._answered: dict[tuple[Weights, Example], tuple[str, float, int]] = {}
         self.cut: set[str] = set()  # instructions that were cut to fit
 
@@ -81,11 +96,6 @@ class Evaluator:
                 "--routing oracle needs task labels in training and test data; name them with --task-column"
             )
         return [Choice.of(self._truth.pool_for(example.task)) for example in examples]
-
-    def _embed(self, instructions: Sequence[str]) -> Floats:
-        new = list(dict.fromkeys(text for text in instructions if text not in self._embeddings))
-        self._embeddings.update(zip(new, self._answerer.backbone.embed(new), strict=True))
-        return np.stack([self._embeddings[text] for text in instructions])
 
     def _answer(self, wanted: Sequence[tuple[Weights, Example]]) -> None:
         """Answer and score what has not been."""

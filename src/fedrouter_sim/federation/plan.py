@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
@@ -83,15 +82,15 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Asked:
-    """Test samples that have to be answered, and who asks.
+    """Test samples that have to be answered, and who asks: texts and their embeddings, and nothing to measure by.
 
-    A method goes by their instructions and embeddings. Their `task` and `response` are there for measuring; only a
-    method that says that it is an upper bound, as `oracle` does, may read the task.
+    Neither a label nor a reference can be had from it. A method that says that it answers by label is asked by
+    `Labelled`.
     """
 
     asker: int | None  # the client that asks; None: nobody in particular
-    examples: Sequence[Example]
-    embed: Callable[[], Floats]
+    instructions: tuple[str, ...]  # n texts; of a conversation, the text of what precedes the response
+    embed: Callable[[], Floats]  # computes `embeddings`
 
     @property
     def client(self) -> int:
@@ -108,6 +107,13 @@ class Asked:
     def embeddings(self) -> Floats:
         """The embeddings of the samples' instructions, (n, d), raw; computed only if the method asks for them."""
         return self.embed()
+
+
+@dataclass(frozen=True)
+class Labelled(Asked):
+    """Test samples with their true tasks: how a method is asked that says that it answers by label, an upper bound."""
+
+    tasks: tuple[str | None, ...]  # of each of the n texts; None: it has no label
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def find_method(name: str, options: Options | None = None) -> "Method":
 
 
 _FOR_METHOD_FILES = {
-    "fedrouter_sim.federation.plan": "Asked Choice Deployment LastRound Plan Pool client_pool pools_of",
+    "fedrouter_sim.federation.plan": "Asked Choice Deployment Labelled LastRound Plan Pool client_pool pools_of",
     "fedrouter_sim.federation.groups": "Group Pull group_by whole_group",
     "fedrouter_sim.federation.federation": "Federation",
     "fedrouter_sim.methods.method": "Method",

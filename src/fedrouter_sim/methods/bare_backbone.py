@@ -17,4 +17,4 @@ class BareBackbone(Method):
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the bare backbone."""
-        return [Choice()] * len(asked.examples)
+        return [Choice()] * len(asked.instructions)

@@ -58,7 +58,7 @@ class Clustered(FedAvg):
         if not deployment.state:
             return super().answered_by(deployment, asked, routing)
         label = int(deployment.state[client_pool(asked.client)][0])
-        return [Choice.of(f"clients_{label}")] * len(asked.examples)
+        return [Choice.of(f"clients_{label}")] * len(asked.instructions)
 
 
 def ward(changes: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", pools: int) -> Ints:

@@ -20,4 +20,4 @@ class FedAvg(Method):
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the global adapter."""
-        return [Choice.of(POOL)] * len(asked.examples)
+        return [Choice.of(POOL)] * len(asked.instructions)

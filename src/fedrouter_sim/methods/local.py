@@ -21,4 +21,4 @@ class Local(Method):
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
         """Answer by the client's own adapter."""
-        return [Choice.of(client_pool(asked.client))] * len(asked.examples)
+        return [Choice.of(client_pool(asked.client))] * len(asked.instructions)

@@ -20,6 +20,8 @@ class Method(ABC):
     """Whether there is any training; where not, the training settings are noted as without effect as well."""
     routings: ClassVar[tuple[str, ...]] = (FIXED,)
     """How test samples may find their adapter; 'fixed' where the method leaves nothing to choose."""
+    answers_by_label: ClassVar[bool] = False
+    """Whether it answers by true task labels: then it is an upper bound, and is asked by `Labelled`."""
 
     @abstractmethod
     def plan(self, federation: Federation) -> Plan:
@@ -27,7 +29,16 @@ class Method(ABC):
 
     @abstractmethod
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-        """Say who answers each sample."""
+        """Say who answers each sample.
+
+        Args:
+            deployment: pools, router and what else the method kept of training.
+            asked: n texts, with embeddings on demand, and who asks; `Labelled` where the method `answers_by_label`.
+            routing: one of the method's `routings`.
+
+        Returns:
+            n choices, in the order of the texts.
+        """
 
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
         """Plan anew after the round `until` of a plan with `more_follows`."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import group_by
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, Pool, pools_of
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled, Plan, Pool, pools_of
 from fedrouter_sim.federation.questions import AskLabels
 from fedrouter_sim.methods.method import Method
 
@@ -15,6 +15,7 @@ class Oracle(Method):
     """One adapter per true task. A sample of a task that nobody trained is answered by the bare backbone."""
 
     name = "oracle"
+    answers_by_label = True
 
     def plan(self, federation: Federation) -> Plan:
         """Group each client's examples by label, with a pool per label.
@@ -33,15 +34,18 @@ class Oracle(Method):
 
         Raises:
             UserError: a sample has no label.
+            ValueError: the samples come without labels at all, though the method `answers_by_label`.
         """
+        if not isinstance(asked, Labelled):
+            raise ValueError(f"method {self.name} answers by label, and is not told any")
         by_label = {pool.label: pool.name for pool in deployment.pools}
-        for example in asked.examples:
-            if example.task is None:
+        for text, task in zip(asked.instructions, asked.tasks, strict=True):
+            if task is None:
                 raise UserError(
-                    f"method {self.name} answers by true task label, and {example.instruction[:40]!r} has none; give "
-                    "JSONL with a task per text, or take another method's run"
+                    f"method {self.name} answers by true task label, and {text[:40]!r} has none; give JSONL with a "
+                    "task per text, or take another method's run"
                 )
-        return [Choice.of(by_label.get(example.task)) for example in asked.examples]
+        return [Choice.of(by_label.get(task)) for task in asked.tasks]
 
     def _by_label(self, federation: Federation, known: Sequence[Pool]) -> Plan:
         groupings = federation.ask(AskLabels())

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, legend_beside, panels, svg_of
-from fedrouter_sim.report.run_records import CellScores, cell_scores, main_cell, pool_label, read_samples
+from fedrouter_sim.report.run_records import CellScores, cell_scores, main_cell, pool_label, read_samples, round_gaps
 from fedrouter_sim.report.tables import number
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.reader import Run
@@ -31,9 +31,10 @@ def run_figures(run: Run) -> list[Drawing]:
     Raises:
         UserError: a file of the run is damaged.
     """
-    cells = cell_scores(run)
+    cells, rounds = cell_scores(run), run.rounds()
     found = [
-        learning_curves(run, run.rounds()),
+        learning_curves(run, rounds),
+        gap_figure(run, round_gaps(rounds)),
         samples_figure(run, read_samples(run)),
         confusion_figure(run, main_cell(cells)),
         scores_figure(cells, run.metric),
@@ -78,6 +79,37 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         f"Mean training loss in each round; {shown}. A curve that is still falling at the end asks for more rounds. "
         "Adapters of different tasks end at different losses, so compare shapes, not heights."
         + (f" Below: {title} on the validation share." if overall else ""),
+    )
+
+
+def gap_figure(run: Run, gaps: Mapping[int, Mapping[str, float]]) -> Drawing | None:
+    """Draw, over rounds, how far the product of mean factors is from the mean of products, per pool; None where no
+    pool averaged several updates."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for round_, of_pools in gaps.items():
+        for pool, gap in of_pools.items():
+            curves.setdefault(pool_label(run, pool), []).append((round_, gap))
+    if not curves:
+        return None
+    means = _mean_curve(curves)
+    (first, at_first), (last, at_last) = means[0], means[-1]
+
+    def draw(figure: Figure) -> None:
+        [axes] = panels(figure, [1])
+        _curves(axes, curves, means)
+        axes.set(title="Gap of mean factors", xlabel="round", ylabel="relative distance")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    over = f"{at_first:.2%} in round {first}" + (f" and {at_last:.2%} in round {last}" if last != first else "")
+    return Drawing(
+        "gap",
+        svg_of("gap", 2.3, draw),
+        f"Line chart of the gap between the mean of products and the product of means of {len(curves)} adapters: on "
+        f"average {over}.",
+        "How far the product of mean factors, mean(B) mean(A), was from the mean of what the updates do, mean(B A), "
+        f"relative to the latter's norm: on average {over}. --aggregation mean takes the former, --aggregation product "
+        "the latter. Estimated; adapters are left out of rounds in which they had a single update.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the report of a run shows: the scores of its cells by one metric, and the samples in two dimensions."""
+"""What the report of a run shows: scores of cells by one metric, gaps of mean factors, samples in two dimensions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +55,14 @@ def main_cell(cells: Sequence[CellScores]) -> CellScores | None:
     found = {cell.name: cell for cell in cells}
     names = [f"{data}-{routing}" for data in (ALL, OWN) for routing in OWN_ROUTINGS]
     return next((found[name] for name in names if name in found), None)
+
+
+def round_gaps(rounds: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, float]]:
+    """Return, for each round, the gaps of the pools that averaged several updates in it: how far the product of mean
+    factors was from the mean of products. Rounds without any are left out, as are all of runs from before it was
+    measured. A gap of exactly 0 is that of a single update, where there is nothing to average."""
+    found = {r["round"]: {pool: gap for pool, gap in (r.get("gaps") or {}).items() if gap} for r in rounds}
+    return {round_: gaps for round_, gaps in found.items() if gaps}
 
 
 def read_samples(run: Run) -> dict[str, Any] | None:

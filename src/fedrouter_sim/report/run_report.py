@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.text import Text
@@ -9,7 +10,7 @@ from rich.text import Text
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.report.page import Entry, Example, Examples, Figures, Grid, Section, rendered
 from fedrouter_sim.report.run_figures import run_figures
-from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label
+from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, round_gaps
 from fedrouter_sim.report.tables import number, summary_table
 from fedrouter_sim.routing import FIXED
 from fedrouter_sim.runs.cells import read_answers
@@ -40,7 +41,8 @@ def write_run_report(run: Run) -> Path:
     drawings = run_figures(run)
     examples = routed_examples(run)
     summary = run.summary
-    sections = [Section("Numbers", blocks=[_numbers(summary, run.metric)])]
+    gaps = _gaps(run)
+    sections = [Section("Numbers", blocks=[_numbers(summary, run.metric), *([gaps] if gaps else [])])]
     if drawings:
         sections.append(Section("Figures", blocks=[Figures(drawings)]))
     if examples:
@@ -123,6 +125,18 @@ def _provenance(run: Run) -> Grid:
         if value not in (None, ""):
             rows.append([Entry(key.replace("_", " ")), Entry(str(value))])
     return Grid("The manifest of the run", (), rows, folded=True)
+
+
+def _gaps(run: Run) -> Grid | None:
+    """Return, for each round, the gap of mean factors over the pools; None where no pool averaged several updates."""
+    rows = []
+    for round_, of_pools in round_gaps(run.rounds()).items():
+        largest = max(of_pools, key=lambda pool: of_pools[pool])
+        fields = [f"{fmean(of_pools.values()):.2%}", f"{of_pools[largest]:.2%}", pool_label(run, largest)]
+        rows.append([Entry(str(round_)), *map(Entry, fields)])
+    heads = ("Round", "Mean over adapters", "Largest", "Adapter")
+    caption = "Gap between the mean of products B A and the product of mean factors, relative to the former"
+    return Grid(caption, heads, rows, folded=True) if rows else None
 
 
 def _numbers(summary: Summary, metric: Metric) -> Grid:
