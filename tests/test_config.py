@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from fedrouter_sim.config import RunConfig, absolute_paths, read_preset, read_settings, table_settings, with_value
+from fedrouter_sim.config import RunConfig, absolute_paths, table_settings, with_value
+from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 

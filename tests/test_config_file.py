@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fedrouter_sim import config_file
-from fedrouter_sim.config import RunConfig, read_preset, read_settings
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_file import settings_file
+from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import setting
 from fedrouter_sim.errors import UserError
 

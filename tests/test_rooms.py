@@ -13,7 +13,7 @@ ROOT = PACKAGE.parents[1]
 
 GROUND = (
     "errors version texts paths arrays rounding machine packages randomness storage bundled tables declaring config "
-    "config_file"
+    "config_reading config_file"
 ).split()
 ROOMS = (
     "examples partition adapters messages clustering routing backbone federation methods simulation answerer "

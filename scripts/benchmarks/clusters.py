@@ -22,7 +22,7 @@ def clustering(setting: Setting) -> Contest:
     """k-means of overlapping blobs, and the routing of the same points."""
     sizes, seed = setting.sizes, setting.config.seed
     points = blobs(sizes.points, sizes.features, sizes.clusters, seed)
-    normalizer = Normalizer.standardizing([FeatureSums.of(points)])
+    normalizer = Normalizer.of("standardize", [FeatureSums.of(points)])
     router = Router(normalizer(points[:TASKS]), normalizer, 1, "")
 
     def ours(repeat: int) -> Sample:

@@ -5,21 +5,17 @@ from the declaration, the TOML file uses the same names, and `RUN/config.toml` i
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, Self
 
 import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
 from fedrouter_sim.declaring import check_limits, flag, setting
-from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.paths import at_home
-from fedrouter_sim.texts import read_utf8
 
 _COMPARISON = "Comparison"
 _DATA = "Data"
@@ -29,11 +25,17 @@ _CLUSTERING = "Clustering and routing"
 _METHODS = "Single methods"
 _EVALUATION = "Evaluation"
 
-RAW, L2, STANDARDIZE = NORMALIZATIONS = ("none", "l2", "standardize")
+RAW, L2, STANDARDIZE, COSINE = NORMALIZATIONS = ("none", "l2", "standardize", "cosine")
 """The normalisations of embeddings."""
+
+STANDARDIZING = (STANDARDIZE, COSINE)
+"""Those that need the mean and deviation of all clients' embeddings."""
 
 ON_BAD_ROW = ("error", "skip")
 """What happens to data with rows that cannot be used."""
+
+AUTO = "auto"
+"""What stands in place of a number that is to be found."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
@@ -186,17 +188,53 @@ class RunConfig:
     weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)
     clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
 
-    local_clusters: int = setting(_CLUSTERING, 2, "Local clusters k_l that a client splits its examples into.", least=1)
-    tasks: int = setting(
-        _CLUSTERING, 4, "Task clusters T, and so task adapters, at the server (clustered: pools of clients).", least=1
+    local_clusters: int | str = setting(
+        _CLUSTERING,
+        2,
+        "Local clusters k_l that a client splits its examples into; auto: 6, which are linked to tasks again.",
+        least=1,
+        words=(AUTO,),
+    )
+    tasks: int | str = setting(
+        _CLUSTERING,
+        4,
+        "Task clusters T, and so task adapters, at the server (clustered: pools of clients); auto: as many as "
+        "--affinity and --cut find.",
+        least=1,
+        words=(AUTO,),
+    )
+    affinity: str = setting(
+        _CLUSTERING,
+        None,
+        "What local clusters are linked by: the sketches of their gradients at the common start, their centroids, "
+        "their updates of a first round, or gradients and centroids.",
+        table="affinities",
+        derive=lambda config: "both" if config.tasks == AUTO else "centroid",
+        rule="both; with a number of --tasks centroid",
+    )
+    cut: float = setting(
+        _CLUSTERING,
+        0.35,
+        "Affinity above which local clusters are one task on average, for --tasks auto.",
+        least=-1,
+        most=1,
     )
     normalize: str = setting(
         _CLUSTERING,
-        STANDARDIZE,
-        "Normalisation of embeddings before clustering and routing.",
+        None,
+        "Normalisation of embeddings before clustering and routing; cosine: standardised, then of unit length.",
         choices=NORMALIZATIONS,
+        derive=lambda config: COSINE if config.tasks == AUTO else STANDARDIZE,
+        rule="cosine; with a number of --tasks standardize",
     )
-    router: str = setting(_CLUSTERING, "nearest", "How the router chooses among task centroids.", table="routers")
+    router: str = setting(
+        _CLUSTERING,
+        None,
+        "How the router chooses among tasks: by their centroids, or by several prototypes a task.",
+        table="routers",
+        derive=lambda config: "prototypes" if config.tasks == AUTO else "centroid",
+        rule="prototypes; with a number of --tasks centroid",
+    )
 
     fedprox_mu: float = setting(
         _METHODS, 0.01, "fedprox: weight mu of mu / 2 times the squared distance to the global adapter.", least=0
@@ -288,51 +326,3 @@ def absolute_paths(config: RunConfig) -> RunConfig:
         elif value not in named and Path(value).exists():
             paths[name] = str(Path(value).resolve())
     return RunConfig.build(vars(config), paths)
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read the settings of a TOML file.
-
-    Raises:
-        UserError: the file is missing or not TOML, or a key, or the type or limits of a value, is not a setting's.
-    """
-    try:
-        text = read_utf8(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {path}: cannot be read ({first_line(error)}); give a TOML file") from None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"--config {path}: not TOML: {first_line(error)}") from None
-    return {key: typed_setting(str(path), key, value) for key, value in values.items()}
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """Return the settings of a shipped preset by its name."""
-    folder = resources.files("fedrouter_sim") / "presets"
-    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    if name not in names:
-        raise UserError(f"--preset {name!r} is unknown; there are: {', '.join(names)}")
-    with resources.as_file(folder / f"{name}.toml") as path:
-        return read_settings(path)
-
-
-def typed_setting(source: str, key: str, value: Any) -> Any:
-    """Return a TOML value as the type of its setting, or refuse it by file, key and value."""
-    hints = get_type_hints(RunConfig)
-    if key not in hints:
-        raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
-    kind = hints[key]
-    if get_origin(kind) is tuple:
-        if key == "instruction_column" and isinstance(value, str):  # as older runs wrote it
-            return (value,)
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        raise UserError(f"{source}: {key} = {value!r} must be a list of strings")
-    if kind is float and type(value) is int:
-        value = float(value)
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    if type(value) not in kinds:
-        raise UserError(f"{source}: {key} = {value!r} must be of type {kind.__name__}")
-    check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
-    return value

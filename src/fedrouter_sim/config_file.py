@@ -9,7 +9,8 @@ from typing import Any
 import tomli_w
 from rich.markup import render
 
-from fedrouter_sim.config import RunConfig, read_preset
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_reading import read_preset
 
 _WIDTH = 100  # columns of a comment
 _NO_TABLES: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -61,6 +62,8 @@ def _allowed(field: dataclasses.Field[Any], tables: Mapping[str, Sequence[str]])
     parts = [f"Default: {field.metadata['rule'] or _toml(default)}"]
     if choices := field.metadata["choices"] or tables.get(field.metadata["table"]):
         parts.append(f"one of {', '.join(map(_toml, choices))}")
+    if also := field.metadata["words"]:
+        parts.append(f"a whole number or {' or '.join(map(_toml, also))}")
     for limit, words in (("least", "at least"), ("above", "above"), ("most", "at most")):
         if (bound := field.metadata.get(limit)) is not None:
             parts.append(f"{words} {bound}")

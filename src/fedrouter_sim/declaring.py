@@ -17,17 +17,19 @@ def setting(
     most: float | None = None,
     above: float | None = None,
     table: str = "",
+    words: tuple[str, ...] = (),
     derive: Callable[[Any], Any] | None = None,
     rule: str = "",
 ) -> Any:
     """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
 
-    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there. One whose default
+    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there. One with `words`
+    is a whole number or one of these words. One whose default
     follows from settings declared before it has the default None, the function `derive`, and the `rule` in words.
     """
     metadata = {
         "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table,
-        "derive": derive, "rule": rule,
+        "words": words, "derive": derive, "rule": rule,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -42,6 +44,11 @@ def shown_default(field: "dataclasses.Field[Any]") -> str:
     return str(field.metadata["rule"]) or ("none" if field.default in ((), "") else str(field.default))
 
 
+def from_text(text: str) -> int | str:
+    """Return the value of a setting with `words` that a flag gives as text: a number if it is one."""
+    return int(text) if text.lstrip("-").isdecimal() else text
+
+
 def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> None:
     """Refuse a value outside the limits of its setting; the message begins with `shown`.
 
@@ -49,6 +56,10 @@ def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> Non
         UserError: with what the value has to be.
     """
     limits = field.metadata
+    if limits["words"] and isinstance(value, str):
+        if value not in limits["words"]:
+            raise UserError(f"{shown}: must be a whole number or {' or '.join(limits['words'])}")
+        return
     if limits["choices"] and value not in limits["choices"]:
         raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
     if isinstance(value, float) and not abs(value) < float("inf"):

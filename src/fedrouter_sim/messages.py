@@ -56,17 +56,19 @@ class FeatureSums:
 
 @dataclass(frozen=True)
 class CentroidMessage:
-    """A client's local clusters, sent once before round 1."""
+    """A client's local clusters, sent before round 1."""
 
     client: int
     centroids: Floats  # (k, d), normalised
     sizes: Ints  # (k,), examples in each cluster
     answer_tokens: Ints  # (k,), longest training response of each cluster, in tokens
+    halves: Floats | None = None  # (k, 2, m), sums of the gradient sketches of two halves of some rows of each
 
     @property
     def nbytes(self) -> int:
         """Size in bytes as sent."""
-        return self.centroids.nbytes + self.sizes.nbytes + self.answer_tokens.nbytes
+        sketches = 0 if self.halves is None else self.halves.nbytes
+        return self.centroids.nbytes + self.sizes.nbytes + self.answer_tokens.nbytes + sketches
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,21 @@ class LocalClusters:
 
     sent: CentroidMessage
     grouping: Grouping
+    tasks: tuple[int, ...] = ()  # of each cluster, where they are known; the server knows them too
 
     @property
     def nbytes(self) -> int:
         """Size in bytes as sent: the centroids, sizes and lengths."""
         return self.sent.nbytes
+
+
+@dataclass(frozen=True)
+class RowTasks:
+    """To which task each of a client's examples belongs. It stays with the client."""
+
+    client: int
+    tasks: Ints  # (n,)
+    nbytes: int = 0
 
 
 @dataclass(frozen=True)

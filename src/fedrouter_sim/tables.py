@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +37,7 @@ class Table(Generic[Entry]):
         base: where the class lies that all entries descend from, as 'module:Class'.
         rows: name -> where the class of the entry lies, as 'module:Class'.
         own: whether the flag takes FILE.py:CLASS as well.
+        older: the names that entries had in older versions -> their names; settings and runs of then still work.
         given: names of the arguments that whoever makes an entry gives; they are no options.
     """
 
@@ -45,6 +46,7 @@ class Table(Generic[Entry]):
     base: str
     rows: dict[str, str]
     own: bool = True
+    older: Mapping[str, str] = field(default_factory=dict)
     given: tuple[str, ...] = ()
 
     @property
@@ -69,6 +71,7 @@ class Table(Generic[Entry]):
         Raises:
             UserError: there is no such entry, or the file does not run or does not hold such a class.
         """
+        name = self.older.get(name, name)
         if name in self.rows:
             return self._at(self.rows[name])
         return self._own_class(name)

@@ -16,7 +16,7 @@ def random_embeddings(seed: int, n: int) -> Floats:
 def test_standardizing_from_clients_sums_equals_standardizing_the_pooled_data() -> None:
     clients = [random_embeddings(seed, n) for seed, n in enumerate((1, 17, 200, 3))]
     pooled = np.concatenate(clients).astype(np.float64)
-    normalizer = Normalizer.standardizing([FeatureSums.of(client) for client in clients])
+    normalizer = Normalizer.of("standardize", [FeatureSums.of(client) for client in clients])
     expected = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0)
     found = np.concatenate([normalizer(client) for client in clients])
     assert normalizer.kind == "standardize" and found.dtype == np.float32
@@ -29,26 +29,26 @@ def test_standardizing_from_clients_sums_equals_standardizing_the_pooled_data() 
 def test_a_constant_feature_becomes_zero_and_is_not_blown_up(value: float) -> None:
     embeddings = random_embeddings(0, 50)
     embeddings[:, 3] = value
-    found = Normalizer.standardizing([FeatureSums.of(embeddings[:20]), FeatureSums.of(embeddings[20:])])(embeddings)
+    found = Normalizer.of("standardize", [FeatureSums.of(embeddings[:20]), FeatureSums.of(embeddings[20:])])(embeddings)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[:, 3], 0, atol=1e-3)
 
 
 def test_a_single_example_is_standardized_to_zero() -> None:
     embeddings = random_embeddings(0, 1)
-    np.testing.assert_allclose(Normalizer.standardizing([FeatureSums.of(embeddings)])(embeddings), 0, atol=1e-5)
+    np.testing.assert_allclose(Normalizer.of("standardize", [FeatureSums.of(embeddings)])(embeddings), 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["none", "standardize"])
 def test_invert_undoes_the_affine_kinds(kind: str) -> None:
     embeddings = random_embeddings(1, 40)
-    normalizer = Normalizer("none") if kind == "none" else Normalizer.standardizing([FeatureSums.of(embeddings)])
+    normalizer = Normalizer("none") if kind == "none" else Normalizer.of("standardize", [FeatureSums.of(embeddings)])
     np.testing.assert_allclose(normalizer.invert(normalizer(embeddings)), embeddings, rtol=1e-5, atol=1e-5)
 
 
 def test_invert_maps_the_mean_of_normalised_points_to_the_mean_of_the_points() -> None:
     embeddings = random_embeddings(2, 40)
-    normalizer = Normalizer.standardizing([FeatureSums.of(embeddings)])
+    normalizer = Normalizer.of("standardize", [FeatureSums.of(embeddings)])
     mean = normalizer.invert(normalizer(embeddings[:9]).mean(axis=0, keepdims=True))
     np.testing.assert_allclose(mean[0], embeddings[:9].mean(axis=0), rtol=1e-4, atol=1e-4)
 

@@ -36,7 +36,8 @@ from paper_copies import write_copies
 import fedrouter_sim
 from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256
 from fedrouter_sim.cli.main import app, main
-from fedrouter_sim.config import RunConfig, read_settings
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.studies.plan import read_study
 
 SIZES = {

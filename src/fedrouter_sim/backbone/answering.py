@@ -120,3 +120,8 @@ def answer(
         rows = [rows[place] for place in going]
         ids, mask = output.sequences[chosen], torch.cat([mask, torch.ones_like(new)], dim=1)[chosen]
     return [tokens[:budget] for tokens, budget in zip(answers, budgets, strict=True)]
+
+
+def within(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
+    """Return what calls `act` with the members of the batch that stand in given places."""
+    return lambda places: act([batch[place] for place in places])

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from fedrouter_sim.backbone.encoding import EncodedExample
 
 Tokens = tuple[int, ...]
 
@@ -72,3 +74,30 @@ def run_rows(model: Any, past: Any, ids: Tensor, mask: Tensor, use_cache: bool =
     if padded is not None:
         padded = torch.cat([padded.new_ones(len(ids), past.get_seq_length()), padded], dim=1)
     return model(input_ids=ids, attention_mask=padded, past_key_values=past, use_cache=True, **options)
+
+
+def response_losses(
+    model: Any, past: Any, examples: Sequence[EncodedExample], shared: int, fill: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,).
+
+    Logits are computed only at the positions that predict a response token in some row.
+
+    Args:
+        model: with its head.
+        past: what `run_prefix` returned for the tokens that all rows begin with.
+        examples: the batch.
+        shared: how many tokens those are.
+        fill: the token that pads.
+        device: of the model.
+    """
+    rows = [(*example.prompt.ids, *example.response) for example in examples]
+    ids, mask = pad([row[shared:] for row in rows], fill, device)  # (B, L)
+    labelled = torch.zeros_like(ids, dtype=torch.bool)  # (B, L): position l predicts a response token at l + 1
+    for row, example in enumerate(examples):
+        labelled[row, len(example.prompt.ids) - 1 - shared : len(example) - 1 - shared] = True
+    columns = labelled.any(0).nonzero().squeeze(1)
+    logits = run_rows(model, past, ids, mask, logits_to_keep=columns).logits  # (B, columns, vocabulary)
+    wanted = labelled[:, columns]
+    losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
+    return losses, wanted.nonzero()[:, 0]

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
-from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
+from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts, within
 from fedrouter_sim.backbone.batching import length_sorted
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample
-from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
 from fedrouter_sim.backbone.loading import load_model, quiet, take_stop_tokens, without_notices
 from fedrouter_sim.backbone.locating import (
@@ -35,6 +36,7 @@ from fedrouter_sim.backbone.locating import (
 from fedrouter_sim.backbone.lora import json_config, lora_config, with_lora
 from fedrouter_sim.backbone.mixing import Mixture, MixtureSlot
 from fedrouter_sim.backbone.prompting import encoder_of
+from fedrouter_sim.backbone.sketching import Projection, RowGradients
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, take_steps
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
@@ -43,6 +45,7 @@ from fedrouter_sim.randomness import torch_generator
 _OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
 _CACHE_BYTES = 2**28
 _ROWS = 32  # of a batch where nothing is trained
+_SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
 # Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
 # is so large that their batches are seldom cut short.
 _PADDING = {"cpu": 64, "cuda": 4096}
@@ -207,7 +210,7 @@ class Backbone:
         with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
             for batch in self._answered_together(lengths):
                 ids, most = [prompts[i].ids for i in batch], [budgets[i] for i in batch]
-                for i, text in zip(batch, self._answers(ids, most, _in(batch, weigh)), strict=True):
+                for i, text in zip(batch, self._answers(ids, most, within(batch, weigh)), strict=True):
                     answers[i] = text
         texts = [one if isinstance(one, str) else one.instruction for one in asked]
         return Generated(answers, {text for text, prompt in zip(texts, prompts, strict=True) if prompt.cut})
@@ -243,23 +246,36 @@ class Backbone:
                 scores[batch, 1] = [len(examples[i].response) for i in batch]
         return scores
 
-    def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
-        """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,).
+    def sketch(self, start: Adapter, examples: Sequence[EncodedExample], projection: Projection) -> NDArray[np.float32]:
+        """Return a gradient sketch of each example, (n, SKETCH), of unit length: which change of the B factors would
+        lower the loss of its response tokens most, at the adapter `start` and without dropout.
 
-        Logits are computed only at the positions that predict a response token in some row.
+        The template's first words count as given: no gradient goes through them. They are the same for all rows.
         """
-        rows = [(*example.prompt.ids, *example.response) for example in examples]
+        self._load(start)
+
+        def loss_of(batch: Sequence[int]) -> Tensor:
+            rows = [examples[i] for i in batch]
+            shared = common_prefix([self._opening, *(row.prompt.ids for row in rows)], len(self._opening))
+            with torch.no_grad():
+                past = run_prefix(self._body, self._opening[:shared], self._device)
+            return response_losses(self._peft, past, rows, shared, self.encoder.eos, self._device)[0].sum()
+
+        batches = length_sorted([len(example) for example in examples], _SKETCHED_ROWS, _PADDING[self.device])
+        with without_notices():
+            return RowGradients(self._peft, projection).sketches(len(examples), batches, loss_of)
+
+    @cached_property
+    def _opening(self) -> Tokens:
+        """The tokens that the template puts before every instruction; none where prefixes cannot be shared."""
+        one, other = (prompt.ids for prompt in self.encoder.prompts(["1", "x"], [self.encoder.limit] * 2))
+        return one[: common_prefix([one, other], min(len(one), len(other)) - 1)] if self._shares_prefixes else ()
+
+    def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,)."""
         shared = self._shared([example.prompt.ids for example in examples])
-        past = run_prefix(self._body, rows[0][:shared], self._device)
-        ids, mask = pad([row[shared:] for row in rows], self.encoder.eos, self._device)  # (B, L)
-        labelled = torch.zeros_like(ids, dtype=torch.bool)  # (B, L): position l predicts a response token at l + 1
-        for row, example in enumerate(examples):
-            labelled[row, len(example.prompt.ids) - 1 - shared : len(example) - 1 - shared] = True
-        columns = labelled.any(0).nonzero().squeeze(1)
-        logits = run_rows(self._peft, past, ids, mask, logits_to_keep=columns).logits  # (B, columns, vocabulary)
-        wanted = labelled[:, columns]
-        losses = nn.functional.cross_entropy(logits[wanted].float(), ids[:, columns + 1][wanted], reduction="none")
-        return losses, wanted.nonzero()[:, 0]
+        past = run_prefix(self._body, examples[0].prompt.ids[:shared], self._device)
+        return response_losses(self._peft, past, examples, shared, self.encoder.eos, self._device)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the batches in which rows of these lengths are run where nothing is trained."""
@@ -334,8 +350,3 @@ def least_answer(limit: int, wanted: int) -> int:
     """Return how many tokens an answer of at most `wanted` may take whatever its prompt: a quarter of the limit, and
     32 at most."""
     return max(1, min(wanted, LEAST_ANSWER, limit // 4))
-
-
-def _in(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
-    """Return what calls `act` with the members of the batch that stand in given places."""
-    return lambda places: act([batch[place] for place in places])

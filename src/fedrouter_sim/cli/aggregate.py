@@ -7,7 +7,8 @@ import typer
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN, PRODUCT
 from fedrouter_sim.cli.output import note, print_result
-from fedrouter_sim.cli.settings import OwnOptions
+from fedrouter_sim.cli.settings import OwnOptions, setting_of_flag
+from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import NORMALIZATIONS, RunConfig
 from fedrouter_sim.errors import UserError
 
@@ -26,7 +27,20 @@ def aggregate_command(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the new run.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run at --out.")] = False,
-    tasks: Annotated[int | None, typer.Option(help="Task clusters T; by default the run's.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="INTEGER|auto", help="Task clusters T, or auto; by default the run's.")
+    ] = None,
+    affinity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join((*AFFINITIES.names, "FILE.py:CLASS")),
+            help="What local clusters are linked by; by default the run's.",
+        ),
+    ] = None,
+    cut: Annotated[
+        float | None,
+        typer.Option(help="Affinity above which they are one task, for --tasks auto; by default the run's."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help=f"Seed of the clustering; by default the run's, with --model {RunConfig.seed}.")
     ] = None,
@@ -66,9 +80,11 @@ def aggregate_command(
 
     Example: fedrouter-sim aggregate runs/first --tasks 3 --out runs/three
     """
-    for name, value, least in (("tasks", tasks, 1), ("seed", seed, 0)):
-        if value is not None and value < least:
-            raise UserError(f"--{name} {value}: must be at least {least}")
+    if seed is not None and seed < 0:
+        raise UserError(f"--seed {seed}: must be at least 0")
+    wanted = None if tasks is None else setting_of_flag("tasks", tasks)
+    if affinity is not None and ":" not in affinity and affinity not in AFFINITIES.names:
+        AFFINITIES.class_of(affinity)  # which refuses it
     if normalize is not None and normalize not in NORMALIZATIONS:
         raise UserError(f"--normalize {normalize}: choose one of {', '.join(NORMALIZATIONS)}")
     if average is not None:  # what the flag was called before the rounds had it, too
@@ -86,20 +102,25 @@ def aggregate_command(
         for name, given in (("template", template), ("max-tokens", max_tokens)):
             if given is not None:
                 raise UserError(f"--{name} {given}: goes with --model only; a run has its own")
-    elif tasks is None:
-        raise UserError("--model: say how many task adapters to make of the clients' updates, with --tasks")
+    elif not isinstance(wanted, int) or affinity is not None or cut is not None:
+        raise UserError(
+            "--model: say how many task adapters to make of the clients' updates, with a number of --tasks; they come "
+            "without what --affinity and --cut go by"
+        )
 
     from fedrouter_sim import Run, aggregate, aggregate_folders
     from fedrouter_sim.report.tables import aggregated_table, number
 
-    if model is None or tasks is None:
-        done = aggregate(Run(folders[0]), out, overwrite, tasks, seed, normalize, aggregation, option or ())
+    if model is None:
+        done = aggregate(
+            Run(folders[0]), out, overwrite, wanted, seed, affinity, cut, normalize, aggregation, option or ()
+        )
     else:
         done = aggregate_folders(
             folders,
             out,
             model,
-            tasks,
+            int(wanted or 0),
             overwrite,
             seed=RunConfig.seed if seed is None else seed,
             normalize=normalize,

@@ -8,8 +8,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from fedrouter_sim.config import RunConfig, absolute_paths, read_preset, read_settings
-from fedrouter_sim.declaring import flag, shown_default
+from fedrouter_sim.config import RunConfig, absolute_paths
+from fedrouter_sim.config_reading import read_preset, read_settings
+from fedrouter_sim.declaring import check_limits, flag, from_text, shown_default
 from fedrouter_sim.runs.entries import TABLES, check_names
 
 OwnOptions = Annotated[
@@ -33,7 +34,7 @@ def setting_parameters(names: Collection[str] = ()) -> list[inspect.Parameter]:
         if names and field.name not in names:
             continue
         several = isinstance(field.default, tuple)
-        kind: Any = list[str] if several else hints[field.name]
+        kind: Any = list[str] if several else str if field.metadata["words"] else hints[field.name]
         choices = choices_of(field)
         option = typer.Option(
             flag(field.name),
@@ -53,7 +54,8 @@ def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     """Return the values that a setting may have, where they are few or have names."""
     table = TABLES.get(field.metadata["table"])
     if table is None:
-        return tuple(field.metadata["choices"])
+        words = field.metadata["words"]
+        return ("INTEGER", *words) if words else tuple(field.metadata["choices"])
     return (*table.names, *(("FILE.py:CLASS",) if table.own else ()))
 
 
@@ -78,10 +80,26 @@ def resolve_settings(
     """
     from_preset = read_preset(preset) if preset else {}
     from_file = read_settings(config_file) if config_file else {}
-    given = {key: tuple(v) if isinstance(v, list) else v for key, v in flags.items() if v not in (None, [])}
+    given = {key: setting_of_flag(key, value) for key, value in flags.items() if value not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
     config = absolute_paths(config)
     check_names(config)
     without_file = vars(RunConfig.build(from_preset))
     changed = {key for key, value in from_file.items() if value != without_file[key]}
     return config, frozenset(given) | changed
+
+
+def setting_of_flag(name: str, value: Any) -> Any:
+    """Return what a flag gave as the type of its setting.
+
+    Raises:
+        UserError: it is outside the limits of a setting that is a number or a word.
+    """
+    field = RunConfig.__dataclass_fields__[name]
+    if isinstance(value, list):
+        return tuple(value)
+    if not field.metadata["words"]:
+        return value
+    typed = from_text(value)
+    check_limits(f"{flag(name)} {value}", field, typed)
+    return typed

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.affinities import CENTROID
+from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
 from fedrouter_sim.clustering.kmeans import Clustering, kmeans
-from fedrouter_sim.config import with_value
+from fedrouter_sim.clustering.linking import Linked, link
+from fedrouter_sim.config import AUTO, RunConfig, with_value
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.randomness import derive_seed
@@ -29,6 +32,28 @@ def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int)
             "clients sent; lower --tasks, or raise --clients or --local-clusters"
         )
     return kmeans(points, tasks, derive_seed(seed, "global clustering"))
+
+
+def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: RunConfig) -> Linked:
+    """Link the local clusters of all clients to tasks by an affinity, up to the cut or the number of the settings.
+
+    Raises:
+        UserError: there are fewer local clusters than tasks wanted.
+    """
+    halves = [message.halves for message in messages if message.halves is not None]
+    embedded = Embedded(stacked_centroids(messages), np.concatenate(halves) if halves else None)
+    tasks = None if isinstance(config.tasks, str) else config.tasks
+    if tasks is not None and tasks > len(embedded.centroids):
+        raise UserError(
+            f"{with_value('tasks', tasks)} is more than the {len(embedded.centroids)} local clusters that "
+            f"{len(messages)} clients sent; lower --tasks, or raise --clients or --local-clusters"
+        )
+    return link(affinity.vectors(embedded), config.cut, tasks, derive_seed(config.seed, "micro-clusters"))
+
+
+def by_kmeans(config: RunConfig) -> bool:
+    """Say whether the global stage is the paper's: k-means on centroids, into a given number of tasks."""
+    return config.tasks != AUTO and config.affinity == CENTROID
 
 
 def stacked_centroids(messages: Sequence[CentroidMessage]) -> Floats:

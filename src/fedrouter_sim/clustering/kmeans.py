@@ -39,7 +39,14 @@ class Clustering:
     sizes: Ints  # (k,), points in each cluster
 
 
-def kmeans(points: Floats, k: int, seed: int) -> Clustering:
+def kmeans(
+    points: Floats,
+    k: int,
+    seed: int,
+    weights: Floats | None = None,
+    restarts: int = RESTARTS,
+    iterations: int = ITERATIONS,
+) -> Clustering:
     """Cluster points by FAISS k-means: k-means++ initialisation, several restarts, no subsampling.
 
     With fewer than `k` distinct points every distinct point is its own cluster. A cluster that ends empty is dropped,
@@ -49,6 +56,9 @@ def kmeans(points: Floats, k: int, seed: int) -> Clustering:
         points: (n, d), n > 0.
         k: clusters wanted.
         seed: in [0, 2**31).
+        weights: of the points, (n,); None: all the same.
+        restarts: runs, of which the best is taken.
+        iterations: of a run, at most.
 
     Raises:
         ValueError: there are no points, or a value is not finite.
@@ -63,17 +73,17 @@ def kmeans(points: Floats, k: int, seed: int) -> Clustering:
         trainer = faiss.Kmeans(
             points.shape[1],
             k,
-            niter=ITERATIONS,
-            nredo=RESTARTS,
+            niter=iterations,
+            nredo=restarts,
             seed=seed,
             init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
             min_points_per_centroid=1,  # else FAISS prints a warning past Python, into the progress display
             max_points_per_centroid=len(points),  # else FAISS trains on a sample
         )
         with _few_threads(points, k):
-            trainer.train(points)
+            trainer.train(points, weights)
         centroids = np.asarray(trainer.centroids)
-    return _numbered(points, nearest(points, centroids).index)
+    return _numbered(points, nearest(points, centroids).index, weights)
 
 
 @dataclass(frozen=True)
@@ -102,12 +112,27 @@ def nearest(points: Floats, centroids: Floats) -> Nearest:
     return Nearest(found[:, 0].astype(np.int64), distances[:, 0], margin)
 
 
-def _numbered(points: Floats, labels: Ints) -> Clustering:
+def distances(points: Floats, centroids: Floats) -> NDArray[np.float64]:
+    """Return the L2 distance of each of n points to each of k centroids, (n, k), by a flat FAISS index."""
+    index = faiss.IndexFlatL2(centroids.shape[1])
+    index.add(np.ascontiguousarray(centroids, dtype=np.float32))
+    with _few_threads(points, len(centroids)):
+        squared, found = index.search(np.ascontiguousarray(points, dtype=np.float32), len(centroids))
+    ordered = np.empty(squared.shape)
+    np.put_along_axis(ordered, found, np.sqrt(np.maximum(squared.astype(np.float64), 0)), axis=1)
+    return ordered
+
+
+def _numbered(points: Floats, labels: Ints, weights: Floats | None) -> Clustering:
     """Number the clusters by first member and take their means, which k-means left one update behind."""
     used, first = np.unique(labels, return_index=True)
     order = used[np.argsort(first)]
     renamed = np.empty(int(used.max()) + 1, dtype=np.int64)
     renamed[order] = np.arange(len(order))
     labels = renamed[labels]
-    centroids = np.stack([points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))])
+    if weights is None:
+        means = [points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))]
+    else:
+        means = [np.average(points[labels == c], axis=0, weights=weights[labels == c]) for c in range(len(order))]
+    centroids = np.stack(means)
     return Clustering(centroids.astype(np.float32), labels, np.bincount(labels).astype(np.int64))

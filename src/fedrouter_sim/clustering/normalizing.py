@@ -6,47 +6,55 @@ from typing import Self
 import numpy as np
 
 from fedrouter_sim.arrays import Floats
+from fedrouter_sim.config import COSINE, L2, STANDARDIZING
 from fedrouter_sim.messages import FeatureSums
 
 
 @dataclass(frozen=True)
 class Normalizer:
-    """The normalisation of embeddings: 'none', 'l2' (unit rows) or 'standardize', (x - mean) / deviation."""
+    """The normalisation of embeddings: 'none', 'l2' (unit rows), 'standardize', (x - mean) / deviation, or 'cosine':
+    standardised, then unit rows, so that distances go by the cosine of standardised embeddings."""
 
     kind: str
-    mean: Floats | None = None  # (d,), for 'standardize'
-    deviation: Floats | None = None  # (d,), for 'standardize'; 1 where a feature is constant
+    mean: Floats | None = None  # (d,), for those that standardise
+    deviation: Floats | None = None  # (d,), for those that standardise; 1 where a feature is constant
 
     @classmethod
-    def standardizing(cls, sums: list[FeatureSums]) -> Self:
-        """Build 'standardize' from the sums of all clients, added up in the order given."""
+    def of(cls, kind: str, sums: list[FeatureSums]) -> Self:
+        """Build a normaliser; those that standardise from the sums of all clients, added up in the order given."""
+        if kind not in STANDARDIZING:
+            return cls(kind)
         count = sum(one.count for one in sums)
         mean = np.sum([one.total for one in sums], axis=0) / count
         variance = np.sum([one.total_squares for one in sums], axis=0) / count - mean**2
         deviation = np.sqrt(np.maximum(variance, 0))
         # A feature whose spread is rounding noise must not be blown up.
         deviation[deviation <= 1e-6 * np.maximum(np.abs(mean), 1)] = 1
-        return cls("standardize", mean.astype(np.float32), deviation.astype(np.float32))
+        return cls(kind, mean.astype(np.float32), deviation.astype(np.float32))
 
     def __call__(self, embeddings: Floats) -> Floats:
         """Normalise (n, d) embeddings."""
         if self.mean is not None and self.deviation is not None:
-            return (embeddings - self.mean) / self.deviation
-        if self.kind == "l2":
-            norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-            return np.asarray(embeddings / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
-        return embeddings
+            embeddings = (embeddings - self.mean) / self.deviation
+        return unit_rows(embeddings) if self.kind in (L2, COSINE) else embeddings
 
     def invert(self, points: Floats) -> Floats:
         """Map normalised (n, d) points back: exact for affine kinds, since means map to means.
 
         Raises:
-            ValueError: 'l2' forgets the length of what it normalised.
+            ValueError: 'l2' and 'cosine' forget the length of what they normalised.
         """
-        if self.kind == "l2":
+        if self.kind in (L2, COSINE):
             raise ValueError(
-                "l2 normalisation cannot be undone: the mean of unit vectors is not the unit vector of the mean"
+                f"{self.kind} normalisation cannot be undone: the mean of unit vectors is not the unit vector of the "
+                "mean"
             )
         if self.mean is not None and self.deviation is not None:
             return points * self.deviation + self.mean
         return points
+
+
+def unit_rows(rows: Floats) -> Floats:
+    """Scale each row of (n, d) to unit length; a row of zeros stays."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)

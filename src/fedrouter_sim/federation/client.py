@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+import numpy as np
+
 from fedrouter_sim.adapters.state import Adapter, check_finite
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.backbone.sketching import Projection
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
@@ -25,6 +28,7 @@ class Client:
         self.examples = tuple(examples)
         self._backbone = backbone
         self._config = config
+        self._sketches: dict[int, Floats] = {}  # by position of the example
 
     @cached_property
     def embeddings(self) -> Floats:
@@ -35,6 +39,17 @@ class Client:
     def encoded(self) -> list[EncodedExample]:
         """The client's examples in token ids."""
         return self._backbone.encoder.examples(self.examples)
+
+    def sketches(self, positions: Sequence[int], start: Adapter, seed: int) -> Floats:
+        """Return the gradient sketches (k, m) of some of the client's examples at the adapter that all start from.
+
+        What was sketched once is kept.
+        """
+        new = [position for position in positions if position not in self._sketches]
+        if new:
+            found = self._backbone.sketch(start, [self.encoded[position] for position in new], Projection(seed))
+            self._sketches.update(zip(new, found, strict=True))
+        return np.stack([self._sketches[position] for position in positions])
 
     @classmethod
     def holding_all(cls, clients: "Sequence[Client]") -> "Client":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.messages import Update
@@ -40,6 +41,7 @@ class Plan:
     archive: Archive | None = None  # the clients' local centroids, where the router was made of them
     local_clusters: Mapping[int, Ints] = field(default_factory=dict)  # client -> local cluster of each example
     state: MethodState = field(default_factory=dict)  # what else answering needs
+    linked: Linked | None = None  # how local clusters were linked to tasks, where they were, to be shown
     gathered: bool = False  # all examples are in one place, as those of client 0
     until: int | None = None  # the last round of this plan; None: the last of the run
     more_follows: bool = False  # after `until` the method plans anew; all clients take part in that round

@@ -10,22 +10,17 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from fedrouter_sim.arrays import Ints
-from fedrouter_sim.clustering.kmeans import kmeans
-from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.messages import (
-    CentroidMessage,
     ClientEmbeddings,
     ClientFacts,
-    FeatureSums,
     Grouping,
     GroupTokens,
-    LocalClusters,
     Message,
     StepTime,
 )
-from fedrouter_sim.randomness import derive_seed, numpy_generator
+from fedrouter_sim.randomness import numpy_generator
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.router import Router
 
@@ -57,39 +52,6 @@ class AskFacts(Question[ClientFacts]):
 
 
 @dataclass(frozen=True)
-class AskFeatureSums(Question[FeatureSums]):
-    """What standardisation needs of a client."""
-
-    def answer(self, client: Client) -> FeatureSums:
-        """Sum the features of the client's embeddings."""
-        return FeatureSums.of(client.embeddings)
-
-
-@dataclass(frozen=True)
-class AskLocalClusters(Question[LocalClusters]):
-    """A client's local clusters (step 2 and 3): k_l of them, fewer if it has fewer distinct examples."""
-
-    normalizer: Normalizer
-    clusters: int
-    seed: int  # the run's
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the normalisation that is sent along."""
-        features = (self.normalizer.mean, self.normalizer.deviation)
-        return sum(feature.nbytes for feature in features if feature is not None)
-
-    def answer(self, client: Client) -> LocalClusters:
-        """Cluster the client's own examples."""
-        seed = derive_seed(self.seed, "local clustering", client.id)
-        found = kmeans(self.normalizer(client.embeddings), self.clusters, seed)
-        names = tuple(f"cluster {cluster}" for cluster in range(len(found.sizes)))
-        grouping = _grouping(client, found.labels, names)
-        sent = CentroidMessage(client.id, found.centroids, found.sizes, grouping.answer_tokens)
-        return LocalClusters(sent, grouping)
-
-
-@dataclass(frozen=True)
 class AskTasks(Question[Grouping]):
     """The tasks that a router sends a client's examples to."""
 
@@ -97,7 +59,7 @@ class AskTasks(Question[Grouping]):
 
     def answer(self, client: Client) -> Grouping:
         """Route the client's own examples."""
-        return _named(client, [task_name(int(task)) for task in self.router.route(client.embeddings).task])
+        return named(client, [task_name(int(task)) for task in self.router.route(client.embeddings).task])
 
 
 @dataclass(frozen=True)
@@ -106,7 +68,7 @@ class AskLabels(Question[Grouping]):
 
     def answer(self, client: Client) -> Grouping:
         """Group by label; examples without one have the label ''."""
-        return _named(client, [example.task or "" for example in client.examples])
+        return named(client, [example.task or "" for example in client.examples])
 
 
 @dataclass(frozen=True)
@@ -175,13 +137,14 @@ def _embeddings(client: Client, positions: Sequence[int]) -> ClientEmbeddings:
     return ClientEmbeddings(client.id, tuple(positions), np.asarray(client.embeddings[list(positions)]))
 
 
-def _named(client: Client, names: Sequence[str]) -> Grouping:
-    """Group examples by a name each."""
+def named(client: Client, names: Sequence[str]) -> Grouping:
+    """Group a client's examples by a name each."""
     parts = {name: part for part, name in enumerate(dict.fromkeys(names))}
-    return _grouping(client, np.array([parts[name] for name in names], dtype=np.int64), tuple(parts))
+    return grouped(client, np.array([parts[name] for name in names], dtype=np.int64), tuple(parts))
 
 
-def _grouping(client: Client, labels: Ints, names: tuple[str, ...]) -> Grouping:
+def grouped(client: Client, labels: Ints, names: tuple[str, ...]) -> Grouping:
+    """Group a client's examples by the number of their part, (n,); parts are numbered by first example."""
     lengths = np.array([len(example.response) for example in client.encoded])
     longest = [lengths[labels == part].max() for part in range(len(names))]
     return Grouping(client.id, labels, names, np.array(longest, dtype=np.int64))

@@ -7,6 +7,8 @@ from sklearn.cluster import AgglomerativeClustering
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Ints
+from fedrouter_sim.clustering.linking import link
+from fedrouter_sim.clustering.normalizing import unit_rows
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
@@ -17,11 +19,12 @@ class Clustered(FedAvg):
     """FedAvg for the warm-up rounds; then clients of like updates form pools of their own, once and for all.
 
     Likeness is that of the LoRA B factors' changes in the last warm-up round, each client's scaled to unit length,
-    under Ward linkage. The number of pools is given (`tasks`).
+    under Ward linkage into a given number of pools (`tasks`), or, where that is to be found, under average linkage of
+    their cosines up to `cut`.
     """
 
     name = "clustered"
-    uses = frozenset({"tasks", "warmup_rounds"})
+    uses = frozenset({"tasks", "cut", "warmup_rounds"})
 
     def plan(self, federation: Federation) -> Plan:
         """Plan as FedAvg does, until the clients are grouped.
@@ -45,7 +48,11 @@ class Clustered(FedAvg):
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
         """Group the clients by their updates, once."""
         changes = [_change_of_b(last.starts[update.pool], update.adapter) for update in last.updates]
-        labels = ward(np.stack(changes), federation.config.tasks)
+        tasks = federation.config.tasks
+        if isinstance(tasks, str):
+            labels = link(unit_rows(np.stack(changes).astype(np.float32)), federation.config.cut).labels
+        else:
+            labels = ward(np.stack(changes), tasks)
         names = [f"clients_{label}" for label in labels]
         groups = tuple(replace(group, pool=name) for group, name in zip(last.plan.groups, names, strict=True))
         parent = last.plan.pools[0].name

@@ -2,18 +2,17 @@
 
 import numpy as np
 
-from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
-from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.finding import find_tasks
 from fedrouter_sim.federation.groups import Group, group_by
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, pools_of, with_groups
-from fedrouter_sim.federation.questions import AskFeatureSums, AskLocalClusters, AskTasks
+from fedrouter_sim.federation.questions import AskTasks
 from fedrouter_sim.messages import Tasks
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing import GLOBAL, LOCAL, task_name
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
+from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import Router
 
 
@@ -21,36 +20,27 @@ class FedRouter(Method):
     """One adapter per task, found by clustering embeddings; task labels are never read."""
 
     name = "fedrouter"
-    uses = frozenset({"local_clusters", "tasks", "normalize", "router"})
+    uses = frozenset({"local_clusters", "tasks", "affinity", "cut", "normalize", "router"})
     routings = (GLOBAL, LOCAL)
 
     def plan(self, federation: Federation) -> Plan:
         """Cluster locally, then globally (steps 1 to 4); a client's clusters of one task are one group."""
         config = federation.config
-        sums = federation.ask(AskFeatureSums()) if config.normalize == STANDARDIZE else []
-        normalizer = Normalizer.standardizing(sums) if sums else Normalizer(config.normalize)
-        answers = federation.ask(AskLocalClusters(normalizer, config.local_clusters, config.seed))
-        messages = tuple(answer.sent for answer in answers)
-        tasks = cluster_globally(messages, config.tasks, config.seed)
-        archive = Archive(messages, split_by_client(tasks.labels, messages))
-        router = Router(
-            tasks.centroids,
-            normalizer,
-            federation.max_tokens,
-            federation.backbone_digest,
-            config.router,
-            config.option,
+        found = find_tasks(federation)
+        archive = Archive(found.messages, found.assignment)
+        router = router_of(
+            archive, found.normalizer, federation.max_tokens, federation.backbone_digest, config.router, config.option
         )
         told = zip(federation.ids, archive.assignment, strict=True)
-        federation.tell({client: Tasks(client, router.centroids, own) for client, own in told})
+        federation.tell({client: Tasks(client, router.landmarks.prototypes, own) for client, own in told})
         groups: list[Group] = []
-        for answer, assigned in zip(answers, archive.assignment, strict=True):
+        for answer, assigned in zip(found.clients, archive.assignment, strict=True):
             pools = [task_name(task) for task in assigned]
             clusters = {pool: tuple(c for c, name in enumerate(pools) if name == pool) for pool in pools}
             groups += group_by(answer.grouping, pools, clusters)
-        names = [task_name(task) for task in range(len(tasks.centroids))]
-        local = {answer.grouping.client: answer.grouping.labels for answer in answers}
-        return Plan(tuple(groups), pools_of(groups, names), router, archive, local)
+        names = [task_name(task) for task in range(len(router.centroids))]
+        local = {answer.grouping.client: answer.grouping.labels for answer in found.clients}
+        return Plan(tuple(groups), pools_of(groups, names), router, archive, local, linked=found.linked)
 
     def follow(self, federation: Federation, plan: Plan) -> Plan:
         """Send every row to the nearest of all tasks: the clusters stand, and the clients' groups follow."""

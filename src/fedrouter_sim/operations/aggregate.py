@@ -8,15 +8,19 @@ from typing import Any
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.adapters.folders import load_lora_scale
 from fedrouter_sim.arrays import Floats
-from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
+from fedrouter_sim.clustering.across_clients import by_kmeans, cluster_globally, link_parts, split_by_client
+from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
+from fedrouter_sim.clustering.affinities.affinity import Affinity
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import L2, RAW, STANDARDIZE, RunConfig, absolute_paths
+from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.machine import peak_memory_bytes
+from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
@@ -24,30 +28,34 @@ from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.storage import new_folder, refuse_existing
-from fedrouter_sim.tables import option_texts
+from fedrouter_sim.tables import option_texts, parse_options
 
 
 def aggregate(
     run: Run | Path | str,
     out: Path | str,
     overwrite: bool = False,
-    tasks: int | None = None,
+    tasks: int | str | None = None,
     seed: int | None = None,
+    affinity: str | None = None,
+    cut: float | None = None,
     normalize: str | None = None,
     aggregation: str | None = None,
     option: Sequence[str] = (),
 ) -> Aggregated:
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
-    An update falls to the task nearest to the size-weighted mean of its local centroids. A task that gets none starts
-    from the adapter of the nearest old task. The run's own choices give its own adapters and router back.
+    An update falls to the task that most of the rows of its local clusters belong to. A task that gets none starts from
+    the adapter of the nearest old task. The run's own choices give its own adapters and router back.
 
     Args:
         run: a run of a method with a router, or its folder.
         out: where the new run folder goes.
         overwrite: replace an existing `out`.
-        tasks: task clusters; None for the run's.
+        tasks: task clusters, or 'auto'; None for the run's.
         seed: seed of the clustering; None for the run's.
+        affinity: what local clusters are linked by; None for the run's.
+        cut: the affinity above which they are one task, for 'auto'; None for the run's.
         normalize: the space to cluster in; None for the run's.
         aggregation: the rule, 'mean' (of A and of B), 'product' (mean of B A, truncated to the rank) or FILE.py:CLASS;
             None: the run's own; of a run with 'mean', that where all updates began with the same initial adapter, as
@@ -69,7 +77,13 @@ def aggregate(
             "the local clusters that would be clustered again; aggregate a run without drift"
         )
     # The run's own seed stays in its settings: it decides the partition.
-    config = replace(run.config, tasks=tasks or run.config.tasks, normalize=normalize or run.config.normalize)
+    config = replace(
+        run.config,
+        tasks=tasks or run.config.tasks,
+        affinity=affinity or run.config.affinity,
+        cut=run.config.cut if cut is None else cut,
+        normalize=normalize or run.config.normalize,
+    )
     clustering_seed = run.clustering_seed if seed is None else seed
     router, archive = _cluster_again(old, archive, config, clustering_seed)
     updates = list(run.updates())
@@ -82,7 +96,7 @@ def aggregate(
     if aggregation is None and config.aggregation != MEAN:
         aggregation = config.aggregation
     options = AGGREGATIONS.options(aggregation or MEAN, config.option, option)
-    averaged = average_by_task(chosen, lambda u: task_of(u, router, archive), count, aggregation, scale, options)
+    averaged = average_by_task(chosen, lambda u: task_of(u, archive), count, aggregation, scale, options)
     config = absolute_paths(replace(config, aggregation=averaged.aggregation, option=option_texts(options)))
     old_tasks = range(len(old.centroids))
     adapters, inherited = with_heirs(
@@ -127,9 +141,23 @@ def _cluster_again(old: Router, archive: Archive, config: RunConfig, seed: int) 
         replace(message, centroids=_converted(message.centroids, old.normalizer, normalizer))
         for message in archive.clients
     )
-    found = cluster_globally(messages, config.tasks, seed)
-    router = replace(old, centroids=found.centroids, normalizer=normalizer)
-    return router, Archive(messages, split_by_client(found.labels, messages))
+    if by_kmeans(config):
+        labels = cluster_globally(messages, int(config.tasks), seed).labels
+    else:
+        labels = link_parts(messages, _affinity(messages, config), config).labels
+    again = Archive(messages, split_by_client(labels, messages))
+    return router_of(again, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options), again
+
+
+def _affinity(messages: Sequence[CentroidMessage], config: RunConfig) -> Affinity:
+    """Return the affinity of the settings, if the run stored what it goes by."""
+    affinity = find_affinity(config.affinity, parse_options(config.option))
+    if affinity.sketches and any(message.halves is None for message in messages):
+        raise UserError(
+            f"--affinity {config.affinity}: goes by gradient sketches, which the run does not have; take --affinity "
+            f"{CENTROID}, or train with --affinity {config.affinity}"
+        )
+    return affinity
 
 
 def _normalizer(old: Router, kind: str) -> Normalizer:
@@ -139,11 +167,12 @@ def _normalizer(old: Router, kind: str) -> Normalizer:
         return old.normalizer
     if kind == RAW and was == STANDARDIZE:
         return Normalizer(RAW)
-    reason = {
-        L2: "the centroid of unit rows is not the unit row of the centroid",
-        RAW: "l2 forgot the lengths of the embeddings",
-        STANDARDIZE: "it needs sums that the clients did not send",
-    }[kind]
+    if kind in (L2, COSINE):
+        reason = "the centroid of unit rows is not the unit row of the centroid"
+    elif was in (L2, COSINE):
+        reason = f"{was} forgot the lengths of the embeddings"
+    else:
+        reason = "it needs sums that the clients did not send"
     raise UserError(
         f"--normalize {kind}: the run stored centroids under '{was}' and {reason}; train with --normalize {kind}"
     )

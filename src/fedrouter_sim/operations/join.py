@@ -26,7 +26,7 @@ from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
-from fedrouter_sim.routing.router import Router
+from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.layout import CONFIG_FILE
@@ -117,9 +117,9 @@ def aggregate_folders(
     clustering = cluster_globally(messages, tasks, seed)
     archive = Archive(tuple(messages), split_by_client(clustering.labels, messages))
     limit = min(max_tokens, context_of(skeleton.config) or max_tokens)
-    router = Router(clustering.centroids, normalizer, limit, model_digest(backbone))
+    router = router_of(archive, normalizer, limit, model_digest(backbone), config.router)
     count = len(router.centroids)
-    averaged = average_by_task(updates, lambda u: task_of(u, router, archive), count, aggregation, scale, options)
+    averaged = average_by_task(updates, lambda u: task_of(u, archive), count, aggregation, scale, options)
     received = sorted(averaged.adapters)
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, received, router.centroids[received], averaged.adapters.__getitem__

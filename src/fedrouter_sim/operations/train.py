@@ -280,9 +280,10 @@ def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
         )
     router, archive = outcome.plan.router, outcome.plan.archive
     if archive is not None:
-        fewer = sum(len(message.sizes) < config.local_clusters for message in archive.clients)
+        wanted = 1 if isinstance(config.local_clusters, str) else config.local_clusters
+        fewer = sum(len(message.sizes) < wanted for message in archive.clients)
         if fewer:
-            notes.append(f"{fewer} clients have fewer than --local-clusters {config.local_clusters} distinct clusters")
-    if router is not None and len(router.centroids) < config.tasks:
+            notes.append(f"{fewer} clients have fewer than --local-clusters {wanted} distinct clusters")
+    if router is not None and not isinstance(config.tasks, str) and len(router.centroids) < config.tasks:
         notes.append(f"global clustering found {len(router.centroids)} tasks, fewer than --tasks {config.tasks}")
     return notes

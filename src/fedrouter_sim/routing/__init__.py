@@ -11,11 +11,17 @@ GLOBAL, LOCAL, FIXED, ORACLE, BARE = ROUTINGS = ("global", "local", "fixed", "or
 """How a test sample finds its adapter: the router over all tasks, or over those of the client's own centroids; the
 method's only way; the true label; not at all, so that the bare backbone answers."""
 
+CENTROID, PROTOTYPES = "centroid", "prototypes"
+
 ROUTERS: "Table[RoutingRule]" = Table(
     kind="router",
     flag="--router",
     base="fedrouter_sim.routing.rule:RoutingRule",
-    rows={"nearest": "fedrouter_sim.routing.nearest:NearestCentroid"},
+    rows={
+        CENTROID: "fedrouter_sim.routing.centroid:NearestCentroid",
+        PROTOTYPES: "fedrouter_sim.routing.prototypes:NearestPrototype",
+    },
+    older={"nearest": CENTROID},
 )
 
 

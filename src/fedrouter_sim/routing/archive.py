@@ -45,6 +45,15 @@ class Archive:
         message = self.clients[self._place[client]]
         return message.centroids[list(clusters)], message.sizes[list(clusters)]
 
+    def task_of(self, client: int, clusters: Sequence[int]) -> int:
+        """Return the task of most of the examples of some local clusters of a client, the first of equal ones."""
+        place = self._place[client]
+        counts: dict[int, int] = {}
+        for cluster in clusters:
+            task = self.assignment[place][cluster]
+            counts[task] = counts.get(task, 0) + int(self.clients[place].sizes[cluster])
+        return min(counts, key=lambda task: (-counts[task], task))
+
     def answer_tokens_of(self, client: int, clusters: Sequence[int]) -> Ints:
         """Return the longest training response in tokens, (k,), of some local clusters of a client."""
         return self.clients[self._place[client]].answer_tokens[list(clusters)]
@@ -67,6 +76,9 @@ class Archive:
             "client_ids": np.repeat([message.client for message in self.clients], counts).astype(np.int64),
             "assignment": np.concatenate([np.asarray(tasks, dtype=np.int64) for tasks in self.assignment]),
         }
+        halves = [message.halves for message in self.clients if message.halves is not None]
+        if len(halves) == len(self.clients):
+            tensors["client_sketches"] = np.concatenate(halves)
         (folder / ARCHIVE_NAME).write_bytes(save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}))
 
     @classmethod
@@ -91,6 +103,7 @@ class Archive:
                     centroids=tensors["client_centroids"][own],
                     sizes=tensors["client_cluster_sizes"][own],
                     answer_tokens=tensors["client_answer_tokens"][own],
+                    halves=tensors["client_sketches"][own] if "client_sketches" in tensors else None,
                 )
                 for own in rows
             )

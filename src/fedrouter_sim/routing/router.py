@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from fedrouter_sim.arrays import Floats
+from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.routing import find_router, task_name
-from fedrouter_sim.routing.rule import Routes, RoutingRule
+from fedrouter_sim.routing import CENTROID, find_router, task_name
+from fedrouter_sim.routing.rule import Landmarks, Routes, RoutingRule
 from fedrouter_sim.storage import write_json
 from fedrouter_sim.tables import parse_options
 
@@ -34,8 +34,18 @@ class Router:
     normalizer: Normalizer
     max_tokens: int  # embedded texts were cut at this many tokens
     backbone_digest: str
-    rule: str = "nearest"  # a name of the routers, or FILE.py:CLASS
+    rule: str = CENTROID  # a name of the routers, or FILE.py:CLASS
     options: tuple[str, ...] = ()  # of the rule, as name=value
+    prototypes: Floats | None = None  # (P, d), normalised; None: the centroids
+    owners: Ints | None = None  # (P,), the task of each prototype
+    temperature: float = 1.0  # of rules that weigh tasks by distance
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """Where the tasks lie."""
+        if self.prototypes is None or self.owners is None:
+            return Landmarks.of_centroids(self.centroids)
+        return Landmarks(self.centroids, self.prototypes, self.owners, self.temperature)
 
     def route(self, embeddings: Floats, tasks: Sequence[int] | None = None) -> Routes:
         """Route raw embeddings (n, d).
@@ -46,9 +56,9 @@ class Router:
         """
         points = self.normalizer(embeddings)
         if tasks is None:
-            return self._checked(self._rule.route(points, self.centroids), len(points))
-        candidates = np.asarray(sorted(tasks))
-        routes = self._checked(self._rule.route(points, self.centroids[candidates]), len(points))
+            return self._checked(self._rule.route(points, self.landmarks), len(points))
+        candidates = sorted(tasks)
+        routes = self._checked(self._rule.route(points, self.landmarks.among(candidates)), len(points))
         return routes.among(candidates, len(self.centroids))
 
     def _checked(self, routes: Any, count: int) -> Routes:
@@ -64,6 +74,8 @@ class Router:
     def save(self, folder: Path) -> None:
         """Write router.safetensors and router.json; same router, same bytes."""
         tensors: dict[str, NDArray[Any]] = {"task_centroids": self.centroids}
+        if self.prototypes is not None and self.owners is not None:
+            tensors |= {"prototypes": self.prototypes, "prototype_tasks": self.owners}
         if self.normalizer.mean is not None and self.normalizer.deviation is not None:
             tensors |= {"feature_mean": self.normalizer.mean, "feature_deviation": self.normalizer.deviation}
         (folder / TENSORS_NAME).write_bytes(save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}))
@@ -76,6 +88,7 @@ class Router:
             "distance": "L2",
             "rule": self.rule,
             "options": list(self.options),
+            "temperature": self.temperature,
             "backbone_sha256": self.backbone_digest,
         }
         write_json(folder / RECIPE_NAME, recipe)
@@ -101,8 +114,11 @@ class Router:
                 ),
                 max_tokens=recipe["max_tokens"],
                 backbone_digest=recipe["backbone_sha256"],
-                rule=recipe.get("rule", "nearest"),
+                rule=recipe.get("rule", CENTROID),
                 options=tuple(recipe.get("options", ())),
+                prototypes=tensors.get("prototypes"),
+                owners=tensors.get("prototype_tasks"),
+                temperature=float(recipe.get("temperature", 1.0)),
             )
         except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
             raise UserError(

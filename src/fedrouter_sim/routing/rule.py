@@ -1,6 +1,7 @@
-"""What a router's rule is: from distances to task centroids to who answers."""
+"""What a router's rule is: from where tasks lie to who answers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,12 +12,35 @@ from fedrouter_sim.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
+class Landmarks:
+    """Where T tasks lie in the normalised space: a centroid each, and several prototypes, since a task is seldom one
+    blob."""
+
+    centroids: Floats  # (T, d)
+    prototypes: Floats  # (P, d)
+    owners: Ints  # (P,), the task of each prototype
+    temperature: float = 1.0  # of the weights exp(-distance^2 / temperature) of tasks, from calibration
+
+    @classmethod
+    def of_centroids(cls, centroids: Floats) -> "Landmarks":
+        """Take the centroids (T, d) for the only prototypes."""
+        return cls(centroids, centroids, np.arange(len(centroids)))
+
+    def among(self, tasks: Sequence[int]) -> "Landmarks":
+        """Return the landmarks of some tasks, which are numbered by their places in `tasks`."""
+        mine = np.isin(self.owners, tasks)
+        places = {task: place for place, task in enumerate(tasks)}
+        owners = np.array([places[int(owner)] for owner in self.owners[mine]], dtype=np.int64)
+        return Landmarks(self.centroids[list(tasks)], self.prototypes[mine], owners, self.temperature)
+
+
+@dataclass(frozen=True)
 class Routes:
     """Where n texts go."""
 
     task: Ints  # (n,), the task of the largest weight
-    distance: NDArray[np.float64]  # (n,), L2 to that task's centroid
-    margin: NDArray[np.float64]  # (n,), distance to the second nearest minus distance; infinite with one centroid
+    distance: NDArray[np.float64]  # (n,), L2 to that task's landmark
+    margin: NDArray[np.float64]  # (n,), distance to the second nearest task minus distance; infinite with one task
     weights: NDArray[np.float64] | None = None  # (n, T), of answers that mix several adapters; None: a hard choice
 
     def among(self, tasks: Any, count: int) -> "Routes":
@@ -29,15 +53,15 @@ class Routes:
 
 
 class RoutingRule(ABC):
-    """How a router chooses among task centroids. A new one is a file here and a row in the table."""
+    """How a router chooses among tasks. A new one is a file here and a row in the table."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def route(self, points: Floats, centroids: Floats) -> Routes:
+    def route(self, points: Floats, landmarks: Landmarks) -> Routes:
         """Route normalised embeddings.
 
         Args:
             points: (n, d).
-            centroids: (T, d), T > 0, of the tasks that may answer.
+            landmarks: of the T > 0 tasks that may answer.
         """

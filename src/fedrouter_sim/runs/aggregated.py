@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from fedrouter_sim.adapters.aggregation import MEAN, PRODUCT
-from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
-from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.averaging import Averaged
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.updates import StoredUpdate
@@ -44,8 +40,6 @@ def report(
     )
 
 
-def task_of(update: StoredUpdate, router: Router, archive: Archive) -> int:
-    """Return the task nearest to the size-weighted mean of an update's local centroids."""
-    centroids, sizes = archive.local_clusters(update.client, update.clusters)
-    middle = np.average(centroids.astype(np.float64), axis=0, weights=sizes)
-    return int(nearest(middle[None].astype(np.float32), router.centroids).index[0])
+def task_of(update: StoredUpdate, archive: Archive) -> int:
+    """Return the task of most of the rows of an update's local clusters, the first of equal ones."""
+    return archive.task_of(update.client, update.clusters)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
+from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig, table_settings
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
@@ -19,6 +20,7 @@ TABLES: dict[str, Table[Any]] = {
     "splits": SPLITS,
     "row formats": ROW_FORMATS,
     "aggregation rules": AGGREGATIONS,
+    "affinities": AFFINITIES,
     "routers": ROUTERS,
     "metrics": METRICS,
 }
@@ -46,7 +48,7 @@ def check_names(config: RunConfig) -> None:
         UserError: there is no such entry.
     """
     for name, (table, value) in named_entries(config).items():
-        if value not in table.rows and ":" not in value:
+        if value not in (*table.rows, *table.older) and ":" not in value:
             replace(table, flag=flag(name)).class_of(value)
 
 
@@ -72,8 +74,8 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "none of them takes any"
             raise UserError(
-                f"--option {name}={options[name]}: is no option of the run's method, split, aggregation rule, router "
-                f"or metric; {there}"
+                f"--option {name}={options[name]}: is no option of the run's method, split, aggregation rule, "
+                f"affinity, router or metric; {there}"
             )
 
 

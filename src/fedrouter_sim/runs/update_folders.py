@@ -166,7 +166,7 @@ def normalizer_for(updates: Sequence[ForeignUpdate], wanted: str | None) -> Norm
     if wanted == space:
         return Normalizer(space)
     if wanted == "standardize" and space == "none" and lacking is None:
-        return Normalizer.standardizing([update.sums for update in updates if update.sums is not None])
+        return Normalizer.of(wanted, [update.sums for update in updates if update.sums is not None])
     reason = f"{lacking} has no total and total_squares" if wanted == "standardize" and space == "none" else (
         f"the updates' centroids are of normalize {space!r}"
     )  # fmt: skip

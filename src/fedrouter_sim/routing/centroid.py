@@ -2,15 +2,15 @@
 
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.kmeans import nearest
-from fedrouter_sim.routing.rule import Routes, RoutingRule
+from fedrouter_sim.routing.rule import Landmarks, Routes, RoutingRule
 
 
 class NearestCentroid(RoutingRule):
     """A text goes to the task of the nearest centroid in L2."""
 
-    name = "nearest"
+    name = "centroid"
 
-    def route(self, points: Floats, centroids: Floats) -> Routes:
+    def route(self, points: Floats, landmarks: Landmarks) -> Routes:
         """Search a flat FAISS index."""
-        found = nearest(points, centroids)
+        found = nearest(points, landmarks.centroids)
         return Routes(found.index, found.distance, found.margin)

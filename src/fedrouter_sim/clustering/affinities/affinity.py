@@ -1,0 +1,30 @@
+"""What an affinity is: vectors whose inner products say how alike local clusters are."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedrouter_sim.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What is known of n local clusters, of all clients: the adapter embeddings of the global stage."""
+
+    centroids: Floats  # (n, d), normalised
+    halves: Floats | None = None  # (n, 2, m), sketches of the gradients of two halves of the rows; None: not asked for
+
+
+class Affinity(ABC):
+    """How alike local clusters are. A new one is a file here and a row in the table."""
+
+    name: ClassVar[str]
+    sketches: ClassVar[bool] = False
+    """Whether it goes by sketches, which clients then compute."""
+
+    @abstractmethod
+    def vectors(self, embedded: Embedded) -> Floats:
+        """Return a vector for each local cluster, (n, any width): the inner product of two is their affinity.
+
+        Cosines take unit vectors; a correction for noise makes those longer whose direction is uncertain.
+        """

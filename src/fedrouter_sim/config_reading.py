@@ -1,0 +1,61 @@
+"""Settings from TOML files and shipped presets, each value of its setting's type."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.declaring import check_limits
+from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.texts import read_utf8
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a TOML file.
+
+    Raises:
+        UserError: the file is missing or not TOML, or a key, or the type or limits of a value, is not a setting's.
+    """
+    try:
+        text = read_utf8(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: cannot be read ({first_line(error)}); give a TOML file") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--config {path}: not TOML: {first_line(error)}") from None
+    return {key: typed_setting(str(path), key, value) for key, value in values.items()}
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings of a shipped preset by its name."""
+    folder = resources.files("fedrouter_sim") / "presets"
+    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name not in names:
+        raise UserError(f"--preset {name!r} is unknown; there are: {', '.join(names)}")
+    with resources.as_file(folder / f"{name}.toml") as path:
+        return read_settings(path)
+
+
+def typed_setting(source: str, key: str, value: Any) -> Any:
+    """Return a TOML value as the type of its setting, or refuse it by file, key and value."""
+    hints = get_type_hints(RunConfig)
+    if key not in hints:
+        raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
+    kind = hints[key]
+    if get_origin(kind) is tuple:
+        if key == "instruction_column" and isinstance(value, str):  # as older runs wrote it
+            return (value,)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise UserError(f"{source}: {key} = {value!r} must be a list of strings")
+    if kind is float and type(value) is int:
+        value = float(value)
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if type(value) not in kinds:
+        named = " or ".join(one.__name__ for one in kinds)
+        raise UserError(f"{source}: {key} = {value!r} must be of type {named}")
+    check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
+    return value

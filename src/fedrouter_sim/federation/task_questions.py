@@ -1,0 +1,160 @@
+"""What the server asks of clients in order to find the tasks: local clusters, their sketches, and corrections."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.kmeans import kmeans, nearest
+from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
+from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.questions import Question, grouped
+from fedrouter_sim.messages import CentroidMessage, FeatureSums, LocalClusters, RowTasks
+from fedrouter_sim.randomness import derive_seed, numpy_generator
+from fedrouter_sim.routing import task_name
+
+SKETCHED_ROWS = 24  # of a local cluster, at most: what discovery costs is one pass backwards over each
+
+
+@dataclass(frozen=True)
+class Sketching:
+    """How the gradients of local clusters are sketched. Clients know it all by the run's seed: nothing is sent."""
+
+    start: Adapter = field(repr=False)  # the common start
+    seed: int  # the run's
+    rows: int = SKETCHED_ROWS
+
+    def positions(self, client: Client, clusters: Ints) -> Ints:
+        """Draw the rows that stand for each of a client's local clusters, (n,) labels; in ascending order."""
+        order = numpy_generator(self.seed, "sketched rows", client.id).permutation(len(clusters))
+        drawn = [order[clusters[order] == cluster][: self.rows] for cluster in range(int(clusters.max()) + 1)]
+        return np.sort(np.concatenate(drawn))
+
+    def halves(self, client: Client, positions: Ints, parts: Ints) -> Floats:
+        """Return the sums of the sketches of every second row, and of those between, of each part, (k, 2, m).
+
+        Args:
+            client: whose rows they are.
+            positions: of the rows that are sketched.
+            parts: part of each of the client's rows, (n,), of k parts in all.
+        """
+        rows = client.sketches(positions.tolist(), self.start, self.seed)
+        own = parts[positions]
+        halves = np.zeros((int(parts.max()) + 1, 2, rows.shape[1]), dtype=np.float32)
+        for part in range(len(halves)):
+            of_part = rows[own == part]
+            halves[part] = of_part[0::2].sum(axis=0), of_part[1::2].sum(axis=0)
+        return halves
+
+
+@dataclass(frozen=True)
+class AskFeatureSums(Question[FeatureSums]):
+    """What standardisation needs of a client."""
+
+    def answer(self, client: Client) -> FeatureSums:
+        """Sum the features of the client's embeddings."""
+        return FeatureSums.of(client.embeddings)
+
+
+@dataclass(frozen=True)
+class AskLocalClusters(Question[LocalClusters]):
+    """A client's local clusters (step 2 and 3): k_l of them, fewer if it has fewer distinct examples."""
+
+    normalizer: Normalizer
+    clusters: int
+    seed: int  # the run's
+    sketching: Sketching | None = None  # of their gradients; None: they are not asked for
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the normalisation that is sent along."""
+        features = (self.normalizer.mean, self.normalizer.deviation)
+        return sum(feature.nbytes for feature in features if feature is not None)
+
+    def answer(self, client: Client) -> LocalClusters:
+        """Cluster the client's own examples."""
+        seed = derive_seed(self.seed, "local clustering", client.id)
+        found = kmeans(self.normalizer(client.embeddings), self.clusters, seed)
+        names = tuple(f"cluster {cluster}" for cluster in range(len(found.sizes)))
+        grouping = grouped(client, found.labels, names)
+        halves = None
+        if self.sketching:
+            halves = self.sketching.halves(client, self.sketching.positions(client, found.labels), found.labels)
+        sent = CentroidMessage(client.id, found.centroids, found.sizes, grouping.answer_tokens, halves)
+        return LocalClusters(sent, grouping)
+
+
+@dataclass(frozen=True)
+class AskParts(Question[LocalClusters]):
+    """Centroids, sizes and sketches of what a client has of each task, or of each task in each local cluster."""
+
+    normalizer: Normalizer
+    clusters: Mapping[int, Ints] = field(repr=False)  # client -> its local clusters, by which rows are sketched
+    tasks: Mapping[int, Ints] = field(repr=False)  # client -> task of each of its examples
+    sketching: Sketching
+    by_cluster: bool = False  # whether local clusters stay apart
+
+    def answer(self, client: Client) -> LocalClusters:
+        """Average over each part."""
+        clusters, tasks = self.clusters[client.id], self.tasks[client.id]
+        parts = list(zip((clusters if self.by_cluster else 0 * clusters).tolist(), tasks.tolist(), strict=True))
+        known = {part: number for number, part in enumerate(dict.fromkeys(parts))}
+        labels = np.array([known[part] for part in parts], dtype=np.int64)
+        grouping = grouped(client, labels, tuple(f"cluster {cluster}, {task_name(task)}" for cluster, task in known))
+        points = self.normalizer(client.embeddings)
+        centroids = np.stack([points[labels == part].mean(axis=0, dtype=np.float64) for part in range(len(known))])
+        halves = self.sketching.halves(client, self.sketching.positions(client, clusters), labels)
+        sizes = np.bincount(labels).astype(np.int64)
+        sent = CentroidMessage(client.id, centroids.astype(np.float32), sizes, grouping.answer_tokens, halves)
+        return LocalClusters(sent, grouping, tuple(task for _, task in known))
+
+
+@dataclass(frozen=True)
+class AskCorrection(Question[RowTasks]):
+    """To which task each example belongs, by its own gradient: local clusters of few rows are seldom pure.
+
+    A sketched row goes to the task whose mean gradient, the row left out, its own is most aligned with, where the mean
+    alignment of its local cluster counts as much as its own. Other rows go with the sketched row of their local cluster
+    that is nearest in embedding.
+    """
+
+    normalizer: Normalizer
+    clusters: Mapping[int, Ints] = field(repr=False)  # client -> its local clusters
+    tasks: Mapping[int, Ints] = field(repr=False)  # client -> task of each example so far
+    sums: Floats = field(repr=False)  # (T, m), the sums of the sketches of all clients' rows
+    sketching: Sketching
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the tasks' gradients that are sent along."""
+        return self.sums.nbytes
+
+    def answer(self, client: Client) -> RowTasks:
+        """Compare the client's own rows with the tasks."""
+        clusters, tasks = self.clusters[client.id], self.tasks[client.id].copy()
+        positions = self.sketching.positions(client, clusters)
+        rows = client.sketches(positions.tolist(), self.sketching.start, self.sketching.seed)
+        alignment = aligned(rows, tasks[positions], self.sums)
+        points = self.normalizer(client.embeddings)
+        for cluster in range(int(clusters.max()) + 1):
+            sketched = np.flatnonzero(clusters[positions] == cluster)
+            members = np.flatnonzero(clusters == cluster)
+            best = (alignment[sketched] + alignment[sketched].mean(axis=0)).argmax(axis=1)
+            tasks[members] = best[nearest(points[members], points[positions[sketched]]).index]
+        return RowTasks(client.id, tasks)
+
+
+def aligned(rows: Floats, tasks: Ints, sums: Floats) -> Floats:
+    """Return the cosine of each row's sketch with the sum of each task's others, (n, T).
+
+    Args:
+        rows: unit sketches (n, m).
+        tasks: of the rows, (n,): in whose sums they are.
+        sums: (T, m).
+    """
+    found = rows @ unit_rows(sums).T
+    own = sums[tasks] - rows
+    found[np.arange(len(rows)), tasks] = (rows * unit_rows(own)).sum(axis=1)
+    return np.asarray(found, dtype=np.float32)
