@@ -188,13 +188,6 @@ class RunConfig:
     weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)
     clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
 
-    local_clusters: int | str = setting(
-        _CLUSTERING,
-        2,
-        "Local clusters k_l that a client splits its examples into; auto: 6, which are linked to tasks again.",
-        least=1,
-        words=(AUTO,),
-    )
     tasks: int | str = setting(
         _CLUSTERING,
         4,
@@ -202,6 +195,15 @@ class RunConfig:
         "--affinity and --cut find.",
         least=1,
         words=(AUTO,),
+    )
+    local_clusters: int | str = setting(
+        _CLUSTERING,
+        None,
+        "Local clusters k_l that a client splits its examples into; auto: 6, which are linked to tasks again.",
+        least=1,
+        words=(AUTO,),
+        derive=lambda config: AUTO if config.tasks == AUTO else 2,
+        rule="auto; with a number of --tasks 2",
     )
     affinity: str = setting(
         _CLUSTERING,

@@ -34,13 +34,13 @@ class Projection:
     """
 
     def __init__(self, seed: int) -> None:
-        self._seed = seed
+        self.seed = seed
         self._drawn: dict[str, tuple[Tensor, Tensor]] = {}
 
     def of(self, module: str, size: int) -> tuple[Tensor, Tensor]:
         """Return the place of each of a module's weights in the sketch, and its sign, both (size,)."""
         if module not in self._drawn:
-            generator = torch_generator(self._seed, "gradient sketch", module)
+            generator = torch_generator(self.seed, "gradient sketch", module)
             places = torch.randint(SKETCH, (size,), generator=generator)
             self._drawn[module] = places, torch.randint(2, (size,), generator=generator).float() * 2 - 1
         return self._drawn[module]

@@ -1,0 +1,133 @@
+"""Measure how well tasks are found in random federations: `python scripts/discovery.py BLOCK [BLOCK ...]`.
+
+Each federation is drawn by a seed of its own, and all ways to find tasks are tried on it. What is done is kept in
+`--out`, a line a federation, so that a stopped run goes on where it was. The defaults of the program were tuned on
+federations drawn by seeds from 1,000,000 on (`--tuning`); those that are reported begin at 0.
+
+`--markdown FILE` puts the table into a document.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from federations.draw import draw
+from federations.memory import RememberingBackbone
+from federations.show import table, write_figure, write_tables
+from federations.ways import WAYS, federation_of
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fedrouter_sim.bundled import FETCHED_MODEL
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.storage import read_json_lines
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_TASKS = 8
+TUNING = 1_000_000
+
+
+@dataclass(frozen=True)
+class Block:
+    """Federations of one kind."""
+
+    rows: int  # of a client and task
+    count: int  # federations
+    model: str
+    tasks: tuple[str, ...] = ()  # those that are drawn from; none: all
+    data: Path | None = ROOT / "data" / "twelve" / "train.jsonl"  # None: given by --data
+    max_tokens: int = 256
+
+
+OURS = ("paraphrase", "headline", "dialogue", "triples", "lookup", "correct")
+BLOCKS: Mapping[str, Block] = {
+    "twelve": Block(60, 100, "tiny-gpt2"),
+    "six": Block(60, 100, "tiny-gpt2", OURS),
+    "real-30": Block(30, 30, FETCHED_MODEL, data=None),
+    "real-100": Block(100, 30, FETCHED_MODEL, data=None),
+}
+
+
+def rows_in(file: Path, tasks: tuple[str, ...]) -> list[Example]:
+    """Read the rows of some tasks, or of all."""
+    lines = read_json_lines(file, ("instruction", "response", "task"), "give rows with task labels by --data")
+    rows = [Example(line["instruction"], line["response"], line["task"]) for line in lines]
+    return [row for row in rows if not tasks or row.task in tasks]
+
+
+def run(name: str, out: Path, rows: list[Example], count: int, first_seed: int, console: Console) -> None:
+    """Measure the federations of a block that are not in `out` yet."""
+    block = BLOCKS[name]
+    file = out / f"{name}.jsonl"
+    done = {record["seed"] for record in records(file)}
+    config = RunConfig(model=block.model, max_tokens=block.max_tokens, dtype="float32", data="federations")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"{name}: federations", total=count, completed=len(done))
+        new_rows = progress.add_task("rows sketched or embedded", total=None)
+        backbone = RememberingBackbone(
+            config, out / f"{Path(block.model).name}-rows.safetensors", lambda n: progress.advance(new_rows, n)
+        )
+        for seed in range(first_seed, first_seed + count):
+            if seed in done:
+                continue
+            drawn = draw(rows, block.rows, MOST_TASKS, np.random.default_rng(seed))
+            federation = federation_of(drawn, backbone, config)
+            found = {way: measure(federation, drawn).to_dict() for way, measure in WAYS.items()}
+            record = {"seed": seed, "tasks": len(drawn.tasks), "clients": len(drawn.clients), "ways": found}
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(record) + "\n")
+            progress.advance(bar)
+        backbone.save()
+
+
+def records(file: Path) -> Iterator[dict[str, Any]]:
+    """Read what was measured."""
+    if file.exists():
+        yield from read_json_lines(file, ("seed", "tasks", "ways"), "remove its last line, and run the study again")
+
+
+def main() -> None:
+    """Measure, and show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("blocks", nargs="+", choices=BLOCKS)
+    parser.add_argument("--data", type=Path, help="JSONL file of real rows with task labels, for the real blocks")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "discovery")
+    parser.add_argument("--count", type=int, help="federations of each block")
+    parser.add_argument("--tuning", action="store_true", help="draw other federations than those that are reported")
+    parser.add_argument("--only-show", action="store_true", help="measure nothing more")
+    parser.add_argument("--markdown", type=Path, help="document that gets the table between its marks")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    console = Console()
+    out = options.out / "tuning" if options.tuning else options.out
+    out.mkdir(parents=True, exist_ok=True)
+    shown: dict[str, list[dict[str, Any]]] = {}
+    for name in options.blocks:
+        file = BLOCKS[name].data or options.data
+        if file is None:
+            raise UserError(f"{name}: give real rows with task labels by --data FILE")
+        if not options.only_show:
+            rows = rows_in(file, BLOCKS[name].tasks)
+            count = BLOCKS[name].count if options.count is None else options.count
+            run(name, out, rows, count, TUNING if options.tuning else 0, console)
+        shown[name] = list(records(out / f"{name}.jsonl"))
+        console.print(table(name, shown[name]))
+    if options.markdown:
+        write_tables(options.markdown, shown)
+    write_figure(out / "discovery.svg", shown)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"{error}")

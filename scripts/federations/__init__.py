@@ -1,0 +1,1 @@
+"""Random federations on which task discovery is measured."""
