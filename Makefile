@@ -34,7 +34,10 @@ docs: $(DOCS_STAMP)  ## build the documentation site into site/ (start at site/i
 PLAN ?= default
 # For plans that need them: make reproduce PLAN=short ARGS='--data FOLDER --workers 1'
 ARGS ?=
+# PLAN=discovery measures random federations first; those of real rows with REAL=FILE of rows with task labels.
+REAL ?=
 reproduce: $(STAMP)  ## compare the methods, result in runs/reproduce-PLAN (PLAN=default, smoke, ...; ARGS='--data FOLDER')
+	$(if $(filter discovery,$(PLAN)),$(BIN)/python scripts/discovery.py twelve six $(if $(REAL),real-30 real-100 --data $(REAL)))
 	$(BIN)/fedrouter-sim study $(firstword $(wildcard scripts/plans/$(PLAN).toml) $(PLAN)) $(ARGS)
 
 data: $(STAMP)  ## make the embedded data sets under data/ again

@@ -84,6 +84,7 @@ def majority(federation: Federation, drawn: Drawn) -> Measured:
 WAYS: Mapping[str, Way] = {
     "auto": discovered,
     "auto, gradients alone": partial(discovered, affinity="gradient"),
+    "auto, first updates": partial(discovered, affinity="update"),
     "auto, centroids alone": partial(discovered, affinity="centroid"),
     **{f"told T, k_l = {clusters}": partial(told, clusters=clusters) for clusters in TOLD_CLUSTERS},
     "silhouette": by_silhouette,

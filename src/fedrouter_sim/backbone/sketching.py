@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.randomness import torch_generator
 
 SKETCH = 512  # numbers of a sketch
@@ -44,6 +45,24 @@ class Projection:
             places = torch.randint(SKETCH, (size,), generator=generator)
             self._drawn[module] = places, torch.randint(2, (size,), generator=generator).float() * 2 - 1
         return self._drawn[module]
+
+
+def sketch_of_change(start: Adapter, end: Adapter, projection: Projection) -> NDArray[np.float32]:
+    """Return a sketch of unit length (SKETCH,) of how the B factors of an adapter changed; 0 if they did not.
+
+    A module's change counts by the root of its length, as its gradient does in `RowGradients`.
+    """
+    total = torch.zeros(1, SKETCH)
+    for name in sorted(name for name in start if "lora_B" in name):
+        _add_scaled(total, (end[name] - start[name]).reshape(1, -1), projection.of(name, start[name].numel()))
+    return np.asarray(nn.functional.normalize(total, dim=1, eps=_TINY)[0].numpy())
+
+
+def _add_scaled(total: Tensor, changes: Tensor, projected: tuple[Tensor, Tensor]) -> None:
+    """Add the changes of one module, (rows, weights), to sketches (rows, SKETCH), each by the root of its length."""
+    places, signs = projected
+    scaled = changes / changes.norm(dim=1, keepdim=True).clamp_min(_TINY).sqrt()
+    total.index_add_(1, places, scaled * signs)
 
 
 class RowGradients:
@@ -91,9 +110,7 @@ class RowGradients:
             torch.autograd.grad(loss_of(batch), [factor.weight for _, factor in self._factors], allow_unused=True)
         total = torch.zeros(len(batch), SKETCH)
         for name, gradient in sorted(self._found.items()):
-            places, signs = self._projection.of(name, gradient.shape[1])
-            scaled = gradient / gradient.norm(dim=1, keepdim=True).clamp_min(_TINY).sqrt()
-            total.index_add_(1, places, scaled * signs)
+            _add_scaled(total, gradient, self._projection.of(name, gradient.shape[1]))
         return nn.functional.normalize(total, dim=1, eps=_TINY)
 
     @contextmanager

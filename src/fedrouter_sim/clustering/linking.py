@@ -11,6 +11,7 @@ from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import kmeans
 
 MOST_LINKED = 1000  # beyond so many, k-means makes micro-clusters first: linkage takes memory by the square
+MICRO_CLUSTERS = 500
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def link(vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0) -
     """
     units = np.arange(len(vectors))
     if len(vectors) > MOST_LINKED:
-        micro = kmeans(vectors, MOST_LINKED, seed, restarts=1, iterations=10)
+        micro = kmeans(vectors, MICRO_CLUSTERS, seed, restarts=1, iterations=5)
         vectors, units = micro.centroids, micro.labels
     affinity = np.clip(vectors @ vectors.T, -1, 1)
     np.fill_diagonal(affinity, 1)

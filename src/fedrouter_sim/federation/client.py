@@ -10,14 +10,14 @@ from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.backbone.sketching import Projection
+from fedrouter_sim.backbone.sketching import Projection, sketch_of_change
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.messages import Update
-from fedrouter_sim.randomness import numpy_generator
+from fedrouter_sim.randomness import derive_seed, numpy_generator
 
 
 class Client:
@@ -50,6 +50,24 @@ class Client:
             found = self._backbone.sketch(start, [self.encoded[position] for position in new], Projection(seed))
             self._sketches.update(zip(new, found, strict=True))
         return np.stack([self._sketches[position] for position in positions])
+
+    def first_update(self, positions: Sequence[int], start: Adapter, steps: int, key: tuple[int, ...]) -> Floats:
+        """Return a sketch (m,) of what some steps on some of the client's examples make of the adapter that all start
+        from; what they make is thrown away.
+
+        Args:
+            positions: of the examples.
+            start: the adapter.
+            steps: optimizer steps.
+            key: of the draw, among this client's.
+        """
+        config = self._config
+        examples = [self.encoded[position] for position in positions]
+        generator = numpy_generator(config.seed, "first updates", self.id, *key)
+        batches = draw_batches([len(example) for example in examples], steps, config.batch_size, generator)
+        dropout = derive_seed(config.seed, "first updates' dropout", self.id, *key)
+        trained = self._backbone.train(start, examples, batches, self._optimizer(config.lr), dropout)
+        return sketch_of_change(start, trained.adapter, Projection(config.seed))
 
     @classmethod
     def holding_all(cls, clients: "Sequence[Client]") -> "Client":

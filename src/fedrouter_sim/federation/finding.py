@@ -8,7 +8,7 @@ import numpy as np
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.across_clients import by_kmeans, cluster_globally, link_parts, split_by_client
 from fedrouter_sim.clustering.affinities import find_affinity
-from fedrouter_sim.clustering.affinities.affinity import Affinity
+from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, UPDATES, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import STANDARDIZING
@@ -18,6 +18,7 @@ from fedrouter_sim.federation.task_questions import (
     AskFeatureSums,
     AskLocalClusters,
     AskParts,
+    FirstUpdates,
     Sketching,
 )
 from fedrouter_sim.messages import CentroidMessage, LocalClusters
@@ -61,7 +62,7 @@ def find_tasks(federation: Federation) -> FoundTasks:
     sums = federation.ask(AskFeatureSums()) if config.normalize in STANDARDIZING else []
     normalizer = Normalizer.of(config.normalize, sums)
     affinity = find_affinity(config.affinity, parse_options(config.option))
-    sketching = Sketching(federation.initial, config.seed) if affinity.sketches else None
+    sketching = _sketching(affinity, federation)
     wanted = AUTO_CLUSTERS if isinstance(config.local_clusters, str) else config.local_clusters
     answers = tuple(federation.ask(AskLocalClusters(normalizer, wanted, config.seed, sketching)))
     messages = [answer.sent for answer in answers]
@@ -70,11 +71,19 @@ def find_tasks(federation: Federation) -> FoundTasks:
         return FoundTasks(normalizer, answers, split_by_client(found.labels, messages))
     linked = link_parts(messages, affinity, config)
     assignment = split_by_client(linked.labels, messages)
-    if sketching is None:
+    if affinity.evidence != GRADIENTS or sketching is None:
         return FoundTasks(normalizer, answers, assignment, linked)
     clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
     parts = _corrected(federation, affinity, normalizer, sketching, clusters, messages, assignment)
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
+
+
+def _sketching(affinity: Affinity, federation: Federation) -> Sketching | None:
+    """Return what an affinity has clients sketch."""
+    config = federation.config
+    if affinity.evidence == UPDATES:
+        return FirstUpdates(federation.initial, config.seed, steps=config.local_steps)
+    return Sketching(federation.initial, config.seed) if affinity.evidence == GRADIENTS else None
 
 
 def _corrected(

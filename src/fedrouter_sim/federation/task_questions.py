@@ -7,6 +7,7 @@ import numpy as np
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.backbone.sketching import SKETCH
 from fedrouter_sim.clustering.kmeans import kmeans, nearest
 from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.federation.client import Client
@@ -46,6 +47,27 @@ class Sketching:
         for part in range(len(halves)):
             of_part = rows[own == part]
             halves[part] = of_part[0::2].sum(axis=0), of_part[1::2].sum(axis=0)
+        return halves
+
+
+@dataclass(frozen=True)
+class FirstUpdates(Sketching):
+    """Sketches of what a first round would make of each half of a local cluster, in place of its gradient: what other
+    methods cluster clients by. It costs the optimizer steps of a round of the client, shared among the halves."""
+
+    steps: int = 10  # of a client
+
+    def halves(self, client: Client, positions: Ints, parts: Ints) -> Floats:
+        """Return the sketches of the updates by every second row, and by those between, of each part, (k, 2, m)."""
+        count = int(parts.max()) + 1
+        own = parts[positions]
+        halves = np.zeros((count, 2, SKETCH), dtype=np.float32)
+        for part in range(count):
+            for half in (0, 1):
+                rows = positions[own == part][half::2].tolist()
+                if rows:
+                    steps = max(1, self.steps // (2 * count))
+                    halves[part, half] = client.first_update(rows, self.start, steps, (part, half))
         return halves
 
 

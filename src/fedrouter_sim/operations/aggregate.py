@@ -10,7 +10,7 @@ from fedrouter_sim.adapters.folders import load_lora_scale
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.across_clients import by_kmeans, cluster_globally, link_parts, split_by_client
 from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
-from fedrouter_sim.clustering.affinities.affinity import Affinity
+from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError
@@ -152,9 +152,9 @@ def _cluster_again(old: Router, archive: Archive, config: RunConfig, seed: int) 
 def _affinity(messages: Sequence[CentroidMessage], config: RunConfig) -> Affinity:
     """Return the affinity of the settings, if the run stored what it goes by."""
     affinity = find_affinity(config.affinity, parse_options(config.option))
-    if affinity.sketches and any(message.halves is None for message in messages):
+    if affinity.evidence != NOTHING and any(message.halves is None for message in messages):
         raise UserError(
-            f"--affinity {config.affinity}: goes by gradient sketches, which the run does not have; take --affinity "
+            f"--affinity {config.affinity}: goes by sketches, which the run does not have; take --affinity "
             f"{CENTROID}, or train with --affinity {config.affinity}"
         )
     return affinity

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
+from types import SimpleNamespace
 from typing import Any
 
 from scipy.stats import t as student_t
 
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -247,12 +249,20 @@ def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
         for clients in {(other.split, other.seed) for other in alike}
         if len({repr(other.settings[name]) for other in alike if (other.split, other.seed) == clients}) > 1
     )
+    # What only follows from other settings names nothing.
+    varied = [name for name in varied if not all(_follows(name, other.settings) for other in alike)]
     if not varied:
         return entry
     told = ", ".join(f"{name}={entry.settings[name]}" for name in dict.fromkeys(varied))
     name = f"{entry.method} ({told})"
     scores = (replace(score, method=score.method.replace(entry.method, name, 1)) for score in entry.scores)
     return replace(entry, method=name, scores=tuple(scores))
+
+
+def _follows(name: str, settings: Mapping[str, Any]) -> bool:
+    """Say whether a setting has the value that follows from the others."""
+    derive = RunConfig.__dataclass_fields__[name].metadata["derive"]
+    return derive is not None and settings[name] == derive(SimpleNamespace(**settings))
 
 
 def _differences(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A study: methods x splits x seeds from a TOML plan, and what is claimed before anything runs."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -52,8 +53,8 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     """Read a study from its TOML plan.
 
     The plan has `title`, `seeds`, `[settings]` for all runs, `[[runs]]` with `methods`, `split`, and perhaps `seeds`
-    and `settings` of their own, and `[[claims]]` with the fields of `Claim`. Seeds come first in the order of runs, so
-    that an interrupted study has whole seeds.
+    and `settings` of their own and a `label` for their folders, and `[[claims]]` with the fields of `Claim`. Seeds come
+    first in the order of runs, so that an interrupted study has whole seeds.
 
     Args:
         path: the plan.
@@ -76,7 +77,7 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
         raise UserError(f"{path}: has no [[runs]]; give at least one with methods and a split")
     seeds = list(dict.fromkeys(seed for block in blocks for seed in block.seeds))
     runs = [
-        _planned(block.split, method, seed, {**shared, **block.settings, **(overrides or {})})
+        _planned(block, method, seed, {**shared, **block.settings, **(overrides or {})})
         for seed in seeds
         for block in blocks
         if seed in block.seeds
@@ -84,7 +85,10 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     ]
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"{path}: {twice} is planned twice; name each method once per split and seed")
+        raise UserError(
+            f"{path}: {twice} is planned twice; name each method once per split and seed, or give a block with other "
+            "settings a label"
+        )
     claims = [
         _claim(f"{path}, [[claims]] {number}", claim, runs)
         for number, claim in enumerate(_list(path, plan, "claims"), 1)
@@ -98,6 +102,7 @@ class _Block:
     methods: Sequence[str]
     seeds: Sequence[int]
     settings: Mapping[str, Any]
+    label: str = ""  # by which the runs of a method that is planned several times are told apart
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -125,15 +130,17 @@ def _list(path: Path, plan: Mapping[str, Any], key: str) -> list[Any]:
     return found
 
 
-def _planned(split: str, method: str, seed: int, settings: Mapping[str, Any]) -> PlannedRun:
-    config = absolute_paths(RunConfig.build(settings, {"split": split, "method": method, "seed": seed}))
+def _planned(block: _Block, method: str, seed: int, settings: Mapping[str, Any]) -> PlannedRun:
+    config = absolute_paths(RunConfig.build(settings, {"split": block.split, "method": method, "seed": seed}))
     check_entries(config)
-    return PlannedRun(f"{SPLITS.class_of(split).name}-{METHODS.class_of(method).name}-seed{seed}", config)
+    label = f"-{block.label}" if block.label else ""
+    name = f"{SPLITS.class_of(block.split).name}-{METHODS.class_of(method).name}{label}-seed{seed}"
+    return PlannedRun(name, config)
 
 
 def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
     where = f"{path}, [[runs]] {number}"
-    if not isinstance(block, dict) or (unknown := block.keys() - {"split", "methods", "seeds", "settings"}):
+    if not isinstance(block, dict) or (unknown := block.keys() - {"split", "methods", "seeds", "settings", "label"}):
         raise UserError(f"{where}: {block if not isinstance(block, dict) else sorted(unknown)[0]!r} is no key of a run")
     methods, own = block.get("methods"), block.get("seeds", seeds)
     if not isinstance(methods, list) or not methods or not all(isinstance(method, str) for method in methods):
@@ -142,7 +149,11 @@ def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
         raise UserError(f"{where}: seeds = {own!r} must be a list of whole numbers, here or at the top of the plan")
     split = at_home(typed_setting(where, "split", block.get("split")))
     SPLITS.class_of(split)  # an unknown one is refused here
-    return _Block(split, [at_home(method) for method in methods], own, _settings(path, block.get("settings", {})))
+    label = block.get("label", "")
+    if not isinstance(label, str) or not re.fullmatch(r"[\w.-]*", label):
+        raise UserError(f"{where}: label = {label!r} must be letters, digits, . - and _: it names folders")
+    settings = _settings(path, block.get("settings", {}))
+    return _Block(split, [at_home(method) for method in methods], own, settings, label)
 
 
 def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
@@ -159,7 +170,7 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
         raise UserError(f"{where}: {error}".replace("Claim.__init__()", "a claim")) from None
     planned = {(SPLITS.class_of(c.split).name, METHODS.class_of(c.method).name) for c in (run.config for run in runs)}
     for method in (made.method, made.baseline):
-        if (made.split, method.partition("/")[0]) not in planned:
+        if (made.split, method.partition("/")[0].partition(" (")[0]) not in planned:
             raise UserError(f"{where}: is about {method} on {made.split}, which is not planned; name it under [[runs]]")
     if made.test_data not in RUN_TEST_DATA:
         raise UserError(f"{where}: test_data = {made.test_data!r}: choose one of {', '.join(RUN_TEST_DATA)}")

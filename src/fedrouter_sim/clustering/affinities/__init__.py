@@ -16,6 +16,7 @@ AFFINITIES: "Table[Affinity]" = Table(
     rows={
         GRADIENT: "fedrouter_sim.clustering.affinities.gradient:GradientAffinity",
         CENTROID: "fedrouter_sim.clustering.affinities.centroid:CentroidAffinity",
+        "update": "fedrouter_sim.clustering.affinities.update:UpdateAffinity",
         BOTH: "fedrouter_sim.clustering.affinities.both:GradientAndCentroid",
     },
 )

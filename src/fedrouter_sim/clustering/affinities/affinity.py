@@ -6,21 +6,23 @@ from typing import ClassVar
 
 from fedrouter_sim.arrays import Floats
 
+NOTHING, GRADIENTS, UPDATES = "nothing", "gradients", "updates"
+
 
 @dataclass(frozen=True)
 class Embedded:
     """What is known of n local clusters, of all clients: the adapter embeddings of the global stage."""
 
     centroids: Floats  # (n, d), normalised
-    halves: Floats | None = None  # (n, 2, m), sketches of the gradients of two halves of the rows; None: not asked for
+    halves: Floats | None = None  # (n, 2, m), sketches of two halves of the rows; None: not asked for
 
 
 class Affinity(ABC):
     """How alike local clusters are. A new one is a file here and a row in the table."""
 
     name: ClassVar[str]
-    sketches: ClassVar[bool] = False
-    """Whether it goes by sketches, which clients then compute."""
+    evidence: ClassVar[str] = NOTHING
+    """What clients sketch for it: 'gradients' at the common start, 'updates' of a first round, or 'nothing'."""
 
     @abstractmethod
     def vectors(self, embedded: Embedded) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedrouter_sim.arrays import Floats
-from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
+from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, Affinity, Embedded
 from fedrouter_sim.clustering.affinities.centroid import CentroidAffinity
 from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
 
@@ -19,7 +19,7 @@ class GradientAndCentroid(Affinity):
     """
 
     name = "both"
-    sketches = True
+    evidence = GRADIENTS
 
     def __init__(self, centroid_share: float = 0.2) -> None:
         if not 0 <= centroid_share <= 1:

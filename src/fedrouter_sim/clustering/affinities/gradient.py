@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedrouter_sim.arrays import Floats
-from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
+from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, Affinity, Embedded
 from fedrouter_sim.clustering.normalizing import unit_rows
 
 LEAST_RELIABILITY = 0.1  # a sketch that is nearly all noise must not be blown up without bound
@@ -13,7 +13,7 @@ class GradientAffinity(Affinity):
     """The cosine of two sketches, corrected for the noise of few rows: cos(g_i, g_j) / sqrt(rel_i rel_j)."""
 
     name = "gradient"
-    sketches = True
+    evidence = GRADIENTS
 
     def vectors(self, embedded: Embedded) -> Floats:
         """Scale unit sketches by 1 / sqrt(rel)."""
