@@ -33,6 +33,7 @@ class RememberingBackbone(Backbone):
         self._file = file
         self._rows: dict[str, Rows] = load_file(file) if file.exists() else {}
         self._on_rows = on_rows
+        self._unsaved = 0
 
     def embed(self, texts: Sequence[str]) -> Rows:
         """Return the embeddings of texts, (n, d)."""
@@ -57,7 +58,8 @@ class RememberingBackbone(Backbone):
             places = new[first : first + _SAVED_AFTER]
             self._rows.update(zip([keys[i] for i in places], compute(places), strict=True))
             self._on_rows(len(places))
-            if len(places) == _SAVED_AFTER:
+            self._unsaved += len(places)
+            if self._unsaved >= _SAVED_AFTER:
                 self.save()
         return np.stack([self._rows[key] for key in keys])
 
@@ -67,3 +69,4 @@ class RememberingBackbone(Backbone):
         partial = self._file.with_suffix(".partial")
         save_file({key: np.ascontiguousarray(row) for key, row in self._rows.items()}, partial)
         partial.replace(self._file)
+        self._unsaved = 0
