@@ -10,22 +10,27 @@ import pytest
 from inside import clients_of
 
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.federation import questions
+from fedrouter_sim.federation import questions, task_questions
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.questions import (
     AskFacts,
-    AskFeatureSums,
     AskGroupTokens,
     AskLabels,
-    AskLocalClusters,
     AskReferences,
     AskSpacedEmbeddings,
     AskStepTime,
     AskTasks,
     Question,
     spaced,
+)
+from fedrouter_sim.federation.task_questions import (
+    AskCorrection,
+    AskFeatureSums,
+    AskLocalClusters,
+    AskParts,
+    Sketching,
 )
 from fedrouter_sim.messages import ClientFacts
 from fedrouter_sim.methods import find_method
@@ -79,7 +84,8 @@ def longest(client: Client, positions: Any) -> int:
 
 
 def test_all_questions_are_tested_here() -> None:
-    there = {kind for kind in vars(questions).values() if isinstance(kind, type) and issubclass(kind, Question)}
+    every = [*vars(questions).values(), *vars(task_questions).values()]
+    there = {kind for kind in every if isinstance(kind, type) and issubclass(kind, Question)}
     assert {type(question) for question in QUESTIONS} == there - {Question}
 
 
