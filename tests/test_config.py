@@ -1,10 +1,11 @@
 """Settings: limits, layers, and the TOML file."""
 
 import dataclasses
+import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -40,7 +41,8 @@ def test_the_defaults_are_valid_and_of_their_declared_types() -> None:
     config, hints = RunConfig(), get_type_hints(RunConfig)
     for field in FIELDS:
         kind = getattr(hints[field.name], "__origin__", hints[field.name])
-        assert type(getattr(config, field.name)) is kind, field.name
+        kinds = get_args(kind) if field.metadata["words"] else (kind,)
+        assert type(getattr(config, field.name)) in kinds, field.name
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -92,7 +94,7 @@ def test_settings_that_name_an_entry_of_a_table_take_any_text() -> None:
     names = table_settings()
     assert names == {
         "method": "methods", "metric": "metrics", "format": "row formats", "split": "splits", "drift_to": "splits",
-        "aggregation": "aggregation rules", "router": "routers",
+        "aggregation": "aggregation rules", "affinity": "affinities", "router": "routers",
     }  # fmt: skip
     for name in names:
         config = RunConfig.build({name: "mine.py:Mine"}, needed_with(name, "mine.py:Mine"))
@@ -181,9 +183,9 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
         return special[field.name]
     if isinstance(field.default, tuple):
         return ("a=1", "b=x")
-    if isinstance(field.default, str):
-        return f"other {field.name}"
     value = getattr(RunConfig(), field.name)
+    if isinstance(value, str):
+        return f"other {field.name}"
     return value + (1 if isinstance(value, int) else 2**-10)
 
 
@@ -194,6 +196,29 @@ def test_every_setting_has_a_toml_key_that_comes_back_unchanged(field: dataclass
     assert config != RunConfig()
     (tmp_path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     assert RunConfig.build(read_settings(tmp_path / "config.toml")) == config
+
+
+@pytest.mark.parametrize("name", ["tasks", "local_clusters"])
+@pytest.mark.parametrize("value", [True, 2.0, "four", 0])
+def test_a_number_or_a_word_is_neither_a_truth_nor_a_fraction_nor_any_word(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    message = refusal_of_file(tmp_path, f"{name} = {json.dumps(value)}\n")
+    assert f"{name} = {value!r}" in message and "must be" in message
+    (tmp_path / "my.toml").write_text(f'{name} = "auto"\n')
+    assert read_settings(tmp_path / "my.toml") == {name: "auto"}
+
+
+def test_what_the_tasks_are_found_by_follows_from_whether_their_number_is_given() -> None:
+    def derived(**given: Any) -> list[str]:
+        config = RunConfig.build(given)
+        return [config.affinity, config.normalize, config.router]
+
+    assert derived(tasks="auto") == ["both", "cosine", "prototypes"]
+    assert derived(tasks=7) == ["centroid", "standardize", "centroid"]
+    assert derived(tasks="auto", affinity="gradient", normalize="l2", router="centroid") == [
+        "gradient", "l2", "centroid"
+    ]  # fmt: skip
 
 
 def test_the_toml_file_names_every_setting() -> None:

@@ -16,6 +16,7 @@ from fedrouter_sim.messages import (
     Grouping,
     GroupTokens,
     LocalClusters,
+    RowTasks,
     StepTime,
     Tasks,
     Update,
@@ -44,9 +45,12 @@ UPDATE = Update(
     steps=10,
     tokens=4000,
 )
-TASKS = Tasks(3, np.zeros((4, 64), dtype=np.float32), (0, 2))
+TASKS = Tasks(3, (0, 2), (np.zeros((4, 64), dtype=np.float32), np.zeros(4, dtype=np.int64)))
 SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS]
-KEPT = [FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90)]  # or too small to be counted
+ROW_TASKS = RowTasks(3, np.array([0, 2, 0]))
+KEPT = [  # or too small to be counted
+    FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90), ROW_TASKS
+]  # fmt: skip
 every_message = pytest.mark.parametrize("message", [*SENT, *KEPT], ids=lambda message: type(message).__name__)
 
 
@@ -59,13 +63,20 @@ def test_a_centroid_message_is_as_large_as_its_arrays() -> None:
     assert CENTROIDS.nbytes == 4 * 2 * 64 + 8 * 2 + 8 * 2
 
 
-def test_of_local_clusters_only_the_centroid_message_is_sent() -> None:
+def test_sketches_are_sent_with_the_centroids() -> None:
+    sketched = dataclasses.replace(CENTROIDS, halves=np.zeros((2, 2, 512), dtype=np.float32))
+    assert sketched.nbytes == CENTROIDS.nbytes + 4 * 2 * 2 * 512
+
+
+def test_of_local_clusters_the_centroid_message_is_sent_and_the_tasks_where_the_client_chose_them() -> None:
     assert CLUSTERS.nbytes == CENTROIDS.nbytes
     assert CLUSTERS.sent is CENTROIDS
+    assert dataclasses.replace(CLUSTERS, tasks=(0, 2)).nbytes == CENTROIDS.nbytes + 8 * 2
 
 
-def test_what_is_told_of_the_tasks_is_as_large_as_centroids_and_numbers() -> None:
-    assert TASKS.nbytes == 4 * 4 * 64 + 8 * 2
+def test_what_is_told_of_the_tasks_is_as_large_as_landmarks_and_numbers() -> None:
+    assert TASKS.nbytes == 4 * 4 * 64 + 8 * 4 + 8 * 2
+    assert Tasks(3, (0, 2)).nbytes == 8 * 2
 
 
 def test_an_update_is_as_large_as_its_adapter() -> None:

@@ -212,7 +212,7 @@ class RunConfig:
         "their updates of a first round, or gradients and centroids.",
         table="affinities",
         derive=lambda config: "both" if config.tasks == AUTO else "centroid",
-        rule="both; with a number of --tasks centroid",
+        rule="centroid, or both where --tasks is auto",
     )
     cut: float = setting(
         _CLUSTERING,
@@ -227,7 +227,7 @@ class RunConfig:
         "Normalisation of embeddings before clustering and routing; cosine: standardised, then of unit length.",
         choices=NORMALIZATIONS,
         derive=lambda config: COSINE if config.tasks == AUTO else STANDARDIZE,
-        rule="cosine; with a number of --tasks standardize",
+        rule="standardize, or cosine where --tasks is auto",
     )
     router: str = setting(
         _CLUSTERING,
@@ -235,7 +235,7 @@ class RunConfig:
         "How the router chooses among tasks: by their centroids, or by several prototypes a task.",
         table="routers",
         derive=lambda config: "prototypes" if config.tasks == AUTO else "centroid",
-        rule="prototypes; with a number of --tasks centroid",
+        rule="centroid, or prototypes where --tasks is auto",
     )
 
     fedprox_mu: float = setting(

@@ -5,7 +5,7 @@ simulation, which plays all parts, keeps it for its records.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,12 +88,12 @@ class LocalClusters:
 
     sent: CentroidMessage
     grouping: Grouping
-    tasks: tuple[int, ...] = ()  # of each cluster, where they are known; the server knows them too
+    tasks: tuple[int, ...] = ()  # of each cluster, where the client knows them; sent along
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes as sent: the centroids, sizes and lengths."""
-        return self.sent.nbytes
+        """Size in bytes as sent: the centroids, sizes and lengths, and eight bytes for the number of a task."""
+        return self.sent.nbytes + 8 * len(self.tasks)
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,16 @@ class RowTasks:
 
 @dataclass(frozen=True)
 class Tasks:
-    """What the server tells a client of the tasks: their centroids, and where its own local clusters belong."""
+    """What the server tells a client of the tasks: where they lie, and where its own local clusters belong."""
 
     client: int
-    centroids: Floats  # (T, d), normalised
     assignment: tuple[int, ...]  # task of each of the client's local clusters
+    landmarks: tuple[NDArray[Any], ...] = ()  # what the router's rule goes by; none as long as rows are corrected
 
     @property
     def nbytes(self) -> int:
         """Size in bytes as sent, with eight bytes for the number of a task."""
-        return self.centroids.nbytes + 8 * len(self.assignment)
+        return sum(landmark.nbytes for landmark in self.landmarks) + 8 * len(self.assignment)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fedrouter_sim.backbone.batching import draw_batches, length_sorted
+from fedrouter_sim.backbone.batching import alike_sorted, draw_batches, length_sorted
 from fedrouter_sim.randomness import numpy_generator
 
 SIZES = [(1, 1, 1), (1, 3, 4), (10, 2, 4), (10, 5, 2), (10, 5, 4), (16, 1, 16), (7, 10, 16), (100, 3, 16)]
@@ -90,3 +90,11 @@ def test_a_batch_ends_only_where_one_more_row_would_be_too_many_or_too_much_padd
     assert all(len(batch) <= 16 and padding(batch) <= most_padding for batch in batches)
     for batch, after in pairwise(batches):
         assert len(batch) == 16 or padding([*batch, after[0]]) > most_padding
+
+
+def test_alike_batches_are_of_one_kind_each_and_of_every_row_once() -> None:
+    lengths, kinds = lengths_of(50), [i % 3 for i in range(50)]
+    batches = list(alike_sorted(kinds, lengths, 4, 20))
+    assert sorted(i for batch in batches for i in batch) == list(range(50))
+    assert all(len({kinds[i] for i in batch}) == 1 and len(batch) <= 4 for batch in batches)
+    assert list(alike_sorted([7] * 50, lengths, 4, 20)) == list(length_sorted(lengths, 4, 20))

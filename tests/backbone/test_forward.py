@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from fedrouter_sim.backbone.forward import common_prefix, if_padded, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.forward import common_prefix, given_tokens, if_padded, pad, run_prefix, run_rows
 
 CPU = torch.device("cpu")
 PREFIX = (5, 9, 200)
@@ -32,6 +32,14 @@ def model(micro_model: Path) -> Any:
 )
 def test_the_common_prefix_of_rows(rows: list[tuple[int, ...]], most: int, shared: int) -> None:
     assert common_prefix(rows, most) == shared
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opening", "given"),
+    [((1, 2, 3), (1, 2), 2), ((1, 2), (1, 2), 0), ((1, 3, 2), (1, 2), 0), ((2, 1), (), 0), ((1,), (1, 2), 0)],
+)
+def test_given_is_the_whole_opening_or_nothing(prompt: tuple[int, ...], opening: tuple[int, ...], given: int) -> None:
+    assert given_tokens(prompt, opening) == given
 
 
 def test_padding_stands_right_or_left_and_is_masked() -> None:

@@ -12,7 +12,8 @@ from random_models import save_random
 from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.backbone.model import LEAST_ANSWER, Backbone, least_answer
+from fedrouter_sim.backbone.answering import LEAST_ANSWER, least_answer
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError

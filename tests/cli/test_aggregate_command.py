@@ -66,11 +66,11 @@ def test_what_does_not_go_together_is_one_line(cli, finished_run, tmp_path):
         ((finished_run, finished_run), "only one run can be aggregated again"),
         ((finished_run, "--template", "plain"), "--template plain: goes with --model only"),
         ((finished_run, "--max-tokens", "64"), "--max-tokens 64: goes with --model only"),
-        ((finished_run, "--model", "tiny-gpt2"), "with --tasks"),
+        ((finished_run, "--model", "tiny-gpt2"), "with a number of --tasks"),
         ((finished_run, "--average", "mean"), "--average mean: is now --aggregation mean or product"),
         ((finished_run, "--aggregation", "factors"), "--aggregation factors: choose one of mean, product"),
         ((finished_run, "--aggregation", "absent.py:Rule"), "absent.py is no Python file"),
-        ((finished_run, "--normalize", "cosine"), "--normalize cosine: choose one of none, l2, standardize"),
+        ((finished_run, "--normalize", "unit"), "--normalize unit: choose one of none, l2, standardize"),
         ((finished_run, "--model", "tiny-gpt2", "--tasks", "4"), "its centroids are standardised"),
         ((tmp_path, "--model", "tiny-gpt2", "--tasks", "4"), "holds no update"),
     ):

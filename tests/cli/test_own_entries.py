@@ -75,7 +75,7 @@ def test_a_shipped_metric_and_rule_are_named_by_flags(cli: Any, micro: Any, tmp_
     [
         (("--metric", "rouge9"), "--metric rouge9: choose one of rouge1, rouge2, rouge_l, exact_match, loss"),
         (("--aggregation", "mode"), "--aggregation mode: choose one of mean, product"),
-        (("--router", "far"), "--router far: choose one of nearest"),
+        (("--router", "far"), "--router far: choose one of centroid, prototypes"),
         (("--format", "rows"), "--format rows: choose one of auto, columns"),
         (("--drift-to", "twice", "--drift-at", "1"), "--drift-to twice: choose one of single, dual"),
         (("--option", "few"), "--option 'few': must be name=value"),

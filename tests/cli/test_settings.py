@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
-from fedrouter_sim.cli.settings import resolve_settings, setting_parameters, takes_settings
+from fedrouter_sim.cli.settings import resolve_settings, setting_of_flag, setting_parameters, takes_settings
 from fedrouter_sim.config import RunConfig, table_settings
 from fedrouter_sim.config_reading import read_preset
 from fedrouter_sim.declaring import flag, shown_default
@@ -40,10 +40,9 @@ def sample(field: dataclasses.Field[Any]) -> tuple[list[str], Any]:
         return [flag(field.name), "one", flag(field.name), "two"], ["one", "two"]
     if field.metadata["choices"]:
         value: Any = next(choice for choice in field.metadata["choices"] if choice != field.default)
-    elif isinstance(field.default, str):
+    elif isinstance(default := getattr(RunConfig(), field.name), str):
         value = f"other {{instruction}} {field.name}"
     else:
-        default = getattr(RunConfig(), field.name)
         value = type(default)(default + 1)
     return [flag(field.name), str(value)], value
 
@@ -64,7 +63,10 @@ def test_a_command_may_take_some_settings_only() -> None:
 def test_every_setting_has_a_flag_that_gives_its_value_in_its_type(field: dataclasses.Field[Any]) -> None:
     arguments, value = sample(field)
     received = parse(*arguments)
-    assert received[field.name] == value and type(received[field.name]) is type(value)
+    given = received[field.name]
+    if field.metadata["words"]:
+        given = setting_of_flag(field.name, given)
+    assert given == value and type(given) is type(value)
     assert {key for key, got in received.items() if got not in (None, [])} == {field.name}
 
 
@@ -207,3 +209,19 @@ def test_a_bad_layer_is_one_line_that_names_place_key_value_and_remedy(
         resolve_settings(preset, tmp_path / "my.toml", flags)
     message = str(caught.value)
     assert "\n" not in message and all(part in message for part in parts)
+
+
+def test_a_flag_gives_a_number_or_a_word() -> None:
+    config, given = resolve_settings(None, None, parse("--tasks", "auto", "--local-clusters", "3", "--cut", "-0.5"))
+    assert (config.tasks, config.local_clusters, config.cut) == ("auto", 3, -0.5)
+    assert given == {"tasks", "local_clusters", "cut"}
+    for flags, said in (
+        (("--tasks", "four"), "--tasks four: must be a whole number or auto"),
+        (("--tasks", "2.5"), "--tasks 2.5: must be a whole number or auto"),
+        (("--tasks", "-1"), "--tasks -1: must be at least 1"),
+        (("--cut", "2"), r"--cut 2\.0: must be at most 1"),
+        (("--affinity", "x"), "--affinity x: choose one of gradient, centroid, both, or give your own as FILE"),
+    ):
+        with pytest.raises(UserError, match=said) as caught:
+            resolve_settings(None, None, parse(*flags))
+        assert "\n" not in str(caught.value)

@@ -13,7 +13,8 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.outbox import Traffic
-from fedrouter_sim.federation.questions import AskFacts, AskFeatureSums, AskLabels
+from fedrouter_sim.federation.questions import AskFacts, AskLabels
+from fedrouter_sim.federation.task_questions import AskFeatureSums
 from fedrouter_sim.messages import Tasks
 from fedrouter_sim.partition.run_data import partition_data
 

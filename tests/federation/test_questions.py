@@ -1,13 +1,14 @@
 """What the server may ask of clients: the answers, what they weigh, and that they hold no text."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from inside import clients_of
+from plain_messages import longest, numbers, texts
 
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.federation import questions
@@ -16,10 +17,8 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.questions import (
     AskFacts,
-    AskFeatureSums,
     AskGroupTokens,
     AskLabels,
-    AskLocalClusters,
     AskReferences,
     AskSpacedEmbeddings,
     AskStepTime,
@@ -33,13 +32,10 @@ from fedrouter_sim.routing.router import Router
 
 FederationMaker = Callable[..., Federation]
 NONE = Normalizer("none")
-AFFINE = Normalizer("standardize", np.ones(32, dtype=np.float32), np.full(32, 2, dtype=np.float32))
 ROUTER = Router(np.stack([np.zeros(32), np.ones(32)]).astype(np.float32), NONE, 8, "")
 GROUPS = (Group(0, 0, (0, 2, 4), "a"), Group(1, 0, (0, 1), "b"), Group(1, 1, (2, 3), "a"))
 QUESTIONS: list[Question[Any]] = [
     AskFacts(),
-    AskFeatureSums(),
-    AskLocalClusters(NONE, 2, seed=1),
     AskTasks(ROUTER),
     AskLabels(),
     AskReferences(5, 1, "a purpose"),
@@ -50,32 +46,9 @@ QUESTIONS: list[Question[Any]] = [
 every_question = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: type(question).__name__)
 
 
-def numbers(value: Any) -> Any:
-    """Return a message as plain values, arrays as lists, so that two can be compared."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: numbers(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name != "seconds"}
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def texts(value: Any) -> Iterator[str]:
-    """Yield every text within a message."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from texts(inner)
-
-
 @pytest.fixture
 def client(federate: FederationMaker) -> Client:
     return clients_of(federate())[1]
-
-
-def longest(client: Client, positions: Any) -> int:
-    return max(len(client.encoded[i].response) for i in positions)
 
 
 def test_all_questions_are_tested_here() -> None:
@@ -91,23 +64,14 @@ def test_the_same_question_gets_the_same_answer(federate: FederationMaker, quest
 
 @every_question
 def test_no_answer_holds_a_text_of_the_clients_examples(client: Client, question: Question[Any]) -> None:
-    answer = question.answer(client)
     own = {text for example in client.examples for text in (example.instruction, example.response)}
-    assert not own & set(texts(numbers(answer)))
-    if answer.nbytes:  # what is sent holds no text at all
-        assert not list(texts(numbers(getattr(answer, "sent", answer))))
+    assert not own & set(texts(numbers(question.answer(client))))
 
 
 @every_question
-def test_only_what_standardisation_and_clustering_need_is_sent(client: Client, question: Question[Any]) -> None:
-    sizes = {AskFeatureSums: 2 * 32 * 8 + 8, AskLocalClusters: 2 * 32 * 4 + 2 * 8 + 2 * 8}
-    assert question.answer(client).nbytes == sizes.get(type(question), 0)
-    assert question.nbytes == 0
-
-
-def test_a_question_for_clusters_takes_the_normalisation_along() -> None:
-    assert AskLocalClusters(AFFINE, 2, 1).nbytes == 2 * 32 * 4
-    assert AskLocalClusters(Normalizer("l2"), 2, 1).nbytes == 0
+def test_nothing_that_counts_is_sent(client: Client, question: Question[Any]) -> None:
+    """What finding the tasks sends is in `test_task_questions`."""
+    assert question.answer(client).nbytes == question.nbytes == 0
 
 
 def test_facts_are_three_numbers(client: Client) -> None:
@@ -121,35 +85,6 @@ def test_facts_count_the_instructions_that_were_cut() -> None:
 
     client: Any = SimpleNamespace(id=4, encoded=[encoded(2, True), encoded(5, False), encoded(3, True)])
     assert AskFacts().answer(client) == ClientFacts(4, 3, 5, cut=2)
-
-
-def test_feature_sums_are_those_of_the_embeddings(client: Client) -> None:
-    found, values = AskFeatureSums().answer(client), client.embeddings.astype(np.float64)
-    assert found.count == len(client.examples)
-    np.testing.assert_allclose(found.total, values.sum(0), rtol=1e-12)
-    np.testing.assert_allclose(found.total_squares, (values**2).sum(0), rtol=1e-12)
-
-
-@pytest.mark.parametrize("normalizer", [NONE, AFFINE, Normalizer("l2")], ids=lambda normalizer: normalizer.kind)
-def test_clusters_and_their_message(client: Client, normalizer: Normalizer) -> None:
-    found = AskLocalClusters(normalizer, 2, seed=1).answer(client)
-    sent, labels = found.sent, found.grouping.labels
-    assert (sent.client, found.grouping.client, found.grouping.names) == (1, 1, ("cluster 0", "cluster 1"))
-    assert list(sent.sizes) == [int((labels == cluster).sum()) for cluster in range(2)]
-    assert sent.sizes.sum() == len(labels) == len(client.examples)
-    assert labels[0] == 0  # numbered by first example
-    for cluster in range(2):
-        own = np.flatnonzero(labels == cluster)
-        mean = normalizer(client.embeddings)[own].mean(0)
-        np.testing.assert_allclose(sent.centroids[cluster], mean, atol=1e-5)
-        assert sent.answer_tokens[cluster] == found.grouping.answer_tokens[cluster] == longest(client, own)
-    assert found.nbytes == sent.nbytes == 2 * 32 * 4 + 2 * 8 + 2 * 8
-
-
-def test_fewer_clusters_than_asked_where_examples_are_equal(client: Client) -> None:
-    client.__dict__["embeddings"] = np.repeat(np.eye(3, 32, dtype=np.float32), 7, axis=0)[: len(client.examples)]
-    found = AskLocalClusters(NONE, 4, seed=1).answer(client)
-    assert len(found.sent.sizes) == len(found.grouping.names) == 3
 
 
 def test_tasks_are_those_of_the_router(federate: FederationMaker) -> None:

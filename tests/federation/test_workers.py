@@ -12,7 +12,8 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group, Pull
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.outbox import Traffic
-from fedrouter_sim.federation.questions import AskFacts, AskFeatureSums, AskLabels, AskLocalClusters
+from fedrouter_sim.federation.questions import AskFacts, AskLabels
+from fedrouter_sim.federation.task_questions import AskFeatureSums, AskLocalClusters
 from fedrouter_sim.federation.workers import InProcess, Order
 from fedrouter_sim.messages import Tasks
 

@@ -169,7 +169,8 @@ class Mixing(RoutingRule):
     def __init__(self, most: int = 2) -> None:
         self.most = most
 
-    def route(self, points, centroids):
+    def route(self, points, landmarks):
+        centroids = landmarks.centroids
         distances = np.linalg.norm(points[:, None] - centroids[None], axis=2)
         order = np.argsort(distances, axis=1, kind="stable")
         weights = np.zeros(distances.shape)

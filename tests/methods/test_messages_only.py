@@ -62,7 +62,7 @@ def check_plain(value: Any) -> None:
         for one in value:
             check_plain(one)
     else:
-        assert isinstance(value, int | float | str | np.ndarray), type(value)
+        assert value is None or isinstance(value, int | float | str | np.ndarray), type(value)
 
 
 @pytest.mark.parametrize("name", METHODS.names)

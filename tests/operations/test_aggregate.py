@@ -29,7 +29,7 @@ Same = Callable[[Adapter, Adapter], bool]
 def again(
     run: Path, out: Path, tasks: int | None = None, seed: int | None = None, normalize: str | None = None
 ) -> Aggregated:
-    return aggregate(Run(run), out, False, tasks, seed, normalize)
+    return aggregate(Run(run), out, tasks=tasks, seed=seed, normalize=normalize)
 
 
 @pytest.fixture(scope="module")

@@ -193,7 +193,8 @@ class Even(RoutingRule):
     def __init__(self, best: float = 0.5):
         self.best = best
 
-    def route(self, points, centroids):
+    def route(self, points, landmarks):
+        centroids = landmarks.centroids
         distances = np.linalg.norm(points[:, None] - centroids[None], axis=2)
         weights = np.full(distances.shape, (1 - self.best) / max(1, len(centroids) - 1))
         task = distances.argmin(1)

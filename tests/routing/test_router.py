@@ -69,7 +69,7 @@ def test_save_and_load_give_the_same_router(tmp_path: Path, normalizer: Normaliz
         for name in ("task", "distance", "margin"):
             assert np.array_equal(getattr(one, name), getattr(two, name))
     assert (loaded.max_tokens, loaded.backbone_digest, loaded.normalizer.kind) == (128, "abc", normalizer.kind)
-    assert (loaded.rule, loaded.options) == ("nearest", ())
+    assert (loaded.rule, loaded.options) == ("centroid", ())
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ class Farthest(RoutingRule):
     def __init__(self, times: float = 1.0) -> None:
         self.times = times
 
-    def route(self, points, centroids):
-        distances = np.linalg.norm(points[:, None] - centroids[None], axis=2)
+    def route(self, points, landmarks):
+        distances = np.linalg.norm(points[:, None] - landmarks.centroids[None], axis=2)
         return Routes(distances.argmax(1), self.times * distances.max(1), np.zeros(len(points)))
 '''
 
@@ -140,7 +140,7 @@ def test_a_router_of_the_first_format_is_read(tmp_path: Path) -> None:
     del recipe["rule"], recipe["options"]
     (tmp_path / RECIPE_NAME).write_text(json.dumps({"format": 1} | recipe), encoding="utf-8")
     loaded = Router.load(tmp_path)
-    assert (loaded.rule, loaded.options, loaded.max_tokens) == ("nearest", (), 128)
+    assert (loaded.rule, loaded.options, loaded.max_tokens) == ("centroid", (), 128)
     assert list(loaded.route(AFFINE.invert(CENTROIDS)).task) == [0, 1, 2]
 
 

@@ -8,9 +8,10 @@ import pytest
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import BARE, FIXED, GLOBAL, LOCAL, ORACLE, ROUTERS, ROUTINGS, find_router, task_name
-from fedrouter_sim.routing.nearest import NearestCentroid
+from fedrouter_sim.routing.centroid import NearestCentroid
+from fedrouter_sim.routing.prototypes import NearestPrototype
 from fedrouter_sim.routing.router import Router
-from fedrouter_sim.routing.rule import Routes
+from fedrouter_sim.routing.rule import Landmarks, Routes
 
 POINTS = np.array([[3, 4], [9, 0]], dtype=np.float32)
 
@@ -35,7 +36,7 @@ def test_weights_among_candidates_stand_at_their_tasks() -> None:
 
 
 def test_the_nearest_centroid_is_by_l2() -> None:
-    found = NearestCentroid().route(POINTS, np.array([[0, 0], [10, 0]], dtype=np.float32))
+    found = NearestCentroid().route(POINTS, Landmarks.of_centroids(np.array([[0, 0], [10, 0]], dtype=np.float32)))
     assert list(found.task) == [0, 1]
     np.testing.assert_allclose(found.distance, [5, 1], rtol=1e-6)
     np.testing.assert_allclose(found.margin, [np.sqrt(65) - 5, 8], rtol=1e-6)
@@ -43,23 +44,25 @@ def test_the_nearest_centroid_is_by_l2() -> None:
 
 
 def test_a_single_centroid_has_no_rival() -> None:
-    found = NearestCentroid().route(POINTS, np.zeros((1, 2), dtype=np.float32))
+    found = NearestCentroid().route(POINTS, Landmarks.of_centroids(np.zeros((1, 2), dtype=np.float32)))
     assert list(found.task) == [0, 0]
     assert np.isinf(found.margin).all()
 
 
 def test_the_table_of_routers() -> None:
-    assert list(ROUTERS.names) == ["nearest"]
-    assert isinstance(find_router("nearest"), NearestCentroid)
-    assert find_router("nearest", {"of_another": "x"}).name == "nearest"
-    with pytest.raises(UserError, match=r"--router magic: choose one of nearest, or give your own as FILE\.py:CLASS"):
+    assert list(ROUTERS.names) == ["centroid", "prototypes"]
+    assert isinstance(find_router("centroid"), NearestCentroid)
+    assert isinstance(find_router("nearest"), NearestCentroid)  # as it was called
+    assert isinstance(find_router("prototypes"), NearestPrototype)
+    assert find_router("centroid", {"of_another": "x"}).name == "centroid"
+    with pytest.raises(UserError, match=r"--router magic: choose one of centroid, prototypes, or give your own as FILE\.py:CLASS"):
         find_router("magic")
 
 
 def test_a_router_of_ones_own_is_found_by_file_and_class(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "from fedrouter_sim.routing.nearest import NearestCentroid\n"
+        "from fedrouter_sim.routing.centroid import NearestCentroid\n"
         "class Mine(NearestCentroid):\n    name = 'mine'\n"
         "class Other:\n    name = 'other'\n",
         encoding="utf-8",
@@ -84,7 +87,7 @@ from fedrouter_sim import Routes, RoutingRule
 class Odd(RoutingRule):
     name = "odd"
 
-    def route(self, points, centroids):
+    def route(self, points, landmarks):
         return {given}
 """
     (tmp_path / "odd.py").write_text(text, encoding="utf-8")

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from run_folders import SUMMARY
 
-from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.routing.archive import Archive
-from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.aggregated import report, task_of
 from fedrouter_sim.runs.averaging import Averaged
 from fedrouter_sim.runs.updates import StoredUpdate
@@ -35,12 +33,11 @@ def test_a_report_says_how_and_why_and_what_was_lost() -> None:
     ]
 
 
-@pytest.mark.parametrize(("sizes", "task"), [([9, 1], 0), ([1, 9], 1)])
-def test_an_update_of_several_clusters_falls_to_the_task_of_their_weighted_mean(
+@pytest.mark.parametrize(("sizes", "task"), [([9, 1], 0), ([1, 9], 1), ([5, 5], 0)])
+def test_an_update_of_several_clusters_falls_to_the_task_of_most_of_their_rows(
     tmp_path: Path, sizes: list[int], task: int
 ) -> None:
     points = np.array([[0], [10]], dtype=np.float32)
     archive = Archive((CentroidMessage(4, points, np.array(sizes), np.array([1, 1])),), ((0, 1),))
-    router = Router(points, Normalizer("none"), max_tokens=8, backbone_digest="")
     update: Any = StoredUpdate(tmp_path, client=4, group=0, round=1, examples=10, clusters=(0, 1))
-    assert task_of(update, router, archive) == task
+    assert task_of(update, archive) == task

@@ -11,6 +11,8 @@ from transformers import GenerationConfig
 
 from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
 
+LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
+
 
 @dataclass(frozen=True)
 class RunPrompts:
@@ -125,3 +127,9 @@ def answer(
 def within(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
     """Return what calls `act` with the members of the batch that stand in given places."""
     return lambda places: act([batch[place] for place in places])
+
+
+def least_answer(limit: int, wanted: int) -> int:
+    """Return how many tokens an answer of at most `wanted` may take whatever its prompt: a quarter of the limit, and
+    32 at most."""
+    return max(1, min(wanted, LEAST_ANSWER, limit // 4))

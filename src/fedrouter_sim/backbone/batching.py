@@ -45,3 +45,11 @@ def length_sorted(lengths: Sequence[int], most_rows: int, most_padding: int) -> 
         padding += lengths[batch[0]] - lengths[i]
     if batch:
         yield batch
+
+
+def alike_sorted(kinds: Sequence[int], lengths: Sequence[int], most: int, padding: int) -> Iterator[list[int]]:
+    """Yield batches as `length_sorted` does, each of rows of one kind."""
+    for kind in sorted(set(kinds)):
+        alike = [row for row, one in enumerate(kinds) if one == kind]
+        for batch in length_sorted([lengths[row] for row in alike], most, padding):
+            yield [alike[place] for place in batch]

@@ -24,6 +24,12 @@ def common_prefix(rows: Sequence[Tokens], most: int) -> int:
     return shared
 
 
+def given_tokens(prompt: Tokens, opening: Tokens) -> int:
+    """Return how many of a prompt's tokens are the opening of all: all of it, or 0 where the prompt begins otherwise,
+    as that of a conversation may. Other prompts do not matter, nor does the batch."""
+    return len(opening) if len(prompt) > len(opening) and prompt[: len(opening)] == opening else 0
+
+
 def pad(rows: Sequence[Tokens], fill: int, device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
     """Return token ids and mask (B, L), padded on the right, or on the left for generation."""
     longest = max(map(len, rows))

@@ -16,13 +16,13 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
-from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts, within
-from fedrouter_sim.backbone.batching import length_sorted
+from fedrouter_sim.backbone.answering import RunPrompts, answer, least_answer, run_prompts, within
+from fedrouter_sim.backbone.batching import alike_sorted, length_sorted
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample
-from fedrouter_sim.backbone.forward import Tokens, common_prefix, pad, response_losses, run_prefix
+from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
 from fedrouter_sim.backbone.loading import load_model, quiet, take_stop_tokens, without_notices
 from fedrouter_sim.backbone.locating import (
@@ -52,7 +52,6 @@ _PADDING = {"cpu": 64, "cuda": 4096}
 _ANSWERED_ROWS = 64  # that get their next tokens in one pass
 _CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
 _STRETCH = 8  # tokens after which answers that have ended leave
-LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
 
 
 @dataclass(frozen=True)
@@ -254,14 +253,15 @@ class Backbone:
         """
         self._load(start)
 
+        given = [given_tokens(example.prompt.ids, self._opening) for example in examples]
+
         def loss_of(batch: Sequence[int]) -> Tensor:
-            rows = [examples[i] for i in batch]
-            shared = common_prefix([self._opening, *(row.prompt.ids for row in rows)], len(self._opening))
+            rows, shared = [examples[i] for i in batch], given[batch[0]]
             with torch.no_grad():
-                past = run_prefix(self._body, self._opening[:shared], self._device)
+                past = run_prefix(self._body, rows[0].prompt.ids[:shared], self._device)
             return response_losses(self._peft, past, rows, shared, self.encoder.eos, self._device)[0].sum()
 
-        batches = length_sorted([len(example) for example in examples], _SKETCHED_ROWS, _PADDING[self.device])
+        batches = alike_sorted(given, list(map(len, examples)), _SKETCHED_ROWS, _PADDING[self.device])
         with without_notices():
             return RowGradients(self._peft, projection).sketches(len(examples), batches, loss_of)
 
@@ -344,9 +344,3 @@ class Backbone:
         if slot.keys() != saved.keys():
             raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
         return slot
-
-
-def least_answer(limit: int, wanted: int) -> int:
-    """Return how many tokens an answer of at most `wanted` may take whatever its prompt: a quarter of the limit, and
-    32 at most."""
-    return max(1, min(wanted, LEAST_ANSWER, limit // 4))

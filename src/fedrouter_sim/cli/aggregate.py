@@ -113,7 +113,7 @@ def aggregate_command(
 
     if model is None:
         done = aggregate(
-            Run(folders[0]), out, overwrite, wanted, seed, affinity, cut, normalize, aggregation, option or ()
+            Run(folders[0]), out, overwrite, wanted, seed, normalize, aggregation, option or (), affinity, cut
         )
     else:
         done = aggregate_folders(

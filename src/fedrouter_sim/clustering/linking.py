@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import cut_tree, fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from fedrouter_sim.arrays import Floats, Ints
@@ -43,9 +43,11 @@ def link(vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0) -
     if len(vectors) == 1:
         return Linked(np.zeros(len(units), dtype=np.int64), affinity, units, np.empty((0, 4)), cut)
     tree = linkage(squareform(1 - (affinity.astype(np.float64) + affinity.T) / 2, checks=False), "average")
-    if tasks is not None:
+    if tasks is None:
+        found = fcluster(tree, 1 - cut, "distance")[units]
+    else:  # by the number of merges: several may be at the same height
         cut = _cut_into(tree, tasks)
-    found = fcluster(tree, 1 - cut, "distance")[units]
+        found = cut_tree(tree, n_clusters=min(tasks, len(vectors)))[units, 0]
     _, first, labels = np.unique(found, return_index=True, return_inverse=True)
     return Linked(np.argsort(np.argsort(first))[labels].astype(np.int64), affinity, units, tree, cut)
 

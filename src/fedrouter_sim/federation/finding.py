@@ -1,6 +1,6 @@
 """Finding the tasks: local clusters of all clients, linked to tasks by their affinity, and their rows corrected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from fedrouter_sim.federation.task_questions import (
     FirstUpdates,
     Sketching,
 )
-from fedrouter_sim.messages import CentroidMessage, LocalClusters
+from fedrouter_sim.messages import CentroidMessage, LocalClusters, Tasks
 from fedrouter_sim.tables import parse_options
 
 AUTO_CLUSTERS = 6  # local clusters, where their number is not given: more than most clients have tasks
@@ -73,8 +73,7 @@ def find_tasks(federation: Federation) -> FoundTasks:
     assignment = split_by_client(linked.labels, messages)
     if affinity.evidence != GRADIENTS or sketching is None:
         return FoundTasks(normalizer, answers, assignment, linked)
-    clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
-    parts = _corrected(federation, affinity, normalizer, sketching, clusters, messages, assignment)
+    parts = _corrected(federation, affinity, normalizer, sketching, answers, assignment)
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
 
 
@@ -91,22 +90,38 @@ def _corrected(
     affinity: Affinity,
     normalizer: Normalizer,
     sketching: Sketching,
-    clusters: Mapping[int, Ints],
-    messages: Sequence[CentroidMessage],
-    assignment: Sequence[Sequence[int]],
+    answers: Sequence[LocalClusters],
+    assignment: Sequence[tuple[int, ...]],
 ) -> tuple[LocalClusters, ...]:
-    """Send rows to the tasks that their gradients are aligned with, link again, and have the final parts described."""
-    tasks = {m.client: np.asarray(own)[clusters[m.client]] for m, own in zip(messages, assignment, strict=True)}
+    """Send rows to the tasks that their gradients are aligned with, link again, and have the final parts described.
+
+    Where so many parts would not be left as tasks are wanted, rows stay where they are.
+    """
+    config = federation.config
+    clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
+    federation.tell({a.sent.client: Tasks(a.sent.client, own) for a, own in zip(answers, assignment, strict=True)})
+    tasks = _of_rows(answers, assignment)
+    parts = answers
     for _ in range(CORRECTIONS):
-        sums = _sums(messages, assignment)
+        sums = _sums([part.sent for part in parts], assignment)
         corrections = federation.ask(AskCorrection(normalizer, clusters, tasks, sums, sketching))
+        left = sum(len(np.unique(correction.tasks)) for correction in corrections)
+        if not isinstance(config.tasks, str) and left < config.tasks:
+            break
         tasks = {correction.client: correction.tasks for correction in corrections}
         parts = federation.ask(AskParts(normalizer, clusters, tasks, sketching))
-        messages, assignment = [part.sent for part in parts], [part.tasks for part in parts]
-    linked = link_parts(messages, affinity, federation.config)
-    for part, own in zip(parts, split_by_client(linked.labels, messages), strict=True):
-        tasks[part.sent.client] = np.asarray(own)[part.grouping.labels]
+        assignment = [part.tasks for part in parts]
+    messages = [part.sent for part in parts]
+    linked = link_parts(messages, affinity, config)
+    tasks = _of_rows(parts, split_by_client(linked.labels, messages))
     return tuple(federation.ask(AskParts(normalizer, clusters, tasks, sketching, by_cluster=True)))
+
+
+def _of_rows(parts: Sequence[LocalClusters], assignment: Sequence[tuple[int, ...]]) -> dict[int, Ints]:
+    """Return the task of each row of each client by those of the parts."""
+    return {
+        part.sent.client: np.asarray(own)[part.grouping.labels] for part, own in zip(parts, assignment, strict=True)
+    }
 
 
 def _sums(messages: Sequence[CentroidMessage], assignment: Sequence[Sequence[int]]) -> Floats:

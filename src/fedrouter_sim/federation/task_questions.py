@@ -165,6 +165,7 @@ class AskCorrection(Question[RowTasks]):
             members = np.flatnonzero(clusters == cluster)
             best = (alignment[sketched] + alignment[sketched].mean(axis=0)).argmax(axis=1)
             tasks[members] = best[nearest(points[members], points[positions[sketched]]).index]
+            tasks[positions[sketched]] = best  # also of one that has the same embedding as another
         return RowTasks(client.id, tasks)
 
 

@@ -32,7 +32,7 @@ class FedRouter(Method):
             archive, found.normalizer, federation.max_tokens, federation.backbone_digest, config.router, config.option
         )
         told = zip(federation.ids, archive.assignment, strict=True)
-        federation.tell({client: Tasks(client, router.landmarks.prototypes, own) for client, own in told})
+        federation.tell({client: Tasks(client, own, router.told) for client, own in told})
         groups: list[Group] = []
         for answer, assigned in zip(found.clients, archive.assignment, strict=True):
             pools = [task_name(task) for task in assigned]

@@ -37,11 +37,11 @@ def aggregate(
     overwrite: bool = False,
     tasks: int | str | None = None,
     seed: int | None = None,
-    affinity: str | None = None,
-    cut: float | None = None,
     normalize: str | None = None,
     aggregation: str | None = None,
     option: Sequence[str] = (),
+    affinity: str | None = None,
+    cut: float | None = None,
 ) -> Aggregated:
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
@@ -54,13 +54,13 @@ def aggregate(
         overwrite: replace an existing `out`.
         tasks: task clusters, or 'auto'; None for the run's.
         seed: seed of the clustering; None for the run's.
-        affinity: what local clusters are linked by; None for the run's.
-        cut: the affinity above which they are one task, for 'auto'; None for the run's.
         normalize: the space to cluster in; None for the run's.
         aggregation: the rule, 'mean' (of A and of B), 'product' (mean of B A, truncated to the rank) or FILE.py:CLASS;
             None: the run's own; of a run with 'mean', that where all updates began with the same initial adapter, as
             those of one run did, and else 'product'.
         option: options of the rule, as 'name=value'; those of the run hold where none is given.
+        affinity: what local clusters are linked by; None for the run's.
+        cut: the affinity above which they are one task, for 'auto'; None for the run's.
 
     Raises:
         UserError: the run has no router or no updates, or the choices do not fit what it stored.
@@ -85,7 +85,11 @@ def aggregate(
         normalize=normalize or run.config.normalize,
     )
     clustering_seed = run.clustering_seed if seed is None else seed
-    router, archive = _cluster_again(old, archive, config, clustering_seed)
+    # Rows were corrected on the way to the run's own tasks: local clusters, linked once, need not give the same.
+    if by_kmeans(config) or (config, clustering_seed) != (run.config, run.clustering_seed):
+        router, archive = _cluster_again(old, archive, config, clustering_seed)
+    else:
+        router = _router_of(archive, old.normalizer, old)
     updates = list(run.updates())
     if not updates:
         raise UserError(f"{run.folder / 'updates'}: holds no updates to aggregate; train the run anew")
@@ -146,7 +150,11 @@ def _cluster_again(old: Router, archive: Archive, config: RunConfig, seed: int) 
     else:
         labels = link_parts(messages, _affinity(messages, config), config).labels
     again = Archive(messages, split_by_client(labels, messages))
-    return router_of(again, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options), again
+    return _router_of(again, normalizer, old), again
+
+
+def _router_of(archive: Archive, normalizer: Normalizer, old: Router) -> Router:
+    return router_of(archive, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options)
 
 
 def _affinity(messages: Sequence[CentroidMessage], config: RunConfig) -> Affinity:

@@ -9,6 +9,7 @@ class NearestCentroid(RoutingRule):
     """A text goes to the task of the nearest centroid in L2."""
 
     name = "centroid"
+    prototypes = False
 
     def route(self, points: Floats, landmarks: Landmarks) -> Routes:
         """Search a flat FAISS index."""

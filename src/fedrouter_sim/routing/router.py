@@ -47,6 +47,13 @@ class Router:
             return Landmarks.of_centroids(self.centroids)
         return Landmarks(self.centroids, self.prototypes, self.owners, self.temperature)
 
+    @property
+    def told(self) -> tuple[NDArray[Any], ...]:
+        """What a client has to know of where the tasks lie in order to route: what the rule goes by."""
+        if self.prototypes is None or self.owners is None or not self._rule.prototypes:
+            return (self.centroids,)
+        return self.centroids, self.prototypes, self.owners
+
     def route(self, embeddings: Floats, tasks: Sequence[int] | None = None) -> Routes:
         """Route raw embeddings (n, d).
 

@@ -56,6 +56,8 @@ class RoutingRule(ABC):
     """How a router chooses among tasks. A new one is a file here and a row in the table."""
 
     name: ClassVar[str]
+    prototypes: ClassVar[bool] = True
+    """Whether it goes by prototypes. Clients are then told these, beside the centroids."""
 
     @abstractmethod
     def route(self, points: Floats, landmarks: Landmarks) -> Routes:

@@ -6,6 +6,7 @@ from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, Affinity, Embedded
 from fedrouter_sim.clustering.affinities.centroid import CentroidAffinity
 from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
+from fedrouter_sim.errors import UserError
 
 
 class GradientAndCentroid(Affinity):
@@ -16,6 +17,9 @@ class GradientAndCentroid(Affinity):
 
     Args:
         centroid_share: weight of the centroids, in [0, 1].
+
+    Raises:
+        UserError: `centroid_share` is outside of that.
     """
 
     name = "both"
@@ -23,7 +27,7 @@ class GradientAndCentroid(Affinity):
 
     def __init__(self, centroid_share: float = 0.2) -> None:
         if not 0 <= centroid_share <= 1:
-            raise ValueError(f"centroid_share = {centroid_share}: must be in [0, 1]")
+            raise UserError(f"--option centroid_share={centroid_share:g}: must be in [0, 1]")
         self._share = centroid_share
 
     def vectors(self, embedded: Embedded) -> Floats:
