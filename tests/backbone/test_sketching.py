@@ -174,4 +174,4 @@ def test_the_projection_keeps_inner_products() -> None:
     np.add.at(projected.T, places.numpy(), (vectors * signs.numpy()).T)
     np.testing.assert_allclose(projected @ projected.T, vectors @ vectors.T, atol=5 / SKETCH**0.5)
     other, _ = Projection(1).of("another", 5000)
-    assert 0 <= int(places.min()) and int(places.max()) < SKETCH and not torch.equal(places, other)
+    assert places.min() >= 0 and places.max() < SKETCH and not torch.equal(places, other)

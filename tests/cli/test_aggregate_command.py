@@ -73,6 +73,13 @@ def test_what_does_not_go_together_is_one_line(cli, finished_run, tmp_path):
         ((finished_run, "--normalize", "unit"), "--normalize unit: choose one of none, l2, standardize"),
         ((finished_run, "--model", "tiny-gpt2", "--tasks", "4"), "its centroids are standardised"),
         ((tmp_path, "--model", "tiny-gpt2", "--tasks", "4"), "holds no update"),
+        ((tmp_path, "--model", "tiny-gpt2", "--tasks", "auto"), "with a number of --tasks"),
+        ((tmp_path, "--model", "tiny-gpt2", "--tasks", "4", "--cut", "0.5"), "without what --affinity and --cut"),
+        ((finished_run, "--tasks", "four"), "--tasks four: must be a whole number or auto"),
+        ((finished_run, "--tasks", "0"), "--tasks 0: must be at least 1"),
+        ((finished_run, "--cut", "2"), "--cut 2.0: must be at most 1"),
+        ((finished_run, "--affinity", "x"), "--affinity x: choose one of gradient, centroid, both"),
+        ((finished_run, "--affinity", "gradient"), "--affinity gradient: goes by gradient sketches"),
     ):
         done = cli("aggregate", *arguments, *out)
         lines = done.stderr.splitlines()

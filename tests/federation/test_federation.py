@@ -51,7 +51,7 @@ def test_asking_and_telling_go_through_the_workers(federate: FederationMaker) ->
     assert [found.client for found in federation.ask(AskLabels())] == [0, 1, 2, 3]
     assert [found.client for found in federation.ask(AskLabels(), [2])] == [2]
     federation.ask(AskFeatureSums(), [0])
-    federation.tell({1: Tasks(1, np.zeros((1, 2), dtype=np.float32), (0,))})
+    federation.tell({1: Tasks(1, (0,), (np.zeros((1, 2), dtype=np.float32),))})
     assert federation.workers.outbox.total == Traffic(2 * 32 * 8 + 8, 8 + 8)
 
 

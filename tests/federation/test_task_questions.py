@@ -207,7 +207,10 @@ def test_rows_that_were_not_sketched_go_with_the_nearest_that_was() -> None:
 
 def test_a_sketched_row_keeps_its_own_task_beside_one_of_the_same_embedding() -> None:
     truth = [0, 1, 0, 1]
-    assert corrected(made_up(near(truth), line(5, 5, 5, 5)), [0] * 4, [0] * 4, 10 * np.eye(2, 5, dtype=np.float32)) == truth
+    assert (
+        corrected(made_up(near(truth), line(5, 5, 5, 5)), [0] * 4, [0] * 4, 10 * np.eye(2, 5, dtype=np.float32))
+        == truth
+    )
 
 
 @pytest.mark.parametrize(("by_cluster", "expected"), [(False, [0, 0, 1, 1, 0]), (True, [0, 1, 2, 2, 1])])

@@ -115,7 +115,7 @@ def test_what_a_question_takes_along_is_delivered_to_each_who_is_asked(federate:
 def test_what_clients_are_told_is_delivered(federate: FederationMaker) -> None:
     workers = federate().workers
     centroids = np.zeros((2, 3), dtype=np.float32)
-    workers.tell({0: Tasks(0, centroids, (0, 1)), 3: Tasks(3, centroids, (1,))})
+    workers.tell({0: Tasks(0, (0, 1), (centroids,)), 3: Tasks(3, (1,), (centroids,))})
     assert workers.outbox.total == Traffic(0, 2 * 24 + 3 * 8)
 
 

@@ -55,6 +55,17 @@ def test_likeness_is_that_of_the_changes_of_b_alone() -> None:
     assert list(_change_of_b(start, trained)) == [2.0, -0.5]
 
 
+def test_without_a_number_of_pools_the_cut_decides(run_method: Simulator) -> None:
+    settings = {"split": "single", "rounds": 2, "tasks": "auto"}
+    short = {"clients": 3, "local_steps": 1, "test_examples_per_client": 1}
+    counts = [len(run_method("clustered", cut=cut, **settings, **short).outcome.adapters) for cut in (-1.0, 1.0)]
+    assert counts == [1, 3]
+    done = run_method("clustered", clients=8, local_steps=8, **settings)
+    tasks = ["".join({str(example.task) for example in client.examples}) for client in clients_of(done.federation)]
+    pools = [group.pool for group in done.outcome.plan.groups]
+    assert len(set(zip(tasks, pools, strict=True))) == len(set(pools)) > 1  # no pool is of two tasks
+
+
 def test_clients_of_a_task_end_up_in_one_pool(grouped: Any) -> None:
     tasks = [{example.task for example in client.examples} for client in clients_of(grouped.federation)]
     assert all(len(own) == 1 for own in tasks)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,30 @@ def test_setup_traffic(federate: FederationMaker, kind: str, features: int) -> N
     sums = 2 * features * 8 + 8 if features else 0
     assert traffic.up == 4 * (message + sums)
     assert traffic.down == 4 * (3 * 32 * 4 + 2 * features * 4) + 8 * 8  # centroids, features; eight assignments
+
+
+def test_with_prototypes_clients_are_told_them_and_their_tasks(federate: FederationMaker) -> None:
+    traffic = []
+    for rule in ("centroid", "prototypes"):
+        federation = federate(local_clusters=2, tasks=3, router=rule)
+        plan = FEDROUTER.plan(federation)
+        traffic.append(federation.workers.outbox.total)
+    assert plan.router is not None and len(plan.router.landmarks.prototypes) == 8  # the local clusters: few
+    assert traffic[0].up == traffic[1].up
+    assert traffic[1].down - traffic[0].down == 4 * 8 * (32 * 4 + 8)
+
+
+def test_without_a_number_of_tasks_a_run_has_as_many_adapters_as_it_finds(run_method: Callable[..., Any]) -> None:
+    done = run_method("fedrouter", tasks="auto", local_clusters="auto")
+    plan = done.outcome.plan
+    assert plan.router is not None and plan.linked is not None
+    assert list(done.outcome.adapters) == [f"task_{task}" for task in range(len(plan.router.centroids))]
+    assert (plan.router.rule, plan.router.normalizer.kind) == ("prototypes", "cosine")
+    for client, labels in plan.local_clusters.items():
+        groups = plan.groups_of(client)
+        assert sorted(i for group in groups for i in group.examples) == list(range(len(labels)))
+        for group in groups:
+            assert group.examples == tuple(np.flatnonzero(np.isin(labels, group.clusters)))
 
 
 def test_answers_by_the_nearest_task(federate: FederationMaker) -> None:

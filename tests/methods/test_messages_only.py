@@ -81,6 +81,24 @@ def test_a_run_over_messages_alone_is_the_same_run(
     assert untimed[0] == untimed[1]
 
 
+@pytest.mark.parametrize("given", [{"tasks": "auto"}, {"tasks": 3, "affinity": "gradient"}])
+def test_the_tasks_are_found_over_messages_alone(federate: Callable[..., Federation], given: dict[str, Any]) -> None:
+    """Also what the questions carry may be copied."""
+
+    class Copying(MessagesOnly):
+        def ask(self, question: Question[Any], clients: Iterable[int] | None = None) -> list[Any]:
+            return super().ask(copy.deepcopy(question), clients)
+
+    known = find_method("fedrouter").plan(federate(**given))
+    federation = federate(**given)
+    blind = dataclasses.replace(federation, workers=Copying(federation.workers))
+    found = find_method("fedrouter").plan(blind)
+    assert found.groups == known.groups and found.pools == known.pools
+    assert found.archive is not None and known.archive is not None
+    assert found.archive.assignment == known.archive.assignment
+    assert any(message.halves is not None for message in found.archive.clients)
+
+
 @pytest.mark.parametrize("name", METHODS.names)
 def test_no_message_of_a_plan_holds_a_text_of_the_data(federate: Callable[..., Federation], name: str) -> None:
     """But for the labels, which oracle and central ask for."""

@@ -1,5 +1,6 @@
 """The archive: what clients sent of their local clusters, beside the router, and in runs of before in its file."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,36 @@ def test_a_planned_archive_survives_its_file(federate: Callable[..., Federation]
     archive.save(tmp_path)
     loaded = Archive.load(tmp_path)
     assert loaded is not None and equal(loaded, archive)
+
+
+SKETCHES = np.random.default_rng(0).normal(size=(6, 2, 512)).astype(np.float32)
+SKETCHED = Archive(
+    tuple(
+        dataclasses.replace(one, halves=SKETCHES[first : first + len(one.sizes)])
+        for one, first in zip(ARCHIVE.clients, (0, 2, 3), strict=True)
+    ),
+    ARCHIVE.assignment,
+)
+
+
+def test_sketches_survive_and_an_archive_without_them_has_none(tmp_path: Path) -> None:
+    ARCHIVE.save(tmp_path)
+    assert "client_sketches" not in load_file(tmp_path / ARCHIVE_NAME)
+    without = Archive.load(tmp_path)
+    assert without is not None and all(one.halves is None for one in without.clients)
+    SKETCHED.save(tmp_path)
+    loaded = Archive.load(tmp_path)
+    assert loaded is not None and equal(loaded, SKETCHED)
+    assert all(one.halves is not None for one in loaded.clients)
+    np.testing.assert_array_equal(
+        np.concatenate([one.halves for one in loaded.clients if one.halves is not None]), SKETCHES
+    )
+
+
+def test_the_task_of_several_local_clusters_is_that_of_most_rows() -> None:
+    assert ARCHIVE.task_of(3, (0, 1)) == 1
+    assert [ARCHIVE.task_of(12, clusters) for clusters in ((0, 1), (0, 2), (2,), (0, 1, 2))] == [0, 2, 2, 0]
+    assert ARCHIVE.task_of(11, (0,)) == 2
 
 
 def test_a_run_without_archive_has_none(tmp_path: Path) -> None:

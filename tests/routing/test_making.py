@@ -32,7 +32,12 @@ def made(rule: str = "prototypes", archive: Archive = ARCHIVE) -> Router:
 def test_centroids_are_unweighted_means_of_local_centroids() -> None:
     router = made()
     np.testing.assert_allclose(router.centroids, [CROWD.centroids.mean(0), [100, 3.5]], rtol=1e-4, atol=1e-6)
-    assert (router.max_tokens, router.backbone_digest, router.rule, router.options) == (99, "abc", "prototypes", ("a=1",))
+    assert (router.max_tokens, router.backbone_digest, router.rule, router.options) == (
+        99,
+        "abc",
+        "prototypes",
+        ("a=1",),
+    )
 
 
 def test_a_task_of_few_local_clusters_has_them_for_prototypes_and_others_as_many_as_may_be() -> None:

@@ -55,7 +55,9 @@ def test_the_table_of_routers() -> None:
     assert isinstance(find_router("nearest"), NearestCentroid)  # as it was called
     assert isinstance(find_router("prototypes"), NearestPrototype)
     assert find_router("centroid", {"of_another": "x"}).name == "centroid"
-    with pytest.raises(UserError, match=r"--router magic: choose one of centroid, prototypes, or give your own as FILE\.py:CLASS"):
+    with pytest.raises(
+        UserError, match=r"--router magic: choose one of centroid, prototypes, or give your own as FILE\.py:CLASS"
+    ):
         find_router("magic")
 
 
