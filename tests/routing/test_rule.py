@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fedrouter_sim.routing.nearest import NearestCentroid
 
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import BARE, FIXED, GLOBAL, LOCAL, ORACLE, ROUTERS, ROUTINGS, find_router, task_name
-from fedrouter_sim.routing.nearest import NearestCentroid
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.routing.rule import Routes
 
