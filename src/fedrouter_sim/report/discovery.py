@@ -92,8 +92,8 @@ def discovery_figure(run: Run) -> Drawing | None:
         f"affinity of {linked.cut:.2f}: {count} tasks.",
         f"Affinity ({found.affinity}) of each of the {units} {what} to each, all clients together. The dendrogram says "
         "at which mean affinity they join; what joins below the dashed line of the cut, nearer to 1, is one task, in "
-        "the colour of its task. The strip on the left has the task of most of its rows in the end. Blue squares on "
-        "pale ground mean that the tasks are plain; the nearer the joints lie to the line, the more the number of "
+        "the colour of its task. The strip on the left has the task of most of its rows in the end. Full squares on a "
+        "faint ground mean that the tasks are plain; the nearer the joints lie to the line, the more the number of "
         "tasks hangs on the cut.",
     )
 
