@@ -10,7 +10,7 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
-from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.federation.outbox import NO_TRAFFIC, Traffic
 from fedrouter_sim.federation.plan import Deployment, LastRound, Plan
 from fedrouter_sim.federation.schedule import (
     client_steps,
@@ -37,6 +37,7 @@ class Stage:
     federation: Federation  # whose clients trained
     drifted: bool = False  # whether the clients' data had changed
     begins: int = 1  # its first round; clients that drift in it never trained by the plan
+    planning: Traffic = NO_TRAFFIC  # what making the plan took; it belongs to no round
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ def simulate(
     records: list[RoundRecord] = []
 
     def begin(new: Plan) -> Stage:
-        stages.append(Stage(new, federation.gathered() if new.gathered else federation, drifted, len(records) + 1))
+        own = federation.gathered() if new.gathered else federation
+        stages.append(Stage(new, own, drifted, len(records) + 1, outbox.take()))
         server.open({pool.name: pool.parent for pool in new.pools})
         rounds = last_round(new, config) - len(records)
         observer.planned(new, rounds, rounds * steps_of_round(new, stages[-1].federation.ids, config))
-        outbox.take()  # what planning took belongs to no round
         return stages[-1]
 
     drifted = False

@@ -15,6 +15,7 @@ from fedrouter_sim.evaluation.truth import Agreement, Truth
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.partition.run_data import RunData, partition_data
+from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.simulation import Stage
 
 FederationMaker = Callable[..., Federation]
@@ -164,6 +165,24 @@ def test_reassigned_counts_the_same_clusters_elsewhere(federate: FederationMaker
     everything = {"opinion": 24, "reverse": 16, "sum": 20, "title": 20}
     assert truth.reassigned(flipped, 2).pools == {"task_0": everything, "task_1": {}}
     assert truth.reassigned(flipped, 2).clusters == truth.clusters
+
+
+def test_linked_clusters_of_one_task_are_measured_together(federate: FederationMaker, tmp_path: Path) -> None:
+    apart = Truth({"task_0": {"a": 6}, "task_1": {"b": 4}}, {0: [{"a": 3}, {"b": 4}, {"a": 3}]})
+    assert (apart.agreement().ari_local or 0) < 1
+    together = dataclasses.replace(apart, tasks={0: [0, 1, 0]})
+    assert together.agreement().ari_local == 1 == together.agreement().nmi_local
+    together.save(tmp_path / "truth.json")
+    assert Truth.load(tmp_path / "truth.json") == together
+    # A plan that was linked says which belong together, and what was linked once stays so.
+    federation = federate(tasks="auto", local_clusters="auto")
+    stage = planned(federation, "fedrouter")
+    truth, archive = Truth.of([stage], data_of(federation)), stage.plan.archive
+    assert truth is not None and archive is not None
+    assert [tuple(tasks) for tasks in truth.tasks.values()] == list(archive.assignment)
+    flipped = dataclasses.replace(archive, assignment=tuple((0,) * len(a) for a in archive.assignment))
+    assert {task for tasks in truth.reassigned(flipped, 1).tasks.values() for task in tasks} == {0}
+    assert apart.reassigned(Archive((), ()), 1).tasks == {}
 
 
 def test_save_and_load(tmp_path: Path) -> None:

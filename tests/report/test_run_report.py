@@ -244,7 +244,7 @@ def test_a_folder_of_the_first_format_has_the_same_page(run_copy: Path, finished
     new = Path(shutil.copytree(finished_run, tmp_path / "new" / old.name))
     pages = [write_run_report(Run(run)).read_text(encoding="utf-8") for run in (old, new)]
     one, two = (page[: page.index("<h2>How it was made")] for page in pages)
-    assert one == two
+    assert one == two.replace('<tr><th scope="row">Tasks found</th><td>4</td></tr>\n', "")  # nobody counted them then
 
 
 def test_the_gap_of_mean_factors_is_drawn_and_listed_by_round(make_run: RunMaker, tmp_path: Path) -> None:

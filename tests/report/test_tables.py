@@ -99,7 +99,7 @@ def test_summary_table_by_another_metric(finished_run: Path) -> None:
 
 def test_summary_table_of_what_does_not_exist(finished_run: Path) -> None:
     summary = Run(finished_run).summary
-    nothing = summary.without_scores(Agreement(), 0)
+    nothing = summary.without_scores(Agreement(), 0, None)
     text = text_of(summary_table(nothing, ROUGE))
     assert row(text, "ROUGE-1, all tasks").split()[-2] == "-"
     assert row(text, "ROUGE-1 of the bare backbone").split()[-2] == "-"

@@ -1,6 +1,8 @@
 """Linking local clusters to tasks by their affinity: average linkage, cut at an affinity or at a number of tasks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,50 @@ class Linked:
     units: Ints  # (n,), the unit of each local cluster
     tree: NDArray[np.float64]  # (u - 1, 4), SciPy's linkage matrix; heights are 1 - affinity
     cut: float  # the affinity at which it was cut
+    corrected: Ints | None = None  # (n,), task of most rows of each local cluster in the end, where rows were corrected
+    rows_sketched: int = 0  # rows whose gradients were sketched for it, of all clients
+
+    @property
+    def unit_tasks(self) -> Ints:
+        """The task of each unit in the end, (u,): of most of its local clusters, the first of equal ones."""
+        tasks = self.labels if self.corrected is None else self.corrected
+        votes = np.zeros((len(self.affinity), int(tasks.max()) + 1), dtype=np.int64)
+        np.add.at(votes, (self.units, tasks), 1)
+        return np.asarray(votes.argmax(axis=1), dtype=np.int64)
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return all of it as arrays by name, as it is written to disk."""
+        found: dict[str, NDArray[Any]] = {
+            "labels": self.labels,
+            "affinity": self.affinity,
+            "units": self.units,
+            "tree": self.tree,
+            "cut": np.array([self.cut]),
+            "rows_sketched": np.array([self.rows_sketched]),
+        }
+        return found if self.corrected is None else found | {"corrected": self.corrected}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> "Linked":
+        """Return what such arrays are of.
+
+        Raises:
+            LookupError: one is missing.
+            ValueError: they do not fit each other.
+        """
+        labels, affinity, units, tree = (tensors[name] for name in ("labels", "affinity", "units", "tree"))
+        corrected, count = tensors.get("corrected"), len(affinity)
+        if (
+            affinity.shape != (count, count)
+            or tree.shape != (count - 1, 4)
+            or any(of_all is not None and of_all.shape != units.shape for of_all in (labels, corrected))
+            or not (len(units) and 0 <= units.min() <= units.max() < count)
+            or min(own.min() for own in (labels, corrected) if own is not None) < 0
+            or not _is_tree(tree)
+        ):
+            raise ValueError("the arrays of linked local clusters do not fit each other")
+        (cut,), (rows,) = tensors["cut"].tolist(), tensors["rows_sketched"].tolist()
+        return cls(labels, affinity, units, tree, float(cut), corrected, int(rows))
 
 
 def link(vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0) -> Linked:
@@ -50,6 +96,13 @@ def link(vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0) -
         found = cut_tree(tree, n_clusters=min(tasks, len(vectors)))[units, 0]
     _, first, labels = np.unique(found, return_index=True, return_inverse=True)
     return Linked(np.argsort(np.argsort(first))[labels].astype(np.int64), affinity, units, tree, cut)
+
+
+def _is_tree(tree: NDArray[np.float64]) -> bool:
+    """Say whether each merge is of two that were there before it and are used once, as in SciPy's matrix."""
+    merged = tree[:, :2].ravel()
+    before = len(tree) + 1 + np.arange(len(tree))
+    return bool((tree[:, :2] < before[:, None]).all() and np.array_equal(np.sort(merged), np.arange(len(merged))))
 
 
 def _cut_into(tree: NDArray[np.float64], tasks: int) -> float:

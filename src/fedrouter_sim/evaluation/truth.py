@@ -7,8 +7,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.agreement import clustering_agreement, mean
@@ -38,6 +39,9 @@ class Truth:
 
     pools: Mapping[str, Counts]
     clusters: Mapping[int, Sequence[Counts]]
+    tasks: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    """Client -> task of each local cluster, where there are more of them than tasks on purpose and affinity linked
+    them: the local agreement is then that of the client's clusters of one task taken together."""
 
     @classmethod
     def of(cls, stages: Sequence[Stage], data: RunData) -> "Truth | None":
@@ -57,15 +61,24 @@ class Truth:
             client: [_count(labels[0][client], found == cluster) for cluster in range(int(found.max()) + 1)]
             for client, found in stages[0].plan.local_clusters.items()
         }
-        return cls({name: _sorted(counts) for name, counts in pools.items()}, clusters)
+        plan = stages[0].plan
+        tasks = _tasks_of(plan.archive) if plan.linked is not None and plan.archive is not None else {}
+        return cls({name: _sorted(counts) for name, counts in pools.items()}, clusters, tasks)
 
-    def reassigned(self, archive: Archive, tasks: int) -> "Truth":
-        """Return the counts after the same local clusters were assigned to so many other tasks."""
+    def reassigned(self, archive: Archive, tasks: int, linked: bool = False) -> "Truth":
+        """Return the counts after the same local clusters were assigned to so many other tasks.
+
+        Args:
+            archive: the new assignment.
+            tasks: their number.
+            linked: whether affinity linked them; what was linked once stays taken together by task.
+        """
         pools: dict[str, Counter[str]] = {task_name(task): Counter() for task in range(tasks)}
         for message, assigned in zip(archive.clients, archive.assignment, strict=True):
             for counts, task in zip(self.clusters[message.client], assigned, strict=True):
                 pools[task_name(task)].update(counts)
-        return Truth({name: _sorted(counts) for name, counts in pools.items()}, self.clusters)
+        together = _tasks_of(archive) if linked or self.tasks else {}
+        return Truth({name: _sorted(counts) for name, counts in pools.items()}, self.clusters, together)
 
     def majority_task(self, pool: str) -> str | None:
         """Return the label that most of a pool's examples have; None for an empty pool."""
@@ -81,14 +94,28 @@ class Truth:
         """Return ARI and NMI of local and global clusters with the true tasks."""
         if not self.clusters:
             return Agreement()
-        mixed = [tables for tables in self.clusters.values() if len(set().union(*tables)) > 1]
+        held = [self._together(client) for client in self.clusters]
+        mixed = [tables for tables in held if len(set().union(*tables)) > 1]
         local = [clustering_agreement(tables) for tables in mixed]
         ari, nmi = clustering_agreement([counts for counts in self.pools.values() if counts])
         return Agreement(mean(a for a, _ in local), mean(n for _, n in local), ari, nmi)
 
+    def _together(self, client: int) -> Sequence[Counts]:
+        """Return the counts of a client's local clusters, those of one task added up where they were linked."""
+        if client not in self.tasks:
+            return self.clusters[client]
+        found: dict[int, Counter[str]] = {}
+        for counts, task in zip(self.clusters[client], self.tasks[client], strict=True):
+            found.setdefault(task, Counter()).update(counts)
+        return list(found.values())
+
     def save(self, path: Path) -> None:
         """Write the counts as JSON."""
-        write_json(path, {"pools": self.pools, "clusters": {str(client): c for client, c in self.clusters.items()}})
+        record: dict[str, Any] = {"pools": self.pools}
+        record["clusters"] = {str(client): counts for client, counts in self.clusters.items()}
+        if self.tasks:
+            record["tasks"] = {str(client): tasks for client, tasks in self.tasks.items()}
+        write_json(path, record)
 
     @classmethod
     def load(cls, path: Path) -> "Truth | None":
@@ -101,9 +128,15 @@ class Truth:
             return None
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return cls(record["pools"], {int(client): counts for client, counts in record["clusters"].items()})
+            tasks = {int(client): tasks for client, tasks in record.get("tasks", {}).items()}
+            return cls(record["pools"], {int(client): c for client, c in record["clusters"].items()}, tasks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: damaged ({error}); train the run anew") from None
+
+
+def _tasks_of(archive: Archive) -> dict[int, Sequence[int]]:
+    clients = zip(archive.clients, archive.assignment, strict=True)
+    return {message.client: list(assigned) for message, assigned in clients}
 
 
 def _count(labels: Sequence[str | None], chosen: Sequence[bool]) -> Counts:

@@ -1,7 +1,7 @@
 """Finding the tasks: local clusters of all clients, linked to tasks by their affinity, and their rows corrected."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,7 +73,11 @@ def find_tasks(federation: Federation) -> FoundTasks:
     assignment = split_by_client(linked.labels, messages)
     if affinity.evidence != GRADIENTS or sketching is None:
         return FoundTasks(normalizer, answers, assignment, linked)
+    sketched = sum(int(np.minimum(message.sizes, sketching.rows).sum()) for message in messages)
+    clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
     parts = _corrected(federation, affinity, normalizer, sketching, answers, assignment)
+    ended = np.concatenate([_tasks_of_most_rows(part, clusters[part.sent.client]) for part in parts])
+    linked = replace(linked, corrected=ended, rows_sketched=sketched)
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
 
 
@@ -83,6 +87,14 @@ def _sketching(affinity: Affinity, federation: Federation) -> Sketching | None:
     if affinity.evidence == UPDATES:
         return FirstUpdates(federation.initial, config.seed, steps=config.local_steps)
     return Sketching(federation.initial, config.seed) if affinity.evidence == GRADIENTS else None
+
+
+def _tasks_of_most_rows(parts: LocalClusters, clusters: Ints) -> Ints:
+    """Return the task of most rows of each of a client's local clusters, (k,), the first of equal ones."""
+    tasks = np.asarray(parts.tasks)[parts.grouping.labels]
+    votes = np.zeros((int(clusters.max()) + 1, int(tasks.max()) + 1), dtype=np.int64)
+    np.add.at(votes, (clusters, tasks), 1)
+    return np.asarray(votes.argmax(axis=1), dtype=np.int64)
 
 
 def _corrected(

@@ -16,6 +16,9 @@ class Traffic:
     down: int = 0
 
 
+NO_TRAFFIC = Traffic()
+
+
 class Outbox:
     """Passes on what clients send, and counts it; counts what is sent to clients as well."""
 

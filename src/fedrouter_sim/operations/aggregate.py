@@ -11,10 +11,12 @@ from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.across_clients import by_kmeans, cluster_globally, link_parts, split_by_client
 from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
 from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
+from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.federation.outbox import NO_TRAFFIC
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.messages import CentroidMessage
@@ -24,6 +26,7 @@ from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
+from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
@@ -87,9 +90,10 @@ def aggregate(
     clustering_seed = run.clustering_seed if seed is None else seed
     # Rows were corrected on the way to the run's own tasks: local clusters, linked once, need not give the same.
     if by_kmeans(config) or (config, clustering_seed) != (run.config, run.clustering_seed):
-        router, archive = _cluster_again(old, archive, config, clustering_seed)
+        router, archive, linked = _cluster_again(old, archive, config, clustering_seed)
     else:
         router = _router_of(archive, old.normalizer, old)
+        linked = run.discovery.linked if run.discovery else None
     updates = list(run.updates())
     if not updates:
         raise UserError(f"{run.folder / 'updates'}: holds no updates to aggregate; train the run anew")
@@ -107,13 +111,16 @@ def aggregate(
         averaged.adapters, router.centroids, old_tasks, _in_space_of(router, old), lambda t: run.adapter(task_name(t))
     )
     pools = tuple(Pool(task_name(task), tokens) for task, tokens in enumerate(archive.answer_tokens(count)))
-    truth = run.truth.reassigned(archive, count) if run.truth else None
+    truth = run.truth.reassigned(archive, count, linked is not None) if run.truth else None
     agreement = truth.agreement() if truth else Agreement()
-    summary = run.summary.without_scores(agreement, peak_memory_bytes())
+    summary = run.summary.without_scores(agreement, peak_memory_bytes(), count)
+    deployment = Deployment(pools, router, archive, run.deployment.state)
     with new_folder(out, overwrite) as folder:
         writer = RunWriter(folder, config, run.peft_config)
-        writer.write_model(adapters, Deployment(pools, router, archive, run.deployment.state), run.longest_answer)
+        writer.write_model(adapters, deployment, run.longest_answer)
         writer.write_truth(truth)
+        # No client is asked anything: this cost no traffic and no sketches.
+        writer.write_discovery(Discovery.of(deployment, linked, config.affinity, NO_TRAFFIC))
         for update in updates:
             writer.copy_update(update, router, archive)
         origin = {
@@ -139,18 +146,18 @@ def _routing_of(run: Run) -> tuple[Router, Archive]:
     return run.router, run.archive
 
 
-def _cluster_again(old: Router, archive: Archive, config: RunConfig, seed: int) -> tuple[Router, Archive]:
+def _cluster_again(
+    old: Router, archive: Archive, config: RunConfig, seed: int
+) -> tuple[Router, Archive, Linked | None]:
     normalizer = _normalizer(old, config.normalize)
     messages = tuple(
         replace(message, centroids=_converted(message.centroids, old.normalizer, normalizer))
         for message in archive.clients
     )
-    if by_kmeans(config):
-        labels = cluster_globally(messages, int(config.tasks), seed).labels
-    else:
-        labels = link_parts(messages, _affinity(messages, config), config).labels
+    linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config), config)
+    labels = cluster_globally(messages, int(config.tasks), seed).labels if linked is None else linked.labels
     again = Archive(messages, split_by_client(labels, messages))
-    return _router_of(again, normalizer, old), again
+    return _router_of(again, normalizer, old), again, linked
 
 
 def _router_of(archive: Archive, normalizer: Normalizer, old: Router) -> Router:

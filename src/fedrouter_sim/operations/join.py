@@ -130,6 +130,7 @@ def aggregate_folders(
         config.split,
         config.clients,
         config.seed,
+        tasks_found=count,
         bytes_up=len(updates) * adapter_bytes(example) + sum(message.nbytes for message in messages),
         truncated={"train": 0, "test": 0},
         peak_memory_bytes=peak_memory_bytes(),

@@ -32,6 +32,7 @@ from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE, ORACLE
+from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.summary import Summary
@@ -96,6 +97,7 @@ def train(
         truth = Truth.of(outcome.stages, job.data)
         writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
         writer.write_truth(truth)
+        writer.write_discovery(_discovery(outcome, config))
         writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
         answerer = Answerer(
             job.backbone,
@@ -213,6 +215,12 @@ def _simulated(job: _Job, writer: RunWriter, board: TensorBoard | None, display:
     return outcome
 
 
+def _discovery(outcome: Outcome, config: RunConfig) -> Discovery | None:
+    """Describe how the tasks of a run's first plan were found: a drift leaves them as they are."""
+    first = outcome.stages[0]
+    return Discovery.of(first.plan.deployment, first.plan.linked, config.affinity, first.planning)
+
+
 def _evaluated(evaluator: Evaluator, data: RunData, display: Display, by_label: bool) -> list[CellResult]:
     """Evaluate every cell of the method, and on all tasks the bare backbone and, `by_label`, the oracle routing."""
     shares = data.test_shares()
@@ -240,6 +248,7 @@ def _summary(
         metric=job.metric.name,
         **Summary.of_results(results),
         **asdict(truth.agreement() if truth else Agreement()),
+        tasks_found=len(outcome.plan.router.centroids) if outcome.plan.router is not None else None,
         bytes_up=outcome.traffic.up,
         bytes_down=outcome.traffic.down,
         optimizer_steps=sum(record.steps for record in outcome.records),

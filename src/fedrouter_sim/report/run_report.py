@@ -8,6 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.report.discovery import discovery_section
+from fedrouter_sim.report.figures import Drawing
 from fedrouter_sim.report.page import Entry, Example, Examples, Figures, Grid, Section, rendered
 from fedrouter_sim.report.run_figures import run_figures
 from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, round_gaps
@@ -43,6 +45,8 @@ def write_run_report(run: Run) -> Path:
     summary = run.summary
     gaps = _gaps(run)
     sections = [Section("Numbers", blocks=[_numbers(summary, run.metric), *([gaps] if gaps else [])])]
+    if discovery := discovery_section(run):
+        sections.append(discovery)
     if drawings:
         sections.append(Section("Figures", blocks=[Figures(drawings)]))
     if examples:
@@ -53,11 +57,18 @@ def write_run_report(run: Run) -> Path:
     lead.append(f"Backbone: {run.backbone}.")
     if not run.cells():
         lead.append("The run was not evaluated yet: `fedrouter-sim eval` makes scores, this report then shows them.")
-    for drawing in drawings:
+    for drawing in (
+        one for section in sections for block in section.blocks if isinstance(block, Figures) for one in block.shown
+    ):
         write_text(run.folder / FIGURES_NAME / f"{drawing.name}.svg", drawing.svg)
     path = run.folder / PAGE_NAME
     write_text(path, rendered(f"Federated fine-tuning with {summary.method}", lead, sections))
     return path
+
+
+def _drawings(sections: Sequence[Section]) -> list[Drawing]:
+    blocks = [block for section in sections for block in section.blocks]
+    return [drawing for block in blocks if isinstance(block, Figures) for drawing in block.shown]
 
 
 def routed_examples(run: Run) -> list[Example]:

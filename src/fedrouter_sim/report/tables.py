@@ -37,6 +37,8 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
         if not cell.endswith(f"-{BARE}"):
             table.add_row(f"{name} in cell {cell}", number(summary.score_in(cell)))
     table.add_row("Routing accuracy", number(summary.routing_accuracy))
+    if summary.tasks_found is not None:
+        table.add_row("Tasks found", str(summary.tasks_found))
     table.add_row("ARI of local / global clusters", f"{number(summary.ari_local)} / {number(summary.ari_global)}")
     table.add_row("Sent up / down", f"{size(summary.bytes_up)} / {size(summary.bytes_down)}")
     table.add_row("Optimizer steps", f"{summary.optimizer_steps:,}")

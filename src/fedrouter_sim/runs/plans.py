@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.groups import Group, Pull
 from fedrouter_sim.federation.plan import Plan, Pool
@@ -20,7 +21,7 @@ from fedrouter_sim.storage import read_json, write_json
 
 PLAN_NAME = "plan.json"
 TENSORS_NAME = "plan.safetensors"
-_EXAMPLES, _LOCAL, _STATE = "examples/", "local_clusters/", "state/"  # what the keys of tensors begin with
+_EXAMPLES, _LOCAL, _STATE, _LINKED = "examples/", "local_clusters/", "state/", "linked/"  # what keys begin with
 
 
 def save_plan(folder: Path, plan: Plan) -> None:
@@ -39,6 +40,8 @@ def save_plan(folder: Path, plan: Plan) -> None:
     }
     tensors |= {f"{_LOCAL}{client}": labels for client, labels in plan.local_clusters.items()}
     tensors |= {f"{_STATE}{name}": value for name, value in plan.state.items()}
+    if plan.linked is not None:
+        tensors |= {f"{_LINKED}{name}": value for name, value in plan.linked.tensors().items()}
     (folder / TENSORS_NAME).write_bytes(save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}))
     if plan.router is not None:
         plan.router.save(folder)
@@ -60,6 +63,7 @@ def load_plan(folder: Path) -> Plan:
             _group(group, tuple(tensors[f"{_EXAMPLES}{number}"].tolist()))
             for number, group in enumerate(record["groups"])
         )
+        linked = _below(_LINKED, tensors)
         return Plan(
             groups=groups,
             pools=tuple(Pool(**pool) for pool in record["pools"]),
@@ -67,6 +71,7 @@ def load_plan(folder: Path) -> Plan:
             archive=Archive.load(folder),
             local_clusters={int(client): labels for client, labels in _below(_LOCAL, tensors).items()},
             state=_below(_STATE, tensors),
+            linked=Linked.of_tensors(linked) if linked else None,
             gathered=record["gathered"],
             until=record["until"],
             more_follows=record["more_follows"],

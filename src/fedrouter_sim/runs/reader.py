@@ -25,6 +25,7 @@ from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.runs.cells import StoredCell, read_cells
+from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import named_entries
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
@@ -108,6 +109,11 @@ class Run:
     def archive(self) -> Archive | None:
         """The clients' local centroids; None where the method has no router."""
         return Archive.load(self.folder)
+
+    @cached_property
+    def discovery(self) -> Discovery | None:
+        """How the tasks were found; None where none were linked, and of a run from before that was written down."""
+        return Discovery.load(self.folder)
 
     @property
     def client_ids(self) -> list[int]:

@@ -36,6 +36,7 @@ class Summary:
     nmi_local: float | None = None
     ari_global: float | None = None
     nmi_global: float | None = None
+    tasks_found: int | None = None  # tasks with a centroid in the router; None: the method has none
     bytes_up: int = 0
     bytes_down: int = 0
     optimizer_steps: int = 0
@@ -77,10 +78,10 @@ class Summary:
             "routing_accuracy": main.routing_accuracy if main else None,
         }
 
-    def without_scores(self, agreement: Agreement, peak_memory_bytes: int) -> "Summary":
+    def without_scores(self, agreement: Agreement, peak_memory_bytes: int, tasks_found: int | None) -> "Summary":
         """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
         unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None)
-        return replace(unknown, **asdict(agreement), peak_memory_bytes=peak_memory_bytes)
+        return replace(unknown, **asdict(agreement), tasks_found=tasks_found, peak_memory_bytes=peak_memory_bytes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON-able values."""

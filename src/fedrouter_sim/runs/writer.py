@@ -23,6 +23,7 @@ from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
@@ -120,6 +121,11 @@ class RunWriter(Observer):
         if deployment.state:
             tensors = {name: np.ascontiguousarray(deployment.state[name]) for name in sorted(deployment.state)}
             (self._folder / STATE_NAME).write_bytes(save(tensors))
+
+    def write_discovery(self, discovery: Discovery | None) -> None:
+        """Write how the tasks were found, where local clusters were linked."""
+        if discovery is not None:
+            discovery.save(self._folder)
 
     def write_samples(self, samples: dict[str, Any] | None) -> None:
         """Write the map of training samples in two dimensions, where there is one."""
