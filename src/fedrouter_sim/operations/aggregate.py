@@ -146,7 +146,12 @@ def _cluster_again(old: Router, archive: Archive, config: RunConfig, seed: int) 
     else:
         labels = link_parts(messages, _affinity(messages, config), config).labels
     again = Archive(messages, split_by_client(labels, messages))
-    return router_of(again, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options), again
+    router = router_of(again, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options)
+    router = replace(router, on_unseen=old.on_unseen)
+    if normalizer is old.normalizer and again.assignment == archive.assignment:
+        # The same tasks: what clients said of their distances to them still holds.
+        router = replace(router, reach=old.reach, reach_of_all=old.reach_of_all, temperature=old.temperature)
+    return router, again
 
 
 def _affinity(messages: Sequence[CentroidMessage], config: RunConfig) -> Affinity:
