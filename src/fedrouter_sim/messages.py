@@ -110,7 +110,7 @@ class Reach:
     """How far a client's calibration rows lie from the tasks."""
 
     client: int
-    quantiles: Floats  # (T, 21), of distances to the nearest prototype, by the task of it; zeros where none
+    quantiles: Floats  # (T, 25), of distances to the nearest prototype, by the task of it; zeros where none
     counts: Ints  # (T,), rows of each task
     losses: NDArray[np.float64]  # (33,), mean negative log likelihood of the rows' tasks at each temperature, in nats
 

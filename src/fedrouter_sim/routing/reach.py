@@ -14,8 +14,8 @@ from fedrouter_sim.arrays import Floats, Ints
 
 Numbers = NDArray[np.float64]
 
-LEVELS: Numbers = np.arange(21) / 20
-"""The levels of the quantiles that describe distances: 0, 5%, ... 100%."""
+LEVELS: Numbers = np.concatenate([np.arange(20) / 20, np.arange(96, 101) / 100])
+"""The levels of the quantiles that describe distances: 0, 5%, ... 95%, 96%, ... 100%."""
 
 UNSEEN_ABOVE = 0.99
 """The score above which a text counts as unseen: about one in a hundred test texts of trained tasks does."""
@@ -38,7 +38,7 @@ def quantiles_by_task(distances: Numbers, tasks: Ints, count: int) -> tuple[Floa
         count: T, how many tasks there are.
 
     Returns:
-        The quantiles at `LEVELS`, (T, 21), zeros where there is no distance; and how many distances there are, (T,).
+        The quantiles at `LEVELS`, (T, 25), zeros where there is no distance; and how many distances there are, (T,).
     """
     counts = np.bincount(tasks, minlength=count).astype(np.int64)
     found = np.zeros((count, len(LEVELS)), dtype=np.float32)
@@ -48,19 +48,19 @@ def quantiles_by_task(distances: Numbers, tasks: Ints, count: int) -> tuple[Floa
 
 
 def pooled(quantiles: Floats, counts: Ints) -> Floats:
-    """Return the quantiles (21,) of several sets of values together.
+    """Return the quantiles (25,) of several sets of values together.
 
-    Each set's quantiles stand for its values: each for a twentieth of them, the first and the last for a fortieth.
+    A set's values are taken to lie evenly between its quantiles.
 
     Args:
-        quantiles: (k, 21), of each set.
+        quantiles: (k, 25), of each set.
         counts: (k,), how many values each set has, at least one in all.
     """
-    shares = np.full(len(LEVELS), 1.0)
-    shares[[0, -1]] = 0.5
-    weights = (counts[:, None] * shares).ravel()
-    values = quantiles.astype(np.float64).ravel()[weights > 0]
-    weights = weights[weights > 0]
+    # In steps of a hundredth, of which the first and the last stand for half as many values as the others.
+    steps = np.arange(101) / 100
+    sets = [(quantiles[i].astype(np.float64), float(counts[i])) for i in np.flatnonzero(counts)]
+    values = np.concatenate([np.interp(steps, LEVELS, own) for own, _ in sets])
+    weights = np.concatenate([count * np.where((steps == 0) | (steps == 1), 0.5, 1) for _, count in sets])
     order = np.argsort(values, kind="stable")
     middles = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
     return np.asarray(np.interp(LEVELS, middles, values[order]), dtype=np.float32)
@@ -74,7 +74,7 @@ def unseen_score(distances: Numbers, reach: Floats) -> Numbers:
 
     Args:
         distances: (n,), of each text to its nearest prototype.
-        reach: (21,), the quantiles of calibration rows' distances at `LEVELS`.
+        reach: (25,), the quantiles of calibration rows' distances at `LEVELS`.
     """
     most = float(reach[_NEARLY_ALL])
     spread = max(most - float(reach[_MEDIAN]), 1e-6 * max(most, 1e-6))

@@ -42,8 +42,8 @@ class Router:
     prototypes: Floats | None = None  # (P, d), normalised; None: the centroids
     owners: Ints | None = None  # (P,), the task of each prototype
     temperature: float = 1.0  # of rules that weigh tasks by distance
-    reach: Floats | None = None  # (T, 21), quantiles of calibration rows' distances at `reach.LEVELS`, by nearest task
-    reach_of_all: Floats | None = None  # (21,), the same of all tasks together
+    reach: Floats | None = None  # (T, 25), quantiles of calibration rows' distances at `reach.LEVELS`, by nearest task
+    reach_of_all: Floats | None = None  # (25,), the same of all tasks together
     on_unseen: str = ANSWER  # what answers a text that counts as unseen, one of config.UNSEEN_ANSWERS
 
     @cached_property
