@@ -104,17 +104,17 @@ def test_route_says_how_unseen_a_text_is(run_copy: Path) -> None:
 def test_what_cannot_tell_unseen_texts_says_so(
     run_copy: Path, micro_config: Any, backbone: Any, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="--unseen never: choose among answer, bare, mix"):
+    with pytest.raises(UserError, match=r"--unseen never: choose among answer, bare, mix"):
         list(RoutedModel(run_copy, unseen="never").route([FAR]))
     tensors = load_file(run_copy / TENSORS_NAME)
     del tensors["reach"], tensors["reach_of_all"]
     save_file(tensors, run_copy / TENSORS_NAME)
-    with pytest.raises(UserError, match="--unseen bare: .* not calibrated"):
+    with pytest.raises(UserError, match=r"--unseen bare: .* not calibrated"):
         evaluate(run_copy, unseen="bare")
     (routed,) = RoutedModel(run_copy).route([FAR])
     assert routed.unseen is None
     plain = train(micro_config(method="fedavg", rounds=1, local_steps=1), tmp_path / "fedavg", backbone=backbone)
-    with pytest.raises(UserError, match="--unseen bare: .* has no router"):
+    with pytest.raises(UserError, match=r"--unseen bare: .* has no router"):
         evaluate(plain.folder, unseen="bare")
     assert plain.summary.unseen_auroc is None
 

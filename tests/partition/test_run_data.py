@@ -243,7 +243,7 @@ def test_several_held_out_tasks_are_in_nobodys_data(micro_config: ConfigMaker) -
     trained = {example.task for own in run_data.clients for example in own.train}
     assert trained == {example.task for example in run_data.shares.test} == {"opinion", "reverse"}
     every = ("opinion", "reverse", "sum", "title")
-    with pytest.raises(UserError, match="--hold-out opinion --hold-out reverse .*: are all tasks"):
+    with pytest.raises(UserError, match=r"--hold-out opinion --hold-out reverse .*: are all tasks"):
         partition_data(micro_config(hold_out=every))
     with pytest.raises(UserError, match="--hold-out none: must be"):
         partition_data(micro_config(hold_out=("sum", "none")))
