@@ -56,6 +56,7 @@ def make_first_format(run: Path) -> Path:
     scores, tasks = summary.pop("scores"), summary.pop("task_scores")
     first, metric = summary.pop("cell"), summary.pop("metric")
     assert metric == "rouge1"  # the only one that there was
+    del summary["unseen_auroc"], summary["unseen_auroc_per_task"]
 
     def of_tasks(cell: str | None) -> dict[str, float] | None:
         return {task: of_task["rouge1"] for task, of_task in tasks.get(cell, {}).items()} or None
