@@ -57,6 +57,7 @@ def make_first_format(run: Path) -> Path:
     first, metric = summary.pop("cell"), summary.pop("metric")
     del summary["tasks_found"]
     assert metric == "rouge1"  # the only one that there was
+    del summary["unseen_auroc"], summary["unseen_auroc_per_task"]
 
     def of_tasks(cell: str | None) -> dict[str, float] | None:
         return {task: of_task["rouge1"] for task, of_task in tasks.get(cell, {}).items()} or None

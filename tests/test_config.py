@@ -321,3 +321,12 @@ def test_the_papers_preset_has_the_papers_numbers() -> None:
 def test_an_unknown_preset_is_refused_with_the_list() -> None:
     with pytest.raises(UserError, match="--preset 'papper' is unknown; there are: cpu-small, paper"):
         read_preset("papper")
+
+
+def test_one_held_out_task_may_be_given_without_a_list(tmp_path: Path) -> None:
+    assert RunConfig(hold_out="sum").hold_out == ("sum",)  # type: ignore[arg-type]
+    assert RunConfig(hold_out="").hold_out == ()  # type: ignore[arg-type]  # as older runs have it
+    for text, expected in (('"sum"', ("sum",)), ('""', ()), ('["a", "b"]', ("a", "b"))):
+        path = tmp_path / "config.toml"
+        path.write_text(f"hold_out = {text}\n", encoding="utf-8")
+        assert RunConfig.build(read_settings(path)).hold_out == expected

@@ -16,12 +16,9 @@ from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone, Generated
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled, Weights
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing import BARE
-
-Weights = tuple[tuple[str, float], ...]
-"""Pools and their weights in an answer, as in `Choice.weights`."""
 
 Embed = Callable[[Sequence[str]], Floats]
 """Gives the embeddings (n, d) of n texts."""
@@ -111,10 +108,11 @@ class Answerer:
 
     def answer(self, weights: Sequence[Weights], examples: Sequence[Example]) -> Iterator[Batch]:
         """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time."""
-        by_pools: dict[tuple[str, ...], list[int]] = {}
+        by_pools: dict[tuple[tuple[str, ...], bool], list[int]] = {}
         for position, of_text in enumerate(weights):
-            by_pools.setdefault(tuple(pool for pool, _ in of_text), []).append(position)
-        for pools, positions in by_pools.items():
+            alone = [weight for _, weight in of_text] == [1]  # not together with texts of a mix with the bare backbone
+            by_pools.setdefault((tuple(pool for pool, _ in of_text), alone), []).append(position)
+        for (pools, _), positions in by_pools.items():
             adapter = self._adapter_of(pools, [weights[position] for position in positions])
             most = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
             asked = [examples[position] for position in positions]

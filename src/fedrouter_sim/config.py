@@ -37,6 +37,9 @@ ON_BAD_ROW = ("error", "skip")
 AUTO = "auto"
 """What stands in place of a number that is to be found."""
 
+ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
+"""What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
+
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
 
@@ -105,7 +108,9 @@ class RunConfig:
         table="splits",
     )
     alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0)
-    hold_out: str = setting(_DATA, "", "A task that is held back from all clients and scored at the end.")
+    hold_out: tuple[str, ...] = setting(
+        _DATA, (), "Task that is held back from all clients and scored at the end. Repeatable."
+    )
     examples_per_client: int = setting(_DATA, 600, "The most training examples that a client holds.", least=1)
     test_examples_per_client: int = setting(_DATA, 50, "The most test examples per client and cell.", least=1)
 
@@ -237,6 +242,13 @@ class RunConfig:
         derive=lambda config: "prototypes" if config.tasks == AUTO else "centroid",
         rule="centroid, or prototypes where --tasks is auto",
     )
+    unseen: str = setting(
+        _CLUSTERING,
+        ANSWER,
+        "What answers a text that is unlike what all tasks were made of: the nearest adapter; the bare backbone; a mix "
+        "of both, half and half.",
+        choices=UNSEEN_ANSWERS,
+    )
 
     fedprox_mu: float = setting(
         _METHODS, 0.01, "fedprox: weight mu of mu / 2 times the squared distance to the global adapter.", least=0
@@ -264,7 +276,7 @@ class RunConfig:
                 value = derive(self)
                 object.__setattr__(self, field.name, value)
             if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
-                object.__setattr__(self, field.name, (value,))
+                object.__setattr__(self, field.name, (value,) if value else ())
             check_limits(f"{flag(field.name)} {value}", field, value)
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")

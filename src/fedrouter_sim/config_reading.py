@@ -11,6 +11,8 @@ from fedrouter_sim.declaring import check_limits
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.texts import read_utf8
 
+_ONCE_SINGLE = ("instruction_column", "hold_out")  # settings that may have several values, of which older runs have one
+
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings of a TOML file.
@@ -46,8 +48,8 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
         raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
     kind = hints[key]
     if get_origin(kind) is tuple:
-        if key == "instruction_column" and isinstance(value, str):  # as older runs wrote it
-            return (value,)
+        if key in _ONCE_SINGLE and isinstance(value, str):
+            return (value,) if value else ()
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UserError(f"{source}: {key} = {value!r} must be a list of strings")

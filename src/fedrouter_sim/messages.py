@@ -106,6 +106,21 @@ class RowTasks:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """How far a client's calibration rows lie from the tasks."""
+
+    client: int
+    quantiles: Floats  # (T, 25), of distances to the nearest prototype, by the task of it; zeros where none
+    counts: Ints  # (T,), rows of each task
+    losses: NDArray[np.float64]  # (33,), mean negative log likelihood of the rows' tasks at each temperature, in nats
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent: the quantiles of the tasks that have any, all counts, and the losses."""
+        return self.quantiles[self.counts > 0].nbytes + self.counts.nbytes + self.losses.nbytes
+
+
+@dataclass(frozen=True)
 class Tasks:
     """What the server tells a client of the tasks: where they lie, and where its own local clusters belong."""
 

@@ -80,6 +80,7 @@ def test_a_method_without_router_shows_no_distance(cli: Any, run_of: Any) -> Non
     [first, _] = records(cli("route", run_of("fedavg"), *TEXTS, "--json"))
     assert first == {
         "text": TEXTS[0], "task": "global", "distance": None, "margin": None, "answer": None, "weights": {},
+        "unseen": None,
     }  # fmt: skip
 
 
@@ -118,3 +119,12 @@ def test_files_are_read_as_data_are(cli: Any, finished_run: Path, tmp_path: Path
     said = refusal(cli("route", finished_run, "--file", tmp_path / "half.jsonl"))
     assert said.endswith("half.jsonl: line 1: 'instruction' holds half a character (surrogate); correct it\n")
     assert "text 1 holds half a character" in refusal(cli("route", finished_run, "a\udce9"))
+
+
+def test_what_answers_unseen_texts_is_chosen_and_the_score_shown(cli: Any, finished_run: Path) -> None:
+    (found,) = RoutedModel(finished_run).route(TEXTS[:1])
+    (record,) = records(cli("route", finished_run, TEXTS[0], "--json", "--unseen", "bare"))
+    assert record["unseen"] == found.unseen
+    shown = cli("route", finished_run, TEXTS[0]).stdout.split("\t")
+    assert shown[3] == f"{'unseen' if found.is_unseen else 'seen'} {found.unseen:.4f}"
+    assert "--unseen never: choose among" in refusal(cli("route", finished_run, TEXTS[0], "--unseen", "never"))

@@ -51,6 +51,7 @@ def test_an_answer_in_a_file_has_its_scores_beside_what_was_measured() -> None:
         list(line)
         == (
             "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match loss tokens margin weights"
+            " unseen"
         ).split()
     )
     assert (line["reference"], line["answer"], line["exact_match"], line["rouge1"]) == ("right", "wrong", 0.0, 0.0)

@@ -234,3 +234,16 @@ def test_shares_given_in_python_are_checked_and_become_tuples() -> None:
     ):
         with pytest.raises(UserError, match=words):
             checked_shares(replace(shares, **change))
+
+
+def test_several_held_out_tasks_are_in_nobodys_data(micro_config: ConfigMaker) -> None:
+    run_data = partition_data(micro_config(hold_out=("sum", "title")))
+    held = [example.task for shard in run_data.held_out for example in shard]
+    assert sorted(held) == ["sum"] * 6 + ["title"] * 6
+    trained = {example.task for own in run_data.clients for example in own.train}
+    assert trained == {example.task for example in run_data.shares.test} == {"opinion", "reverse"}
+    every = ("opinion", "reverse", "sum", "title")
+    with pytest.raises(UserError, match=r"--hold-out opinion --hold-out reverse .*: are all tasks"):
+        partition_data(micro_config(hold_out=every))
+    with pytest.raises(UserError, match="--hold-out none: must be"):
+        partition_data(micro_config(hold_out=("sum", "none")))

@@ -65,7 +65,7 @@ def test_the_single_answers_come_back_with_their_scores(tmp_path: Path) -> None:
     assert first == {
         "client": 0, "task": "sum", "instruction": "ask", "reference": "réf", "pool": "task_0", "answer": "ans\nwer",
         "rouge1": 0.25, "exact_match": None, "loss": 3.0, "tokens": 2, "margin": 0.5,
-        "weights": {"task_0": 0.75, "task_1": 0.25},
+        "weights": {"task_0": 0.75, "task_1": 0.25}, "unseen": None,
     }  # fmt: skip
     assert (second["task"], second["pool"], second["margin"], second["weights"]) == (None, None, None, {})
     assert "réf" in (tmp_path / "eval" / "all-global.jsonl").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.cli.settings import OwnOptions
+from fedrouter_sim.cli.settings import OwnOptions, UnseenAnswer
 from fedrouter_sim.config import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
@@ -21,7 +21,7 @@ def eval_command(
         list[str] | None,
         typer.Option(
             metavar="|".join(RUN_TEST_DATA),
-            help="Test data: the client's own mixture, all tasks, the drifted mixture, the held-out task. Repeatable.",
+            help="Test data: the client's own mixture, all tasks, the drifted mixture, the held-out tasks. Repeatable.",
         ),
     ] = None,
     routing: Annotated[
@@ -54,6 +54,7 @@ def eval_command(
         str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
     ] = None,
     option: OwnOptions = None,
+    unseen: UnseenAnswer = None,
     test_examples_per_client: Annotated[int | None, typer.Option(help="At most so many per client.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -75,7 +76,7 @@ def eval_command(
 
     from fedrouter_sim import Run, evaluate
     from fedrouter_sim.examples.record import Columns
-    from fedrouter_sim.report.tables import confusion_table, scores_table
+    from fedrouter_sim.report.tables import confusion_table, scores_table, unseen_table
 
     opened = Run(run)
     config = opened.config
@@ -97,6 +98,7 @@ def eval_command(
             metric=metric,
             option=option or (),
             on_bad_row=on_bad_row,
+            unseen=unseen,
         )
     for text in done.notes:
         note(text, quiet)
@@ -105,4 +107,7 @@ def eval_command(
         *(confusion_table(result) for result in done.results if result.confusion),
     ]
     record = {result.cell.name: result.to_dict() for result in done.results}
+    if done.unseen.auroc is not None:
+        record["unseen"] = {"auroc": done.unseen.auroc, "per_task": dict(done.unseen.per_task)}
+        tables.append(unseen_table(done.unseen))
     print_result(record, [*tables, f"Written to {', '.join(map(str, done.files))}"], as_json)

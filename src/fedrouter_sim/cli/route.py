@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedrouter_sim.cli.settings import UnseenAnswer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
 from fedrouter_sim.examples.record import Columns, Example
@@ -46,10 +47,12 @@ def route_command(
             "where the method has it, else global.",
         ),
     ] = None,
+    unseen: UnseenAnswer = None,
     generate: Annotated[bool, typer.Option("--generate", help="Also answer each text.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Stream one JSON object a line.")] = False,
 ) -> None:
-    """Say which adapter answers each text, how far its centroid is, and by what margin; with --generate, the answer.
+    """Say which adapter answers each text, how far its centroid is, by what margin, and how unseen the text is; with
+    --generate, the answer.
 
     The run's method chooses, exactly as in `eval`: its router, or with --client what that client would get.
 
@@ -65,7 +68,7 @@ def route_command(
 
     from fedrouter_sim import RoutedModel
 
-    model = RoutedModel(run, client=client, routing=routing)
+    model = RoutedModel(run, client=client, routing=routing, unseen=unseen)
     asking = Asking(tuple(column or ()) or model.run.config.instruction_column, task_column)
     if text:
         texts: Iterator[str | Example] = iter(text)
@@ -87,6 +90,9 @@ def _fields(routed: "Routed") -> list[str]:
     if routed.distance is not None:
         margin = "-" if routed.margin is None else f"{routed.margin:.3f}"
         fields += [f"distance {routed.distance:.3f}", f"margin {margin}"]
+    if routed.unseen is not None:
+        # Three digits would show 0.9996 as what no text ever is.
+        fields.append(f"{'unseen' if routed.is_unseen else 'seen'} {routed.unseen:.4f}")
     fields.append(_one_line(routed.text))
     return fields + ([_one_line(routed.answer)] if routed.answer is not None else [])
 

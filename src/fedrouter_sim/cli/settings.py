@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from fedrouter_sim.config import RunConfig, absolute_paths
+from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig, absolute_paths
 from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import check_limits, flag, from_text, shown_default
 from fedrouter_sim.runs.entries import TABLES, check_names
@@ -23,6 +23,19 @@ OwnOptions = Annotated[
     ),
 ]
 """`--option` of the commands that take a run and another metric or aggregation rule than the run's."""
+
+
+UnseenAnswer = Annotated[
+    str | None,
+    typer.Option(
+        "--unseen",
+        metavar="|".join(UNSEEN_ANSWERS),
+        help="What answers a text that counts as unseen: the nearest adapter, the bare backbone, or half of each; by "
+        "default as the run was told.",
+        show_default=False,
+    ),
+]
+"""`--unseen` of the commands that answer by a run."""
 
 
 def setting_parameters(names: Collection[str] = ()) -> list[inspect.Parameter]:

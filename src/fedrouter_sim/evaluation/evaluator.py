@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from fedrouter_sim.answerer import Answerer, Weights
+from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
@@ -18,7 +18,7 @@ from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores, grouped
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.plan import Choice
+from fedrouter_sim.federation.plan import Choice, Weights
 from fedrouter_sim.partition.run_data import TestShares
 from fedrouter_sim.routing import BARE, ORACLE
 
@@ -125,7 +125,8 @@ class Evaluator:
             sample=sample,
             scores={metric.name: measured(metric, sample) for metric in self._metrics},
             margin=choice.margin,
-            weights=dict(choice.weights) if len(choice.weights) > 1 else {},
+            weights=choice.mixed,
+            unseen=choice.unseen,
         )
 
     def _summarise(self, cell: Cell, answers: Sequence[Answer]) -> CellResult:

@@ -34,6 +34,7 @@ class Answer:
     scores: Mapping[str, float | None]  # by metric
     margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
     weights: Mapping[str, float] = field(default_factory=dict)  # pool -> weight in a mixed answer
+    unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as a line of the cell's file; its `loss` is summed over tokens, in nats."""
@@ -49,6 +50,7 @@ class Answer:
             "tokens": self.sample.tokens,
             "margin": self.margin,
             "weights": dict(self.weights),
+            "unseen": self.unseen,
         }
 
 

@@ -66,10 +66,10 @@ class Shares:
     test: tuple[Example, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)  # what loading left out, for the user
 
-    def without(self, task: str) -> "Shares":
-        """Return the shares without the examples of a task."""
+    def without(self, *tasks: str) -> "Shares":
+        """Return the shares without the examples of some tasks."""
         names = ("train", "validation", "test")
-        return replace(self, **{name: tuple(e for e in getattr(self, name) if e.task != task) for name in names})
+        return replace(self, **{name: tuple(e for e in getattr(self, name) if e.task not in tasks) for name in names})
 
     def digest(self) -> str:
         """Return the SHA-256 hex digest of all rows in order: of their JSON, which is never in memory as a whole."""

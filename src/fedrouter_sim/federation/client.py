@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from fedrouter_sim.adapters.state import Adapter, check_finite
-from fedrouter_sim.arrays import Floats
+from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.model import Backbone
@@ -18,6 +18,9 @@ from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.messages import Update
 from fedrouter_sim.randomness import derive_seed, numpy_generator
+
+CALIBRATED_PART = 10  # one row in so many is a calibration row
+FEWEST_ROWS = 5  # of a client that has calibration rows
 
 
 class Client:
@@ -39,6 +42,16 @@ class Client:
     def encoded(self) -> list[EncodedExample]:
         """The client's examples in token ids."""
         return self._backbone.encoder.examples(self.examples)
+
+    @cached_property
+    def calibration_rows(self) -> Ints:
+        """The positions, ascending, of the rows that say how far texts lie from the tasks: a tenth, drawn by the seed;
+        at least one, and none of a client of fewer than 5 rows. They train like all others."""
+        count = len(self.examples)
+        if count < FEWEST_ROWS:
+            return np.empty(0, dtype=np.int64)
+        order = numpy_generator(self._config.seed, "calibration rows", self.id).permutation(count)
+        return np.sort(order[: max(1, count // CALIBRATED_PART)])
 
     def sketches(self, positions: Sequence[int], start: Adapter, seed: int) -> Floats:
         """Return the gradient sketches (k, m) of some of the client's examples at the adapter that all start from.

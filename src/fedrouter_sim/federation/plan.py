@@ -16,6 +16,9 @@ from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 
+Weights = tuple[tuple[str, float], ...]
+"""Pools and their weights in an answer. What they lack to 1 is the bare backbone's."""
+
 MethodState = Mapping[str, NDArray[Any]]
 """What a method needs of training in order to answer, by name; saved beside the adapters."""
 
@@ -122,14 +125,20 @@ class Labelled(Asked):
 class Choice:
     """Who answers a sample: weights over pools. One pool with weight 1 is a hard choice; no pool, the bare backbone."""
 
-    weights: tuple[tuple[str, float], ...] = ()  # (pool, weight)
+    weights: Weights = ()
     margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
     distance: float | None = None  # of a router: L2 to the nearest centroid, in the normalised space
+    unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
 
     @classmethod
     def of(cls, pool: str | None, margin: float | None = None, distance: float | None = None) -> "Choice":
         """Choose one pool; None is the bare backbone."""
         return cls(() if pool is None else ((pool, 1.0),), margin, distance)
+
+    @property
+    def mixed(self) -> dict[str, float]:
+        """The weight of each pool in a mixed answer; empty where one adapter answers alone, or the bare backbone."""
+        return dict(self.weights) if [weight for _, weight in self.weights] not in ([], [1.0]) else {}
 
     @property
     def pool(self) -> str | None:

@@ -110,13 +110,17 @@ class AskLocalClusters(Question[LocalClusters]):
 
 @dataclass(frozen=True)
 class AskParts(Question[LocalClusters]):
-    """Centroids, sizes and sketches of what a client has of each task, or of each task in each local cluster."""
+    """Centroids, sizes and sketches of what a client has of each task, or of each task in each local cluster.
+
+    The latter become prototypes: calibration rows are left out of their centroids where a part has other rows, since
+    they are to say how far a text usually lies from them.
+    """
 
     normalizer: Normalizer
     clusters: Mapping[int, Ints] = field(repr=False)  # client -> its local clusters, by which rows are sketched
     tasks: Mapping[int, Ints] = field(repr=False)  # client -> task of each of its examples
     sketching: Sketching
-    by_cluster: bool = False  # whether local clusters stay apart
+    by_cluster: bool = False  # whether local clusters stay apart, and calibration rows out
 
     def answer(self, client: Client) -> LocalClusters:
         """Average over each part."""
@@ -126,7 +130,12 @@ class AskParts(Question[LocalClusters]):
         labels = np.array([known[part] for part in parts], dtype=np.int64)
         grouping = grouped(client, labels, tuple(f"cluster {cluster}, {task_name(task)}" for cluster, task in known))
         points = self.normalizer(client.embeddings)
-        centroids = np.stack([points[labels == part].mean(axis=0, dtype=np.float64) for part in range(len(known))])
+        counted = np.ones(len(labels), dtype=bool)
+        if self.by_cluster:
+            counted[client.calibration_rows] = False
+            counted |= np.bincount(labels, weights=counted)[labels] == 0
+        means = [points[(labels == part) & counted].mean(axis=0, dtype=np.float64) for part in range(len(known))]
+        centroids = np.stack(means)
         halves = self.sketching.halves(client, self.sketching.positions(client, clusters), labels)
         sizes = np.bincount(labels).astype(np.int64)
         sent = CentroidMessage(client.id, centroids.astype(np.float32), sizes, grouping.answer_tokens, halves)

@@ -1,26 +1,34 @@
 """FedRouter (arXiv 2604.00050): a group per local cluster, pools by global clustering, answered by the router."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from fedrouter_sim.config import ANSWER, BACKBONE
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.calibrating import calibrated
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.finding import find_tasks
 from fedrouter_sim.federation.groups import Group, group_by
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, pools_of, with_groups
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, Weights, pools_of, with_groups
 from fedrouter_sim.federation.questions import AskTasks
 from fedrouter_sim.messages import Tasks
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing import GLOBAL, LOCAL, task_name
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
 from fedrouter_sim.routing.making import router_of
+from fedrouter_sim.routing.reach import counts_as_unseen
 from fedrouter_sim.routing.router import Router
+from fedrouter_sim.routing.rule import Routes
+
+MIXED_WEIGHT = 0.5  # of the adapters in a mix with the bare backbone
 
 
 class FedRouter(Method):
     """One adapter per task, found by clustering embeddings; task labels are never read."""
 
     name = "fedrouter"
-    uses = frozenset({"local_clusters", "tasks", "affinity", "cut", "normalize", "router"})
+    uses = frozenset({"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen"})
     routings = (GLOBAL, LOCAL)
 
     def plan(self, federation: Federation) -> Plan:
@@ -40,6 +48,11 @@ class FedRouter(Method):
             groups += group_by(answer.grouping, pools, clusters)
         names = [task_name(task) for task in range(len(router.centroids))]
         local = {answer.grouping.client: answer.grouping.labels for answer in found.clients}
+        rows = {
+            message.client: np.asarray(assigned, dtype=np.int64)[local[message.client]]
+            for message, assigned in zip(archive.clients, archive.assignment, strict=True)
+        }
+        router = replace(calibrated(federation, router, rows), on_unseen=config.unseen)
         return Plan(tuple(groups), pools_of(groups, names), router, archive, local, linked=found.linked)
 
     def follow(self, federation: Federation, plan: Plan) -> Plan:
@@ -53,13 +66,28 @@ class FedRouter(Method):
         candidates = _archive(deployment).tasks_of(asked.client) if routing == LOCAL else None
         found = router.route(asked.embeddings, candidates)
         margins = found.margin.tolist() if np.isfinite(found.margin).all() else [None] * len(found.margin)
-        rows = zip(found.task.tolist(), margins, found.distance.tolist(), strict=True)
-        if found.weights is None:
-            return [Choice.of(task_name(task), margin, distance) for task, margin, distance in rows]
+        scores = router.unseen(asked.embeddings)
+        unseen = [None] * len(margins) if scores is None else scores.tolist()
         return [
-            Choice(tuple((task_name(int(t)), float(weights[t])) for t in np.flatnonzero(weights)), margin, distance)
-            for weights, (_, margin, distance) in zip(found.weights, rows, strict=True)
+            Choice(_answering(weights, score, router.on_unseen), margin, distance, score)
+            for weights, margin, distance, score in zip(
+                _weights(found), margins, found.distance.tolist(), unseen, strict=True
+            )
         ]
+
+
+def _weights(found: Routes) -> list[Weights]:
+    """Return the weights over pools that a router gives each text."""
+    if found.weights is None:
+        return [((task_name(task), 1.0),) for task in found.task.tolist()]
+    return [tuple((task_name(int(t)), float(row[t])) for t in np.flatnonzero(row)) for row in found.weights]
+
+
+def _answering(weights: Weights, unseen: float | None, on_unseen: str) -> Weights:
+    """Return the weights over pools that answer a text, by how unseen it is."""
+    if not counts_as_unseen(unseen) or on_unseen == ANSWER:
+        return weights
+    return () if on_unseen == BACKBONE else tuple((pool, MIXED_WEIGHT * weight) for pool, weight in weights)
 
 
 def _archive(deployment: Deployment) -> Archive:

@@ -157,11 +157,17 @@ def _cluster_again(
     linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config), config)
     labels = cluster_globally(messages, int(config.tasks), seed).labels if linked is None else linked.labels
     again = Archive(messages, split_by_client(labels, messages))
-    return _router_of(again, normalizer, old), again, linked
+    return _router_of(again, normalizer, old, again.assignment == archive.assignment), again, linked
 
 
-def _router_of(archive: Archive, normalizer: Normalizer, old: Router) -> Router:
-    return router_of(archive, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options)
+def _router_of(archive: Archive, normalizer: Normalizer, old: Router, same_tasks: bool = True) -> Router:
+    """Make a router that chooses as the old one does."""
+    router = router_of(archive, normalizer, old.max_tokens, old.backbone_digest, old.rule, old.options)
+    router = replace(router, on_unseen=old.on_unseen)
+    if normalizer is old.normalizer and same_tasks:
+        # The same tasks: what clients said of their distances to them still holds.
+        router = replace(router, reach=old.reach, reach_of_all=old.reach_of_all, temperature=old.temperature)
+    return router
 
 
 def _affinity(messages: Sequence[CentroidMessage], config: RunConfig) -> Affinity:

@@ -9,6 +9,7 @@ from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics import METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import Cell, CellResult
+from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Shares
 from fedrouter_sim.examples.sources import NOT_ON_DISK, load_test
@@ -31,6 +32,7 @@ class Evaluated:
     files: list[Path]
     notes: list[str]
     metric: Metric  # the one that is shown first
+    unseen: UnseenAuroc  # how well held-out tasks are told from trained ones
 
 
 def evaluate(
@@ -46,8 +48,9 @@ def evaluate(
     metric: str | None = None,
     option: Sequence[str] = (),
     on_bad_row: str | None = None,
+    unseen: str | None = None,
 ) -> Evaluated:
-    """Evaluate cells of a run and write each to RUN/eval/.
+    """Evaluate cells of a run and write each to RUN/eval/, or with `unseen` to a folder of that name in it.
 
     Args:
         run: a run, or its folder.
@@ -63,6 +66,7 @@ def evaluate(
         metric: the metric that is shown first; None for the run's.
         option: options of `metric`, as 'name=value'; those of the run hold where none is given.
         on_bad_row: what happens to rows of `data` that cannot be used, 'error' or 'skip'; None for the run's.
+        unseen: what answers texts that count as unseen, 'answer', 'bare' or 'mix'; None for the run's.
 
     Raises:
         UserError: the data has changed since the run, or a choice contradicts another.
@@ -80,7 +84,7 @@ def evaluate(
     else:
         asked, notes = _own_shares(run, test_data, most, shares), []
     backbone, method = run.open_backbone(), run.method
-    answerer = run.answerer(backbone)
+    answerer = run.answerer(backbone, unseen=unseen)
     fitting = Fitting(backbone.encoder.flaws, on_bad_row or config.on_bad_row)
     asked, fitting_notes = fitting.test_shares(asked)
     notes += fitting_notes
@@ -95,10 +99,12 @@ def evaluate(
     display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))
     results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
-    files = [write_cell(run.folder, result, **context) for result in results]
+    # The run's own cells are answered as it was told; others must not take their place.
+    under = "" if unseen is None else f"unseen-{unseen}"
+    files = [write_cell(run.folder, result, under, **context) for result in results]
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
-    return Evaluated(results, files, notes, first)
+    return Evaluated(results, files, notes, first, UnseenAuroc.of(results))
 
 
 def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:

@@ -12,6 +12,7 @@ from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.routing import BARE, LOCAL
+from fedrouter_sim.routing.reach import counts_as_unseen
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.texts import half_character
 
@@ -29,6 +30,12 @@ class Routed:
     margin: float | None = None  # distance to the second nearest minus distance; None with one task
     answer: str | None = None
     weights: Mapping[str, float] = field(default_factory=dict)  # adapter -> weight, of a mixed answer
+    unseen: float | None = None  # how unseen the text is, in [0, 1); None where there is no calibrated router
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether the text counts as unseen: unlike nearly all that any task was made of."""
+        return counts_as_unseen(self.unseen)
 
 
 class RoutedModel:
@@ -38,7 +45,13 @@ class RoutedModel:
     """
 
     def __init__(
-        self, run: Run | Path | str, batch: int = BATCH, *, client: int | None = None, routing: str | None = None
+        self,
+        run: Run | Path | str,
+        batch: int = BATCH,
+        *,
+        client: int | None = None,
+        routing: str | None = None,
+        unseen: str | None = None,
     ) -> None:
         """Open a run; its backbone is loaded with the first text.
 
@@ -48,9 +61,11 @@ class RoutedModel:
             client: who asks, for methods whose answers depend on it; None: nobody in particular.
             routing: one of the method's routings, or 'none' for the bare backbone; None: with a client the method's
                 `local` routing, where it has one, else its first.
+            unseen: what answers texts that count as unseen: 'answer', the nearest adapter; 'bare', the bare backbone;
+                'mix', half of each; None: what the run was told.
 
         Raises:
-            UserError: there is no such run, client or routing.
+            UserError: there is no such run, client or routing. With the first text: the run cannot tell unseen texts.
             ValueError: `batch` is less than 1.
         """
         if batch < 1:
@@ -69,6 +84,7 @@ class RoutedModel:
             )
         self.client = client
         self.routing = routing or (LOCAL if client is not None and LOCAL in has else has[0])
+        self._unseen = unseen
         self._batch = batch
         self._adapters: dict[str, Adapter] = {}
         self._turn = Lock()
@@ -97,7 +113,7 @@ class RoutedModel:
 
     @cached_property
     def _answerer(self) -> Answerer:
-        return self.run.answerer(self.run.open_backbone(), self._adapter)
+        return self.run.answerer(self.run.open_backbone(), self._adapter, self._unseen)
 
     def _adapter(self, pool: str) -> Adapter:
         if pool not in self._adapters:
@@ -125,7 +141,8 @@ class RoutedModel:
                 choice.distance,
                 choice.margin,
                 answer,
-                dict(choice.weights) if len(choice.weights) > 1 else {},
+                choice.mixed,
+                choice.unseen,
             )
             for example, choice, answer in zip(examples, choices, given, strict=True)
         ]

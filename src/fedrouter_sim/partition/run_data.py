@@ -1,6 +1,6 @@
 """The data of a run: loaded, partitioned among the clients, and what else is tested. The same for every method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedrouter_sim.config import RunConfig
@@ -22,12 +22,12 @@ TestShares = Mapping[int, Sequence[Example]]
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a run: its shares without the held-out task, each client's part of them, and what else is tested."""
+    """The data of a run: its shares without the held-out tasks, each client's part of them, and what else is tested."""
 
     shares: Shares
     clients: tuple[ClientShares, ...]
     drifted: tuple[ClientShares, ...] = ()  # the clients' data after the drift
-    held_out: tuple[tuple[Example, ...], ...] = ()  # test samples of the held-out task, a shard per client
+    held_out: tuple[tuple[Example, ...], ...] = ()  # test samples of the held-out tasks, a shard per client
     client_ids: tuple[str, ...] = ()  # what the data calls the clients, where it says itself whose row it is
     notes: tuple[str, ...] = ()  # what of the data was left out, for the user
     validation: tuple[Example, ...] = ()  # what tuning may look at
@@ -74,7 +74,8 @@ def reading_of(config: RunConfig) -> Reading:
 
 
 def load_data(config: RunConfig, shares: Shares | None = None) -> tuple[Shares, Sequence[Example]]:
-    """Load the data that `config` names, or take `shares`; return them without the held-out task, and its test rows."""
+    """Load the data that `config` names, or take `shares`; return them without the held-out tasks, and the test rows of
+    these."""
     if shares is None:
         shares = load_shares(config.data, reading_of(config))
     return _without(shares, config.hold_out) if config.hold_out else (shares, ())
@@ -84,7 +85,7 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     """Partition the data that `config` names, or `shares`: the same clients, whatever the method.
 
     Raises:
-        UserError: the data cannot be partitioned so, or have no task of the name to be held out.
+        UserError: the data cannot be partitioned so, or have no task of a name to be held out.
     """
     shares, held = load_data(config, shares)
     options = parse_options(config.option)
@@ -132,13 +133,17 @@ def checked_shares(shares: Shares) -> Shares:
     return replace(shares, train=tuple(shares.train), validation=tuple(shares.validation), test=tuple(shares.test))
 
 
-def _without(shares: Shares, task: str) -> tuple[Shares, list[Example]]:
-    """Take a task out of all shares; return them and its test examples."""
-    held = [example for example in shares.test if example.task == task]
+def _without(shares: Shares, tasks: Collection[str]) -> tuple[Shares, list[Example]]:
+    """Take tasks out of all shares; return them and the tasks' test examples."""
     known = tasks_of(shares.train)
-    if task not in known or not held or len(known) < 2:
-        raise UserError(
-            f"--hold-out {task}: must be one of at least two tasks that training and test data have; there are: "
-            f"{', '.join(known) or 'none (name the column with --task-column)'}"
-        )
-    return shares.without(task), held
+    tested = {example.task for example in shares.test}
+    for task in tasks:
+        if task not in known or task not in tested or len(known) < 2:
+            raise UserError(
+                f"--hold-out {task}: must be one of at least two tasks that training and test data have; there are: "
+                f"{', '.join(known) or 'none (name the column with --task-column)'}"
+            )
+    if not set(known) - set(tasks):
+        raise UserError(f"--hold-out {' --hold-out '.join(tasks)}: are all tasks that there are; leave some to train")
+    held = [example for example in shares.test if example.task in tasks]
+    return shares.without(*tasks), held

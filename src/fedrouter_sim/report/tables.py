@@ -10,6 +10,7 @@ from fedrouter_sim.declaring import flag
 from fedrouter_sim.evaluation.metrics import all_metrics
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.machine import size
 from fedrouter_sim.routing import BARE
@@ -39,6 +40,10 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row("Routing accuracy", number(summary.routing_accuracy))
     if summary.tasks_found is not None:
         table.add_row("Tasks found", str(summary.tasks_found))
+    if summary.unseen_auroc is not None:
+        table.add_row("Held-out tasks told from trained ones, AUROC", number(summary.unseen_auroc))
+        for task, auroc in summary.unseen_auroc_per_task.items():
+            table.add_row(f"  {escape(task)}", number(auroc))
     table.add_row("ARI of local / global clusters", f"{number(summary.ari_local)} / {number(summary.ari_global)}")
     table.add_row("Sent up / down", f"{size(summary.bytes_up)} / {size(summary.bytes_down)}")
     table.add_row("Optimizer steps", f"{summary.optimizer_steps:,}")
@@ -112,6 +117,15 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
                 number(result.routing_accuracy) if place == 0 else "",
                 end_section=place == len(rows) - 1,
             )
+    return table
+
+
+def unseen_table(unseen: UnseenAuroc) -> Table:
+    """Show how well held-out tasks are told from trained ones."""
+    table = Table("held-out task", "AUROC", title="Held-out tasks told from trained ones", title_justify="left")
+    for task, auroc in unseen.per_task.items():
+        table.add_row(escape(task), number(auroc))
+    table.add_row("all", number(unseen.auroc))
     return table
 
 

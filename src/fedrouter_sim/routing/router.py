@@ -13,9 +13,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.config import ANSWER
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import CENTROID, find_router, task_name
+from fedrouter_sim.routing.reach import unseen_score
 from fedrouter_sim.routing.rule import Landmarks, Routes, RoutingRule
 from fedrouter_sim.storage import write_json
 from fedrouter_sim.tables import parse_options
@@ -39,6 +42,9 @@ class Router:
     prototypes: Floats | None = None  # (P, d), normalised; None: the centroids
     owners: Ints | None = None  # (P,), the task of each prototype
     temperature: float = 1.0  # of rules that weigh tasks by distance
+    reach: Floats | None = None  # (T, 25), quantiles of calibration rows' distances at `reach.LEVELS`, by nearest task
+    reach_of_all: Floats | None = None  # (25,), the same of all tasks together
+    on_unseen: str = ANSWER  # what answers a text that counts as unseen, one of config.UNSEEN_ANSWERS
 
     @cached_property
     def landmarks(self) -> Landmarks:
@@ -68,6 +74,19 @@ class Router:
         routes = self._checked(self._rule.route(points, self.landmarks.among(candidates)), len(points))
         return routes.among(candidates, len(self.centroids))
 
+    def unseen(self, embeddings: Floats) -> NDArray[np.float64] | None:
+        """Return how unseen texts are, (n,), in [0, 1); None of a router that was not calibrated.
+
+        It goes by the distance to the nearest prototype of all tasks, whatever the rule and whoever asks.
+
+        Args:
+            embeddings: raw, (n, d).
+        """
+        if self.reach_of_all is None:
+            return None
+        distances = nearest(self.normalizer(embeddings), self.landmarks.prototypes).distance
+        return unseen_score(distances, self.reach_of_all)
+
     def _checked(self, routes: Any, count: int) -> Routes:
         """Return what the rule gave, which may be the user's own, if it is a route per text."""
         if not isinstance(routes, Routes) or len(routes.task) != count or not np.isfinite(routes.distance).all():
@@ -85,6 +104,8 @@ class Router:
             tensors |= {"prototypes": self.prototypes, "prototype_tasks": self.owners}
         if self.normalizer.mean is not None and self.normalizer.deviation is not None:
             tensors |= {"feature_mean": self.normalizer.mean, "feature_deviation": self.normalizer.deviation}
+        if self.reach is not None and self.reach_of_all is not None:
+            tensors |= {"reach": self.reach, "reach_of_all": self.reach_of_all}
         (folder / TENSORS_NAME).write_bytes(save({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}))
         recipe = {
             "format": FORMAT,
@@ -96,6 +117,7 @@ class Router:
             "rule": self.rule,
             "options": list(self.options),
             "temperature": self.temperature,
+            "unseen": self.on_unseen,
             "backbone_sha256": self.backbone_digest,
         }
         write_json(folder / RECIPE_NAME, recipe)
@@ -126,6 +148,9 @@ class Router:
                 prototypes=tensors.get("prototypes"),
                 owners=tensors.get("prototype_tasks"),
                 temperature=float(recipe.get("temperature", 1.0)),
+                reach=tensors.get("reach"),
+                reach_of_all=tensors.get("reach_of_all"),
+                on_unseen=recipe.get("unseen", ANSWER),
             )
         except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
             raise UserError(

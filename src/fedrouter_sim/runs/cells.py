@@ -39,9 +39,10 @@ class StoredCell:
         return f"{self.test_data}-{self.routing}"
 
 
-def write_cell(folder: Path, result: CellResult, **context: Any) -> Path:
-    """Write eval/CELL.json (scores) and eval/CELL.jsonl (a line per answer); return the former's path."""
-    path = folder / FOLDER_NAME / f"{result.cell.name}.json"
+def write_cell(folder: Path, result: CellResult, under: str = "", **context: Any) -> Path:
+    """Write eval/CELL.json (scores) and eval/CELL.jsonl (a line per answer), or both `under` a folder of eval/, where
+    they are none of the run's own cells; return the former's path."""
+    path = folder / FOLDER_NAME / under / f"{result.cell.name}.json"
     answers = "".join(json.dumps(answer.to_dict(), ensure_ascii=False) + "\n" for answer in result.answers)
     write_text(path.with_suffix(".jsonl"), answers)
     write_json(path, {**context, "rouge_words": TOKENIZER, **result.to_dict()})

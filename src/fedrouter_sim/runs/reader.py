@@ -1,6 +1,7 @@
 """Reads a finished run folder."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fedrouter_sim.adapters.folders import load_adapter, load_peft_config
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig
 from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
@@ -214,15 +215,19 @@ class Run:
             )
         return backbone
 
-    def answerer(self, backbone: Backbone, adapters: Callable[[str], Adapter] | None = None) -> Answerer:
+    def answerer(
+        self, backbone: Backbone, adapters: Callable[[str], Adapter] | None = None, unseen: str | None = None
+    ) -> Answerer:
         """Return what answers as the run does.
 
         Args:
             backbone: as `open_backbone` gives it.
             adapters: gives the adapter of a pool; None: read from the folder each time.
+            unseen: what answers texts that count as unseen, 'answer', 'bare' or 'mix'; None: what the run was told.
 
         Raises:
-            UserError: the backbone cuts texts at another length than the router's were cut at.
+            UserError: the backbone cuts texts at another length than the router's were cut at, or the run cannot tell
+                unseen texts.
         """
         router, limit = self.router, backbone.encoder.limit
         if router is not None and router.max_tokens != limit:
@@ -230,7 +235,18 @@ class Run:
                 f"{self.folder}: its router was made of texts cut at {router.max_tokens} tokens, and this backbone "
                 f"cuts at {limit}; set --max-tokens as it was"
             )
-        return Answerer(backbone, self.method, self.deployment, adapters or self.adapter, self.longest_answer)
+        deployment = self.deployment if unseen is None else self._when_unseen(unseen)
+        return Answerer(backbone, self.method, deployment, adapters or self.adapter, self.longest_answer)
+
+    def _when_unseen(self, unseen: str) -> Deployment:
+        """Return the deployment with another answer to texts that count as unseen."""
+        router = self.router
+        if unseen not in UNSEEN_ANSWERS:
+            raise UserError(f"--unseen {unseen}: choose among {', '.join(UNSEEN_ANSWERS)}")
+        if router is None or router.reach_of_all is None:
+            lacks = "has no router" if router is None else "has a router that was not calibrated"
+            raise UserError(f"--unseen {unseen}: {self.folder} {lacks}, so it cannot tell which texts are unseen")
+        return replace(self.deployment, router=replace(router, on_unseen=unseen))
 
 
 def open_run(run: Run | Path | str) -> Run:

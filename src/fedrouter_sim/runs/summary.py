@@ -9,6 +9,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC
 from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.cells import MetricScores
@@ -32,6 +33,8 @@ class Summary:
         default_factory=dict
     )  # cell -> task -> metric -> score
     routing_accuracy: float | None = None  # in the cell that is shown first
+    unseen_auroc: float | None = None  # of held-out tasks' test samples against the others, by how unseen they seem
+    unseen_auroc_per_task: Mapping[str, float] = field(default_factory=dict)
     ari_local: float | None = None
     nmi_local: float | None = None
     ari_global: float | None = None
@@ -67,6 +70,7 @@ class Summary:
     @staticmethod
     def of_results(results: Sequence[CellResult]) -> dict[str, Any]:
         """Return the fields that cells decide; the first cell on all tasks is shown first."""
+        unseen = UnseenAuroc.of(results)
         main = next((result for result in results if result.cell.test_data == ALL), None)
         return {
             "cell": main.cell.name if main else None,
@@ -76,11 +80,14 @@ class Summary:
                 for result in results
             },
             "routing_accuracy": main.routing_accuracy if main else None,
+            "unseen_auroc": unseen.auroc,
+            "unseen_auroc_per_task": dict(unseen.per_task),
         }
 
     def without_scores(self, agreement: Agreement, peak_memory_bytes: int, tasks_found: int | None) -> "Summary":
         """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
         unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None)
+        unknown = replace(unknown, unseen_auroc=None, unseen_auroc_per_task={})
         return replace(unknown, **asdict(agreement), tasks_found=tasks_found, peak_memory_bytes=peak_memory_bytes)
 
     def to_dict(self) -> dict[str, Any]:
