@@ -51,14 +51,17 @@ class FedRouter(Method):
         """Answer by the adapters that the router chooses (step 7)."""
         router = _of(deployment.router)
         candidates = _archive(deployment).tasks_of(asked.client) if routing == LOCAL else None
+        if router.by_token is not None:
+            names = [task_name(task) for task in candidates or range(len(router.centroids))]
+            even = tuple((name, 1 / len(names)) for name in names)
+            return [Choice(even, by_token=router.by_token)] * len(asked.instructions)
         found = router.route(asked.embeddings, candidates)
         margins = found.margin.tolist() if np.isfinite(found.margin).all() else [None] * len(found.margin)
-        rows = zip(found.task.tolist(), margins, found.distance.tolist(), strict=True)
-        if found.weights is None:
-            return [Choice.of(task_name(task), margin, distance) for task, margin, distance in rows]
+        sure = [None] * len(margins) if found.confidence is None else found.confidence.tolist()
+        weights = np.eye(len(router.centroids))[found.task] if found.weights is None else found.weights
         return [
-            Choice(tuple((task_name(int(t)), float(weights[t])) for t in np.flatnonzero(weights)), margin, distance)
-            for weights, (_, margin, distance) in zip(found.weights, rows, strict=True)
+            Choice(tuple((task_name(int(task)), float(of_text[task])) for task in np.flatnonzero(of_text)), *told)
+            for of_text, *told in zip(weights, margins, found.distance.tolist(), sure, strict=True)
         ]
 
 
