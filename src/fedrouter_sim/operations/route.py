@@ -1,6 +1,6 @@
 """`route`: who answers a text, and the answer; a batch at a time, so that memory stays the same for any input."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -11,8 +11,9 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.routing import BARE, LOCAL
+from fedrouter_sim.routing import BARE, LOCAL, ROUTERS
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.tables import option_texts
 from fedrouter_sim.texts import half_character
 
 BATCH = 64  # texts routed, and answered, together
@@ -29,6 +30,7 @@ class Routed:
     margin: float | None = None  # distance to the second nearest minus distance; None with one task
     answer: str | None = None
     weights: Mapping[str, float] = field(default_factory=dict)  # adapter -> weight, of a mixed answer
+    confidence: float | None = None  # the probability that the router gives the task; None where it gives none
 
 
 class RoutedModel:
@@ -38,7 +40,14 @@ class RoutedModel:
     """
 
     def __init__(
-        self, run: Run | Path | str, batch: int = BATCH, *, client: int | None = None, routing: str | None = None
+        self,
+        run: Run | Path | str,
+        batch: int = BATCH,
+        *,
+        client: int | None = None,
+        routing: str | None = None,
+        router: str | None = None,
+        option: Sequence[str] = (),
     ) -> None:
         """Open a run; its backbone is loaded with the first text.
 
@@ -48,9 +57,11 @@ class RoutedModel:
             client: who asks, for methods whose answers depend on it; None: nobody in particular.
             routing: one of the method's routings, or 'none' for the bare backbone; None: with a client the method's
                 `local` routing, where it has one, else its first.
+            router: another router, made of the run's archive; None for the run's.
+            option: options of `router`, as 'name=value'; those of the run hold where none is given.
 
         Raises:
-            UserError: there is no such run, client or routing.
+            UserError: there is no such run, client, routing or router, or the run has nothing to make a router of.
             ValueError: `batch` is less than 1.
         """
         if batch < 1:
@@ -69,6 +80,10 @@ class RoutedModel:
             )
         self.client = client
         self.routing = routing or (LOCAL if client is not None and LOCAL in has else has[0])
+        if option and router is None:
+            raise UserError(f"--option {option[0]}: is of no router; name one with --router")
+        options = option_texts(ROUTERS.options(router, self.run.config.option, option)) if router else ()
+        self._router = self.run.other_router(router, options) if router else None
         self._batch = batch
         self._adapters: dict[str, Adapter] = {}
         self._turn = Lock()
@@ -97,7 +112,7 @@ class RoutedModel:
 
     @cached_property
     def _answerer(self) -> Answerer:
-        return self.run.answerer(self.run.open_backbone(), self._adapter)
+        return self.run.answerer(self.run.open_backbone(), self._adapter, self._router)
 
     def _adapter(self, pool: str) -> Adapter:
         if pool not in self._adapters:
@@ -115,7 +130,8 @@ class RoutedModel:
         choices = self._answerer.choose(examples, self.client, self.routing)
         given: list[str | None] = [None] * len(texts)
         if answers:
-            for batch in self._answerer.answer([choice.weights for choice in choices], examples):
+            kinds = [choice.by_token for choice in choices]
+            for batch in self._answerer.answer([choice.weights for choice in choices], examples, kinds):
                 for position, text in zip(batch.positions, batch.generated.answers, strict=True):
                     given[position] = text
         return [
@@ -126,6 +142,7 @@ class RoutedModel:
                 choice.margin,
                 answer,
                 dict(choice.weights) if len(choice.weights) > 1 else {},
+                choice.confidence,
             )
             for example, choice, answer in zip(examples, choices, given, strict=True)
         ]

@@ -37,6 +37,7 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
         if not cell.endswith(f"-{BARE}"):
             table.add_row(f"{name} in cell {cell}", number(summary.score_in(cell)))
     table.add_row("Routing accuracy", number(summary.routing_accuracy))
+    table.add_row("Calibration error of routing", number(summary.routing_ece))
     table.add_row("ARI of local / global clusters", f"{number(summary.ari_local)} / {number(summary.ari_global)}")
     table.add_row("Sent up / down", f"{size(summary.bytes_up)} / {size(summary.bytes_down)}")
     table.add_row("Optimizer steps", f"{summary.optimizer_steps:,}")
@@ -90,7 +91,7 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
     for heading in ("cell", "of"):
         table.add_column(heading)
     titles = [escape(metric.title) for metric in metrics]
-    for heading in ("samples", titles[0], "± clients", *titles[1:], "routing"):
+    for heading in ("samples", titles[0], "± clients", *titles[1:], "routing", "ECE"):
         table.add_column(heading, justify="right")
     for result in results:
         rows = {
@@ -108,6 +109,7 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
                 number(spread) if place == 0 else "",
                 *(number(scores[metric.name]) for metric in metrics[1:]),
                 number(result.routing_accuracy) if place == 0 else "",
+                number(result.routing_ece) if place == 0 else "",
                 end_section=place == len(rows) - 1,
             )
     return table

@@ -1,6 +1,7 @@
 """Reads a finished run folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.method import Method
-from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
+from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.entries import named_entries
@@ -208,23 +210,46 @@ class Run:
             )
         return backbone
 
-    def answerer(self, backbone: Backbone, adapters: Callable[[str], Adapter] | None = None) -> Answerer:
+    def other_router(self, rule: str, options: Sequence[str] = ()) -> Router:
+        """Make another router of the run's archive, at the temperature of the run's own.
+
+        Args:
+            rule: a name of the routers, or FILE.py:CLASS.
+            options: of the rule, as name=value.
+
+        Raises:
+            UserError: the run has no archive, or there is no such router.
+        """
+        own, archive = self.router, self.archive
+        if own is None or archive is None:
+            raise UserError(f"--router {rule}: is made of {ARCHIVE_NAME}, which {self.folder} lacks")
+        made = router_of(archive, own.normalizer, own.max_tokens, own.backbone_digest, rule, options)
+        return replace(made, temperature=own.temperature)
+
+    def answerer(
+        self,
+        backbone: Backbone,
+        adapters: Callable[[str], Adapter] | None = None,
+        router: Router | None = None,
+    ) -> Answerer:
         """Return what answers as the run does.
 
         Args:
             backbone: as `open_backbone` gives it.
             adapters: gives the adapter of a pool; None: read from the folder each time.
+            router: another router than the run's.
 
         Raises:
             UserError: the backbone cuts texts at another length than the router's were cut at.
         """
-        router, limit = self.router, backbone.encoder.limit
+        deployment = replace(self.deployment, router=router) if router else self.deployment
+        router, limit = deployment.router, backbone.encoder.limit
         if router is not None and router.max_tokens != limit:
             raise UserError(
                 f"{self.folder}: its router was made of texts cut at {router.max_tokens} tokens, and this backbone "
                 f"cuts at {limit}; set --max-tokens as it was"
             )
-        return Answerer(backbone, self.method, self.deployment, adapters or self.adapter, self.longest_answer)
+        return Answerer(backbone, self.method, deployment, adapters or self.adapter, self.longest_answer)
 
 
 def open_run(run: Run | Path | str) -> Run:

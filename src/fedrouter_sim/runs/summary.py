@@ -32,6 +32,7 @@ class Summary:
         default_factory=dict
     )  # cell -> task -> metric -> score
     routing_accuracy: float | None = None  # in the cell that is shown first
+    routing_ece: float | None = None  # there, too: expected calibration error of the router's confidence
     ari_local: float | None = None
     nmi_local: float | None = None
     ari_global: float | None = None
@@ -75,11 +76,12 @@ class Summary:
                 for result in results
             },
             "routing_accuracy": main.routing_accuracy if main else None,
+            "routing_ece": main.routing_ece if main else None,
         }
 
     def without_scores(self, agreement: Agreement, peak_memory_bytes: int) -> "Summary":
         """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
-        unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None)
+        unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None, routing_ece=None)
         return replace(unknown, **asdict(agreement), peak_memory_bytes=peak_memory_bytes)
 
     def to_dict(self) -> dict[str, Any]:
