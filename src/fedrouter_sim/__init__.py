@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fedrouter_sim.operations.train import Trained, train
     from fedrouter_sim.partition.splits.split import FractionSplit, Split, Wanted
     from fedrouter_sim.routing import task_name
-    from fedrouter_sim.routing.rule import Routes, RoutingRule
+    from fedrouter_sim.routing.rule import Landmarks, Routes, RoutingRule
     from fedrouter_sim.runs.aggregated import Aggregated
     from fedrouter_sim.runs.reader import Run
     from fedrouter_sim.runs.summary import Summary
@@ -66,7 +66,7 @@ _HOMES = {
     "operations.train": "Trained train",
     "partition.splits.split": "FractionSplit Split Wanted",
     "routing": "task_name",
-    "routing.rule": "Routes RoutingRule",
+    "routing.rule": "Landmarks Routes RoutingRule",
     "runs.aggregated": "Aggregated",
     "runs.reader": "Run",
     "runs.summary": "Summary",
@@ -90,6 +90,7 @@ __all__ = [
     "FractionSplit",
     "Group",
     "Labelled",
+    "Landmarks",
     "LastRound",
     "Method",
     "Metric",
