@@ -22,4 +22,4 @@ class Mixing(RoutingRule):
         weights /= weights.sum(axis=1, keepdims=True)
         ordered = np.sort(distances, axis=1)
         margin = ordered[:, 1] - ordered[:, 0] if distances.shape[1] > 1 else np.full(len(points), np.inf)
-        return Routes(distances.argmin(axis=1), ordered[:, 0], margin, weights)
+        return Routes(distances.argmin(axis=1), ordered[:, 0], margin, weights, weights.max(axis=1))

@@ -5,11 +5,12 @@ Evaluation, `route`, Python's `RoutedModel` and any server go through it, so tha
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.mixing import Mixture
@@ -93,7 +94,22 @@ class Answerer:
             raise UserError(f"{name} chose the pool {pool!r}, and the plan has only {', '.join(self._pools)}")
         if not all(math.isfinite(weight) for choice in choices for _, weight in choice.weights):
             raise UserError(f"{name} gave a weight that is no finite number")
-        return list(choices)
+        return self._weighed(choices, examples)
+
+    def _weighed(self, choices: Sequence[Choice], examples: Sequence[Example]) -> list[Choice]:
+        """Give choices by token the mean weights over their prompts, of which the largest is the confidence."""
+        done = list(choices)
+        for (pools, by_token, _), positions in _alike(
+            [(choice.weights, choice.by_token) for choice in choices]
+        ).items():
+            if by_token is None:
+                continue
+            mixture = Mixture(tuple(map(self._adapters, pools)), None, by_token)
+            shares = self.backbone.token_shares(mixture, [examples[position] for position in positions])
+            for position, row in zip(positions, shares.tolist(), strict=True):
+                weights = tuple(zip(pools, row, strict=True))
+                done[position] = replace(choices[position], weights=weights, confidence=max(row))
+        return done
 
     def _asked(self, examples: Sequence[Example], client: int | None, embed: Embed) -> Asked:
         """Return what the method is asked: no more of the examples than it may know."""
@@ -106,23 +122,42 @@ class Answerer:
             return Labelled(client, instructions, embeddings, tuple(example.task for example in examples))
         return Asked(client, instructions, embeddings)
 
-    def answer(self, weights: Sequence[Weights], examples: Sequence[Example]) -> Iterator[Batch]:
-        """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time."""
-        by_pools: dict[tuple[tuple[str, ...], bool], list[int]] = {}
-        for position, of_text in enumerate(weights):
-            alone = [weight for _, weight in of_text] == [1]  # not together with texts of a mix with the bare backbone
-            by_pools.setdefault((tuple(pool for pool, _ in of_text), alone), []).append(position)
-        for (pools, _), positions in by_pools.items():
-            adapter = self._adapter_of(pools, [weights[position] for position in positions])
+    def answer(
+        self, weights: Sequence[Weights], examples: Sequence[Example], by_token: Sequence[ByToken | None] = ()
+    ) -> Iterator[Batch]:
+        """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time.
+
+        Args:
+            weights: of each text's choice.
+            examples: the texts.
+            by_token: of each text's choice; none at all where none has any.
+        """
+        told = list(zip(weights, by_token or [None] * len(weights), strict=True))
+        for (pools, kind, _), positions in _alike(told).items():
+            adapter = self._adapter_of(pools, [weights[position] for position in positions], kind)
             most = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
             asked = [examples[position] for position in positions]
             yield Batch(positions, adapter, self.backbone.generate(adapter, asked, most))
 
-    def _adapter_of(self, pools: tuple[str, ...], weights: Sequence[Weights]) -> Adapter | Mixture | None:
+    def _adapter_of(
+        self, pools: tuple[str, ...], weights: Sequence[Weights], by_token: ByToken | None
+    ) -> Adapter | Mixture | None:
         """Return what answers texts whose choices are over the same pools."""
         if not pools:
             return None
         rows = np.array([[weight for _, weight in of_text] for of_text in weights])
         if len(pools) == 1 and (rows == 1).all():
             return self._adapters(pools[0])
-        return Mixture(tuple(self._adapters(pool) for pool in pools), rows)
+        return Mixture(tuple(self._adapters(pool) for pool in pools), None if by_token else rows, by_token)
+
+
+def _alike(
+    choices: Sequence[tuple[Weights, ByToken | None]],
+) -> dict[tuple[tuple[str, ...], ByToken | None, bool], list[int]]:
+    """Return the positions of choices by their pools, by how these are weighed for each token, and by whether one pool
+    answers alone: its texts do not go together with those of a mix with the bare backbone."""
+    found: dict[tuple[tuple[str, ...], ByToken | None, bool], list[int]] = {}
+    for position, (weights, by_token) in enumerate(choices):
+        alone = [weight for _, weight in weights] == [1]
+        found.setdefault((tuple(pool for pool, _ in weights), by_token, alone), []).append(position)
+    return found

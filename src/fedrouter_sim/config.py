@@ -237,7 +237,8 @@ class RunConfig:
     router: str = setting(
         _CLUSTERING,
         None,
-        "How the router chooses among tasks: by their centroids, or by several prototypes a task.",
+        "How the router chooses among tasks: by their centroids, or several prototypes a task; soft: mixes the "
+        "nearest; knn: local centroids vote; arrow: every token weighs the adapters.",
         table="routers",
         derive=lambda config: "prototypes" if config.tasks == AUTO else "centroid",
         rule="centroid, or prototypes where --tasks is auto",

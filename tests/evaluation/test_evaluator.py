@@ -300,7 +300,7 @@ def test_unlabelled_samples_have_no_tasks() -> None:
 def test_result_as_json() -> None:
     record = evaluator(StandIn()).evaluate(Cell("all", "global"), {2: [sample(0)]}).to_dict()
     assert "answers" not in record
-    assert record["cell"] == {"test_data": "all", "routing": "global"}
+    assert record["cell"] == {"test_data": "all", "routing": "global", "router": None}
     assert list(record["per_client"]) == ["2"]
 
 

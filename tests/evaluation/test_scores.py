@@ -50,8 +50,8 @@ def test_an_answer_in_a_file_has_its_scores_beside_what_was_measured() -> None:
     assert (
         list(line)
         == (
-            "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match loss tokens margin weights"
-            " unseen"
+            "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match loss tokens margin "
+            "confidence weights unseen"
         ).split()
     )
     assert (line["reference"], line["answer"], line["exact_match"], line["rouge1"]) == ("right", "wrong", 0.0, 0.0)
@@ -68,6 +68,7 @@ def test_answers_are_grouped_in_order_of_appearance() -> None:
 
 def test_a_cell_is_named_after_its_data_and_its_routing() -> None:
     assert Cell(HELD_OUT, GLOBAL).name == "held-out-global"
+    assert Cell(HELD_OUT, GLOBAL, "soft+nearest=3").name == "held-out-global@soft+nearest=3"
 
 
 def test_a_result_in_a_file_leaves_the_single_answers_out() -> None:
@@ -76,12 +77,13 @@ def test_a_result_in_a_file_leaves_the_single_answers_out() -> None:
         Cell("all", "global"), scores, 2, {2: scores}, {"sum": scores}, 0.5, {"sum": {"task_0": 1}}, "abc", [answer()]
     )
     assert result.to_dict() == {
-        "cell": {"test_data": "all", "routing": "global"},
+        "cell": {"test_data": "all", "routing": "global", "router": None},
         "mean": {"samples": 1, "rouge1": 0.5},
         "worst_client": 2,
         "per_client": {"2": {"samples": 1, "rouge1": 0.5}},
         "per_task": {"sum": {"samples": 1, "rouge1": 0.5}},
         "routing_accuracy": 0.5,
+        "routing_ece": None,
         "confusion": {"sum": {"task_0": 1}},
         "samples_sha256": "abc",
     }

@@ -125,7 +125,19 @@ def headings(text: str) -> list[str]:
 
 
 def test_the_metric_that_is_shown_first_stands_first_with_its_spread() -> None:
-    plain = ["cell", "of", "samples", "ROUGE-1", "± clients", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing"]
+    plain = [
+        "cell",
+        "of",
+        "samples",
+        "ROUGE-1",
+        "± clients",
+        "ROUGE-2",
+        "ROUGE-L",
+        "exact match",
+        "loss",
+        "routing",
+        "ECE",
+    ]
     assert headings(text_of(scores_table([RESULT], ROUGE))) == plain
     losses = replace(RESULT, per_client={0: scores(0.9, loss=1.0), 3: scores(0.111, loss=2.0)}, worst_client=3)
     text = text_of(scores_table([losses], LOSS))
@@ -148,7 +160,7 @@ class Own(Metric):
 def test_a_metric_of_the_users_stands_first_beside_the_shipped_ones() -> None:
     one = scores(0.5, own=0.25)
     text = text_of(scores_table([replace(RESULT, mean=one, per_client={3: one}, per_task={"sum": one})], Own()))
-    assert headings(text)[4:] == ["± clients", "ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing"]
+    assert headings(text)[4:] == ["± clients", "ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "loss", "routing", "ECE"]
     assert "0.250" in row(text, "all-global") and "0.250" in row(text, "sum")
 
 

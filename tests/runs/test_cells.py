@@ -65,10 +65,21 @@ def test_the_single_answers_come_back_with_their_scores(tmp_path: Path) -> None:
     assert first == {
         "client": 0, "task": "sum", "instruction": "ask", "reference": "réf", "pool": "task_0", "answer": "ans\nwer",
         "rouge1": 0.25, "exact_match": None, "loss": 3.0, "tokens": 2, "margin": 0.5,
-        "weights": {"task_0": 0.75, "task_1": 0.25}, "unseen": None,
+        "confidence": None, "weights": {"task_0": 0.75, "task_1": 0.25}, "unseen": None,
     }  # fmt: skip
     assert (second["task"], second["pool"], second["margin"], second["weights"]) == (None, None, None, {})
     assert "réf" in (tmp_path / "eval" / "all-global.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_cell_by_another_router_has_files_of_its_own_after_the_runs(tmp_path: Path) -> None:
+    for router in ("soft", None):
+        write_cell(tmp_path, replace(RESULT, cell=Cell("all", "global", router)))
+    own, other = read_cells(tmp_path)
+    assert (own.name, own.router, other.name, other.router) == ("all-global", None, "all-global@soft", "soft")
+    record = read(tmp_path / "eval" / "all-global.json")
+    del record["cell"]["router"], record["routing_ece"]  # as older versions wrote it
+    (tmp_path / "eval" / "all-global.json").write_text(json.dumps(record), encoding="utf-8")
+    assert read_cells(tmp_path)[0] == own
 
 
 def test_cells_come_in_the_order_of_a_report_and_unknown_ones_last(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -68,6 +68,19 @@ def with_lora(model: Any, lora: LoraConfig, name: str) -> Any:
         raise UserError(
             f"--model {name}: PEFT cannot adapt {targets} ({first_line(error)}); name other modules with --lora-targets"
         ) from error
+
+
+def slot_of(peft_model: Any) -> dict[str, nn.Parameter]:
+    """Return the parameters of a model's LoRA slot under the keys that PEFT saves them by."""
+    slot = {
+        name.replace(".default.", "."): parameter
+        for name, parameter in peft_model.named_parameters()
+        if parameter.requires_grad
+    }
+    saved = get_peft_model_state_dict(peft_model)
+    if slot.keys() != saved.keys():
+        raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
+    return slot
 
 
 def _adaptable(name: str, module: nn.Module, model: Any) -> bool:

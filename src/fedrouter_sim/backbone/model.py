@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
@@ -33,10 +32,11 @@ from fedrouter_sim.backbone.locating import (
     resolve_model,
     weights_in,
 )
-from fedrouter_sim.backbone.lora import json_config, lora_config, with_lora
-from fedrouter_sim.backbone.mixing import Mixture, MixtureSlot
+from fedrouter_sim.backbone.lora import json_config, lora_config, slot_of, with_lora
+from fedrouter_sim.backbone.mixing import Mixture, Mixtures
 from fedrouter_sim.backbone.prompting import encoder_of
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
+from fedrouter_sim.backbone.token_shares import mean_weights
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, take_steps
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
@@ -83,18 +83,18 @@ class Backbone:
         embedded = model.get_input_embeddings().num_embeddings
         stops = take_stop_tokens(model, config.model)
         self.encoder = encoder_of(config, tokenizer, model.config, stops, embedded)
-        self._lora = lora = lora_config(config, model)
+        lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
-        self._mixtures: dict[int, MixtureSlot] = {}  # by the number of adapters they mix
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
         with quiet(), self._own_randomness():
             self._peft = with_lora(model, lora, config.model)
         self._peft.eval()
+        self._mixtures = Mixtures(self._peft, lora)
         self._model: Any = model
         self._body: nn.Module = model.base_model
         self._kind = kind_of(model, self.encoder.eos, config.model)
         self._shares_prefixes = not self._kind.stateful
-        self._slot = self._find_slot()
+        self._slot = slot_of(self._peft)
         self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
@@ -245,6 +245,14 @@ class Backbone:
                 scores[batch, 1] = [len(examples[i].response) for i in batch]
         return scores
 
+    def token_shares(self, mixture: Mixture, asked: Sequence[str | Example]) -> NDArray[np.float64]:
+        """Return adapters' mean weights in a mixture by token, (n, K), over all modules and each prompt's own tokens:
+        those after the template's first words."""
+        prompts = [prompt.ids for prompt in self.encoder.prompts(asked, [self.encoder.limit] * len(asked))]
+        with self._using(mixture), torch.inference_mode(), without_notices():
+            slot, parts = self._mixtures.slot(mixture), list(self._batches(list(map(len, prompts))))
+            return mean_weights(self._body, slot, prompts, self._opening, parts, self.encoder.eos)
+
     def sketch(self, start: Adapter, examples: Sequence[EncodedExample], projection: Projection) -> NDArray[np.float32]:
         """Return a gradient sketch of each example, (n, SKETCH), of unit length: which change of the B factors would
         lower the loss of its response tokens most, at the adapter `start` and without dropout.
@@ -305,14 +313,12 @@ class Backbone:
             with self._peft.disable_adapter():
                 yield lambda batch: None
         elif isinstance(adapter, Mixture):
-            count = len(adapter.adapters)
-            if count not in self._mixtures:
-                self._mixtures[count] = MixtureSlot(self._peft, self._lora, count)
-            slot = self._mixtures[count]
-            shares, self._shares_prefixes = self._shares_prefixes, False  # each row has weights of its own
+            slot = self._mixtures.slot(adapter)
+            # Where each row has weights of its own, rows cannot share what they begin with.
+            shares, self._shares_prefixes = self._shares_prefixes, self._shares_prefixes and adapter.weights is None
             try:
-                with slot.using(adapter.adapters):
-                    yield lambda batch: slot.weigh(adapter.weights[list(batch)])
+                with slot.using(adapter):
+                    yield slot.weigh
             finally:
                 self._shares_prefixes = shares
         else:
@@ -332,15 +338,3 @@ class Backbone:
             yield
         finally:
             self._peft.eval()
-
-    def _find_slot(self) -> dict[str, nn.Parameter]:
-        """Return the slot's parameters under the keys that PEFT saves them by."""
-        slot = {
-            name.replace(".default.", "."): parameter
-            for name, parameter in self._peft.named_parameters()
-            if parameter.requires_grad
-        }
-        saved = get_peft_model_state_dict(self._peft)
-        if slot.keys() != saved.keys():
-            raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
-        return slot

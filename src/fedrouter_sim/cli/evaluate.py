@@ -10,7 +10,7 @@ from fedrouter_sim.cli.settings import OwnOptions, UnseenAnswer
 from fedrouter_sim.config import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
-from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS
 
 _ROUTINGS = (GLOBAL, LOCAL, ORACLE, BARE)
 
@@ -52,6 +52,13 @@ def eval_command(
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
+    ] = None,
+    router: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(ROUTERS.names),
+            help="Another router, made of the run's archive; by default the run's. Your own as FILE.py:CLASS.",
+        ),
     ] = None,
     option: OwnOptions = None,
     unseen: UnseenAnswer = None,
@@ -99,6 +106,7 @@ def eval_command(
             option=option or (),
             on_bad_row=on_bad_row,
             unseen=unseen,
+            router=router,
         )
     for text in done.notes:
         note(text, quiet)

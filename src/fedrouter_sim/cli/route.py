@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrouter_sim.cli.settings import UnseenAnswer
+from fedrouter_sim.cli.settings import OwnOptions, UnseenAnswer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
 from fedrouter_sim.examples.record import Columns, Example
-from fedrouter_sim.routing import BARE, GLOBAL, LOCAL
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ROUTERS
 
 if TYPE_CHECKING:
     from fedrouter_sim.operations.route import Routed
@@ -48,6 +48,14 @@ def route_command(
         ),
     ] = None,
     unseen: UnseenAnswer = None,
+    router: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(ROUTERS.names),
+            help="Another router, made of the run's archive; by default the run's. Your own as FILE.py:CLASS.",
+        ),
+    ] = None,
+    option: OwnOptions = None,
     generate: Annotated[bool, typer.Option("--generate", help="Also answer each text.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Stream one JSON object a line.")] = False,
 ) -> None:
@@ -68,7 +76,7 @@ def route_command(
 
     from fedrouter_sim import RoutedModel
 
-    model = RoutedModel(run, client=client, routing=routing, unseen=unseen)
+    model = RoutedModel(run, client=client, routing=routing, unseen=unseen, router=router, option=option or ())
     asking = Asking(tuple(column or ()) or model.run.config.instruction_column, task_column)
     if text:
         texts: Iterator[str | Example] = iter(text)
@@ -90,6 +98,8 @@ def _fields(routed: "Routed") -> list[str]:
     if routed.distance is not None:
         margin = "-" if routed.margin is None else f"{routed.margin:.3f}"
         fields += [f"distance {routed.distance:.3f}", f"margin {margin}"]
+    if routed.confidence is not None:
+        fields.append(f"confidence {routed.confidence:.3f}")
     if routed.unseen is not None:
         # Three digits would show 0.9996 as what no text ever is.
         fields.append(f"{'unseen' if routed.is_unseen else 'seen'} {routed.unseen:.4f}")

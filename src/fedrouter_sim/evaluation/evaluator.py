@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.model import Backbone
@@ -15,12 +16,15 @@ from fedrouter_sim.evaluation.agreement import mean
 from fedrouter_sim.evaluation.metrics import all_metrics, measured
 from fedrouter_sim.evaluation.metrics.exact_match import answers_are_labels
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
+from fedrouter_sim.evaluation.reliability import calibration_error
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores, grouped
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Choice, Weights
 from fedrouter_sim.partition.run_data import TestShares
 from fedrouter_sim.routing import BARE, ORACLE
+
+_Asked = tuple[Weights, ByToken | None, Example]  # all that an answer depends on
 
 
 class _EmbeddedOnce:
@@ -60,7 +64,7 @@ class Evaluator:
         self._metrics = all_metrics(metric)
         self._on_answers = on_answers
         self._embed = _EmbeddedOnce(answerer.backbone)
-        self._answered: dict[tuple[Weights, Example], tuple[str, float, int]] = {}
+        self._answered: dict[_Asked, tuple[str, float, int]] = {}
         self.cut: set[str] = set()  # instructions that were cut to fit
 
     def cells(self, test_data: str) -> list[Cell]:
@@ -77,7 +81,7 @@ class Evaluator:
         if not asked:
             raise UserError(f"there is no test sample in the cell '{cell.name}'; give more test rows or fewer clients")
         choices = [choice for client, own in shares.items() for choice in self._choose(cell, client, own)]
-        self._answer([(choice.weights, example) for choice, (_, example) in zip(choices, asked, strict=True)])
+        self._answer([_asked(choice, example) for choice, (_, example) in zip(choices, asked, strict=True)])
         references: dict[str | None, list[str]] = {}
         for _, example in asked:
             references.setdefault(example.task, []).append(example.response)
@@ -97,13 +101,13 @@ class Evaluator:
             )
         return [Choice.of(self._truth.pool_for(example.task)) for example in examples]
 
-    def _answer(self, wanted: Sequence[tuple[Weights, Example]]) -> None:
+    def _answer(self, wanted: Sequence[_Asked]) -> None:
         """Answer and score what has not been."""
         backbone = self._answerer.backbone
-        pairs = [pair for pair in dict.fromkeys(wanted) if pair not in self._answered]
-        self._on_answers(len(wanted) - len(pairs))
-        weights, examples = [weights for weights, _ in pairs], [example for _, example in pairs]
-        for batch in self._answerer.answer(weights, examples):
+        new = [one for one in dict.fromkeys(wanted) if one not in self._answered]
+        self._on_answers(len(wanted) - len(new))
+        examples = [example for *_, example in new]
+        for batch in self._answerer.answer([weights for weights, *_ in new], examples, [kind for _, kind, _ in new]):
             self.cut |= batch.generated.cut
             own = [examples[position] for position in batch.positions]
             encoded = backbone.encoder.examples(own)
@@ -111,11 +115,11 @@ class Evaluator:
             scores = backbone.score(batch.adapter, encoded)
             rows = zip(batch.positions, batch.generated.answers, scores, strict=True)
             for position, text, (loss, count) in rows:
-                self._answered[pairs[position]] = (text, float(loss), int(count))
+                self._answered[new[position]] = (text, float(loss), int(count))
             self._on_answers(len(own))
 
     def _scored(self, client: int, example: Example, choice: Choice, labels: bool) -> Answer:
-        text, loss, tokens = self._answered[choice.weights, example]
+        text, loss, tokens = self._answered[_asked(choice, example)]
         sample = Answered(example.response, text, labels, loss, tokens)
         return Answer(
             client=client,
@@ -127,6 +131,7 @@ class Evaluator:
             margin=choice.margin,
             weights=choice.mixed,
             unseen=choice.unseen,
+            confidence=choice.confidence,
         )
 
     def _summarise(self, cell: Cell, answers: Sequence[Answer]) -> CellResult:
@@ -143,16 +148,19 @@ class Evaluator:
             task: dict(sorted(Counter(a.pool or "backbone" for a in answers if a.task == task).items()))
             for task in per_task
         }
+        routed = self._routed(cell, answers)
+        right = [right for _, right in routed]
         return CellResult(
             cell=cell,
             mean=Scores.mean_of(list(per_client.values())),
             worst_client=self._worst(per_client),
             per_client=per_client,
             per_task=per_task,
-            routing_accuracy=self._routing_accuracy(cell, answers),
+            routing_accuracy=mean(map(float, right)),
             confusion=confusion,
             samples_sha256=_digest((a.client, a.instruction, a.sample.reference) for a in answers),
             answers=answers,
+            routing_ece=calibration_error([answer.confidence for answer, _ in routed], right),
         )
 
     def _worst(self, per_client: dict[int, Scores]) -> int:
@@ -163,14 +171,20 @@ class Evaluator:
         worst = self._metric.worst(list(scored.values()))
         return next(client for client, value in scored.items() if value == worst)
 
-    def _routing_accuracy(self, cell: Cell, answers: Sequence[Answer]) -> float | None:
+    def _routed(self, cell: Cell, answers: Sequence[Answer]) -> list[tuple[Answer, bool]]:
+        """Return the answers to samples of trained tasks, and whether the adapter's majority task was theirs; none
+        where nothing was routed, or tasks are unknown."""
         truth = self._truth
         routed = self._answerer.deployment.router is not None and cell.routing != BARE
         if not routed or truth is None or any(answer.task is None for answer in answers):
-            return None
+            return []
         # A task that no adapter was trained on has no right adapter.
         known = [answer for answer in answers if truth.pool_for(answer.task) is not None]
-        return mean(float(a.pool is not None and truth.majority_task(a.pool) == a.task) for a in known)
+        return [(a, a.pool is not None and truth.majority_task(a.pool) == a.task) for a in known]
+
+
+def _asked(choice: Choice, example: Example) -> _Asked:
+    return choice.weights, choice.by_token, example
 
 
 def _digest(asked: Iterable[tuple[int, str, str]]) -> str:

@@ -15,11 +15,12 @@ class Cell:
 
     test_data: str  # a name of partition.test_data
     routing: str  # a name of routing.ROUTINGS
+    router: str | None = None  # of another router than the run's, and its options; None: the run's own
 
     @property
     def name(self) -> str:
-        """Name of the cell's files."""
-        return f"{self.test_data}-{self.routing}"
+        """Name of the cell's files, such as all-global, or all-global@soft by another router."""
+        return f"{self.test_data}-{self.routing}" + (f"@{self.router}" if self.router else "")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Answer:
     margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
     weights: Mapping[str, float] = field(default_factory=dict)  # pool -> weight in a mixed answer
     unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
+    confidence: float | None = None  # of a router: the probability that it gives the pool
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as a line of the cell's file; its `loss` is summed over tokens, in nats."""
@@ -49,6 +51,7 @@ class Answer:
             "loss": self.sample.loss,
             "tokens": self.sample.tokens,
             "margin": self.margin,
+            "confidence": self.confidence,
             "weights": dict(self.weights),
             "unseen": self.unseen,
         }
@@ -98,16 +101,18 @@ class CellResult:
     confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
     samples_sha256: str  # of who was asked what: only results with equal ones may be compared
     answers: Sequence[Answer]
+    routing_ece: float | None = None  # expected calibration error of the confidence, over the same samples
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the single answers as JSON-able values."""
         return {
-            "cell": {"test_data": self.cell.test_data, "routing": self.cell.routing},
+            "cell": {"test_data": self.cell.test_data, "routing": self.cell.routing, "router": self.cell.router},
             "mean": self.mean.to_dict(),
             "worst_client": self.worst_client,
             "per_client": {str(client): scores.to_dict() for client, scores in self.per_client.items()},
             "per_task": {task: scores.to_dict() for task, scores in self.per_task.items()},
             "routing_accuracy": self.routing_accuracy,
+            "routing_ece": self.routing_ece,
             "confusion": {task: dict(row) for task, row in self.confusion.items()},
             "samples_sha256": self.samples_sha256,
         }

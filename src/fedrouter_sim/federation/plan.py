@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.linking import Linked
@@ -123,12 +124,18 @@ class Labelled(Asked):
 
 @dataclass(frozen=True)
 class Choice:
-    """Who answers a sample: weights over pools. One pool with weight 1 is a hard choice; no pool, the bare backbone."""
+    """Who answers a sample: weights over pools. One pool with weight 1 is a hard choice; no pool, the bare backbone.
+
+    With `by_token` the pools are candidates that are weighed for each token; the weights that a method gives are of no
+    account, and those that the answerer puts there are means over the sample's prompt.
+    """
 
     weights: Weights = ()
     margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
     distance: float | None = None  # of a router: L2 to the nearest centroid, in the normalised space
     unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
+    confidence: float | None = None  # of a router: the probability that it gives `pool`
+    by_token: ByToken | None = None
 
     @classmethod
     def of(cls, pool: str | None, margin: float | None = None, distance: float | None = None) -> "Choice":

@@ -64,14 +64,19 @@ class FedRouter(Method):
         """Answer by the adapters that the router chooses (step 7)."""
         router = _of(deployment.router)
         candidates = _archive(deployment).tasks_of(asked.client) if routing == LOCAL else None
+        if router.by_token is not None:
+            names = [task_name(task) for task in candidates or range(len(router.centroids))]
+            even = tuple((name, 1 / len(names)) for name in names)
+            return [Choice(even, by_token=router.by_token)] * len(asked.instructions)
         found = router.route(asked.embeddings, candidates)
         margins = found.margin.tolist() if np.isfinite(found.margin).all() else [None] * len(found.margin)
+        sure = [None] * len(margins) if found.confidence is None else found.confidence.tolist()
         scores = router.unseen(asked.embeddings)
         unseen = [None] * len(margins) if scores is None else scores.tolist()
         return [
-            Choice(_answering(weights, score, router.on_unseen), margin, distance, score)
-            for weights, margin, distance, score in zip(
-                _weights(found), margins, found.distance.tolist(), unseen, strict=True
+            Choice(_answering(weights, score, router.on_unseen), margin, distance, score, confidence)
+            for weights, margin, distance, score, confidence in zip(
+                _weights(found), margins, found.distance.tolist(), unseen, sure, strict=True
             )
         ]
 

@@ -19,9 +19,10 @@ from fedrouter_sim.partition.assigning import assign_by_client, split_iid
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import TestShares, partition_data, reading_of
 from fedrouter_sim.partition.test_data import GIVEN
-from fedrouter_sim.routing import BARE, GLOBAL, ORACLE
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS, router_label
 from fedrouter_sim.runs.cells import write_cell
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.tables import Options, option_texts
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def evaluate(
     option: Sequence[str] = (),
     on_bad_row: str | None = None,
     unseen: str | None = None,
+    router: str | None = None,
 ) -> Evaluated:
     """Evaluate cells of a run and write each to RUN/eval/, or with `unseen` to a folder of that name in it.
 
@@ -64,15 +66,18 @@ def evaluate(
         most: the most test examples that a client answers; None for the run's, or with `data` for all.
         shares: the run's own data, where they were given in Python.
         metric: the metric that is shown first; None for the run's.
-        option: options of `metric`, as 'name=value'; those of the run hold where none is given.
+        option: options of `metric` or `router`, as 'name=value'; those of the run hold where none is given.
         on_bad_row: what happens to rows of `data` that cannot be used, 'error' or 'skip'; None for the run's.
         unseen: what answers texts that count as unseen, 'answer', 'bare' or 'mix'; None for the run's.
+        router: another router, made of the run's archive; its cells get files of their own. None for the run's.
 
     Raises:
         UserError: the data has changed since the run, or a choice contradicts another.
     """
     run = open_run(run)
     config = run.config
+    label, of_router, of_metric = _router_options(config.option, router, metric, option)
+    other = run.other_router(router, option_texts(of_router)) if router else None
     display.started("loading data and backbone")
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
@@ -84,18 +89,19 @@ def evaluate(
     else:
         asked, notes = _own_shares(run, test_data, most, shares), []
     backbone, method = run.open_backbone(), run.method
-    answerer = run.answerer(backbone, unseen=unseen)
+    answerer = run.answerer(backbone, unseen=unseen, router=other)
     fitting = Fitting(backbone.encoder.flaws, on_bad_row or config.on_bad_row)
     asked, fitting_notes = fitting.test_shares(asked)
     notes += fitting_notes
     routings, routing_notes = _routings(method.routings, routing, method.name)
     notes += routing_notes
     first = run.metric
-    if metric or option:
+    if metric or of_metric:
         metric = metric or config.metric
-        first = find_metric(metric, METRICS.options(metric, config.option, option))
+        first = find_metric(metric, METRICS.options(metric, config.option, of_metric))
     evaluator = Evaluator(answerer, run.truth, first, display.advanced)
-    cells = [Cell(name, chosen) for name in asked for chosen in routings]
+    by_router = {chosen: label if chosen in (GLOBAL, LOCAL) else None for chosen in routings}
+    cells = [Cell(name, chosen, by_router[chosen]) for name in asked for chosen in routings]
     display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))
     results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
@@ -105,6 +111,19 @@ def evaluate(
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
     return Evaluated(results, files, notes, first, UnseenAuroc.of(results))
+
+
+def _router_options(
+    of_run: Sequence[str], router: str | None, metric: str | None, given: Sequence[str]
+) -> tuple[str | None, Options, list[str]]:
+    """Return what another router is called, its options, and those of the given ones that are the metric's."""
+    if router is None:
+        return None, {}, list(given)
+    known = ROUTERS.option_names(ROUTERS.class_of(router))
+    of_metric = [text for text in given if metric and text.partition("=")[0] not in known]
+    options = ROUTERS.options(router, of_run, [text for text in given if text not in of_metric])
+    own = {name: value for name, value in options.items() if name in known}
+    return router_label(router, own), own, of_metric
 
 
 def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:

@@ -1,6 +1,6 @@
 """`route`: who answers a text, and the answer; a batch at a time, so that memory stays the same for any input."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -11,9 +11,10 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.routing import BARE, LOCAL
+from fedrouter_sim.routing import BARE, LOCAL, ROUTERS
 from fedrouter_sim.routing.reach import counts_as_unseen
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.tables import option_texts
 from fedrouter_sim.texts import half_character
 
 BATCH = 64  # texts routed, and answered, together
@@ -31,6 +32,7 @@ class Routed:
     answer: str | None = None
     weights: Mapping[str, float] = field(default_factory=dict)  # adapter -> weight, of a mixed answer
     unseen: float | None = None  # how unseen the text is, in [0, 1); None where there is no calibrated router
+    confidence: float | None = None  # the probability that the router gives the task; None where it gives none
 
     @property
     def is_unseen(self) -> bool:
@@ -52,6 +54,8 @@ class RoutedModel:
         client: int | None = None,
         routing: str | None = None,
         unseen: str | None = None,
+        router: str | None = None,
+        option: Sequence[str] = (),
     ) -> None:
         """Open a run; its backbone is loaded with the first text.
 
@@ -63,9 +67,12 @@ class RoutedModel:
                 `local` routing, where it has one, else its first.
             unseen: what answers texts that count as unseen: 'answer', the nearest adapter; 'bare', the bare backbone;
                 'mix', half of each; None: what the run was told.
+            router: another router, made of the run's archive; None for the run's.
+            option: options of `router`, as 'name=value'; those of the run hold where none is given.
 
         Raises:
-            UserError: there is no such run, client or routing. With the first text: the run cannot tell unseen texts.
+            UserError: there is no such run, client, routing or router, or the run has nothing to make a router of. With
+                the first text: the run cannot tell unseen texts.
             ValueError: `batch` is less than 1.
         """
         if batch < 1:
@@ -85,6 +92,10 @@ class RoutedModel:
         self.client = client
         self.routing = routing or (LOCAL if client is not None and LOCAL in has else has[0])
         self._unseen = unseen
+        if option and router is None:
+            raise UserError(f"--option {option[0]}: is of no router; name one with --router")
+        options = option_texts(ROUTERS.options(router, self.run.config.option, option)) if router else ()
+        self._router = self.run.other_router(router, options) if router else None
         self._batch = batch
         self._adapters: dict[str, Adapter] = {}
         self._turn = Lock()
@@ -113,7 +124,7 @@ class RoutedModel:
 
     @cached_property
     def _answerer(self) -> Answerer:
-        return self.run.answerer(self.run.open_backbone(), self._adapter, self._unseen)
+        return self.run.answerer(self.run.open_backbone(), self._adapter, self._unseen, self._router)
 
     def _adapter(self, pool: str) -> Adapter:
         if pool not in self._adapters:
@@ -131,7 +142,8 @@ class RoutedModel:
         choices = self._answerer.choose(examples, self.client, self.routing)
         given: list[str | None] = [None] * len(texts)
         if answers:
-            for batch in self._answerer.answer([choice.weights for choice in choices], examples):
+            kinds = [choice.by_token for choice in choices]
+            for batch in self._answerer.answer([choice.weights for choice in choices], examples, kinds):
                 for position, text in zip(batch.positions, batch.generated.answers, strict=True):
                     given[position] = text
         return [
@@ -143,6 +155,7 @@ class RoutedModel:
                 answer,
                 choice.mixed,
                 choice.unseen,
+                choice.confidence,
             )
             for example, choice, answer in zip(examples, choices, given, strict=True)
         ]

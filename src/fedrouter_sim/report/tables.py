@@ -38,6 +38,7 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
         if not cell.endswith(f"-{BARE}"):
             table.add_row(f"{name} in cell {cell}", number(summary.score_in(cell)))
     table.add_row("Routing accuracy", number(summary.routing_accuracy))
+    table.add_row("Calibration error of routing", number(summary.routing_ece))
     if summary.tasks_found is not None:
         table.add_row("Tasks found", str(summary.tasks_found))
     if summary.unseen_auroc is not None:
@@ -97,7 +98,7 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
     for heading in ("cell", "of"):
         table.add_column(heading)
     titles = [escape(metric.title) for metric in metrics]
-    for heading in ("samples", titles[0], "± clients", *titles[1:], "routing"):
+    for heading in ("samples", titles[0], "± clients", *titles[1:], "routing", "ECE"):
         table.add_column(heading, justify="right")
     for result in results:
         rows = {
@@ -115,6 +116,7 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
                 number(spread) if place == 0 else "",
                 *(number(scores[metric.name]) for metric in metrics[1:]),
                 number(result.routing_accuracy) if place == 0 else "",
+                number(result.routing_ece) if place == 0 else "",
                 end_section=place == len(rows) - 1,
             )
     return table

@@ -1,5 +1,6 @@
 """Routing: task centroids, the recipe that embeds a text, and the rules that choose among the centroids."""
 
+import re
 from typing import TYPE_CHECKING
 
 from fedrouter_sim.tables import Options, Table
@@ -11,7 +12,7 @@ GLOBAL, LOCAL, FIXED, ORACLE, BARE = ROUTINGS = ("global", "local", "fixed", "or
 """How a test sample finds its adapter: the router over all tasks, or over those of the client's own centroids; the
 method's only way; the true label; not at all, so that the bare backbone answers."""
 
-CENTROID, PROTOTYPES = "centroid", "prototypes"
+CENTROID, PROTOTYPES, SOFT, KNN, ARROW = "centroid", "prototypes", "soft", "knn", "arrow"
 
 ROUTERS: "Table[RoutingRule]" = Table(
     kind="router",
@@ -20,6 +21,9 @@ ROUTERS: "Table[RoutingRule]" = Table(
     rows={
         CENTROID: "fedrouter_sim.routing.centroid:NearestCentroid",
         PROTOTYPES: "fedrouter_sim.routing.prototypes:NearestPrototype",
+        SOFT: "fedrouter_sim.routing.soft:SoftPrototypes",
+        KNN: "fedrouter_sim.routing.knn:NearestNeighbours",
+        ARROW: "fedrouter_sim.routing.arrow:Arrow",
     },
     older={"nearest": CENTROID},
 )
@@ -32,6 +36,17 @@ def find_router(name: str, options: Options | None = None) -> "RoutingRule":
         UserError: there is no such router.
     """
     return ROUTERS.find(name, options)
+
+
+def router_label(name: str, options: Options) -> str:
+    """Return what tables and files call a router with its options, such as 'soft' or 'soft+nearest=3'.
+
+    Raises:
+        UserError: there is no such router.
+    """
+    rule = ROUTERS.class_of(name)
+    own = [f"{option}={options[option]}" for option in ROUTERS.option_names(rule) if option in options]
+    return re.sub(r"[^\w +.=-]", "_", "+".join([rule.name, *own]))
 
 
 def task_name(task: int) -> str:

@@ -1,12 +1,14 @@
 """Making a router from where clients' local clusters lie and to which tasks they belong."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import kmeans
 from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.routing import ROUTERS
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 
@@ -22,7 +24,8 @@ def router_of(
     options: Sequence[str] = (),
 ) -> Router:
     """Make a router: a task's centroid is the mean of its local clusters' centroids, unweighted as in the paper, and
-    its prototypes are those centroids, thinned by k-means with their sizes for weights where there are many.
+    its prototypes are those centroids, thinned by k-means with their sizes for weights where there are many. Of a rule
+    that `keeps_all` they are all local centroids.
 
     Args:
         archive: the clients' local clusters and their tasks.
@@ -35,23 +38,14 @@ def router_of(
     points = np.concatenate([message.centroids for message in archive.clients])
     sizes = np.concatenate([message.sizes for message in archive.clients])
     tasks = np.concatenate([np.asarray(own, dtype=np.int64) for own in archive.assignment])
-    centroids, prototypes, owners = [], [], []
-    for task in range(int(tasks.max()) + 1):
-        own = points[tasks == task]
-        centroids.append(own.mean(axis=0, dtype=np.float64))
-        thinned = _thinned(own, sizes[tasks == task])
-        prototypes.append(thinned)
-        owners += [task] * len(thinned)
-    return Router(
-        np.stack(centroids).astype(np.float32),
-        normalizer,
-        max_tokens,
-        backbone_digest,
-        rule,
-        tuple(options),
-        np.concatenate(prototypes),
-        np.array(owners, dtype=np.int64),
-    )
+    count = int(tasks.max()) + 1
+    centroids = np.stack([points[tasks == task].mean(axis=0, dtype=np.float64) for task in range(count)])
+    made = Router(centroids.astype(np.float32), normalizer, max_tokens, backbone_digest, rule, tuple(options))
+    if ROUTERS.class_of(rule).keeps_all:
+        return replace(made, prototypes=points, owners=tasks, sizes=sizes)
+    thinned = [_thinned(points[tasks == task], sizes[tasks == task]) for task in range(count)]
+    owners = np.repeat(np.arange(count), [len(of_task) for of_task in thinned])
+    return replace(made, prototypes=np.concatenate(thinned), owners=owners)
 
 
 def _thinned(points: Floats, sizes: Ints) -> Floats:

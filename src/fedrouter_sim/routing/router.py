@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.clustering.normalizing import Normalizer
@@ -31,7 +32,8 @@ RECIPE_NAME = "router.json"
 
 @dataclass(frozen=True)
 class Router:
-    """Routes embeddings to tasks, in the normalised space. It holds nothing of any client's data."""
+    """Routes embeddings to tasks, in the normalised space. It holds no text of any client, and of most rules only a few
+    means of many clients' centroids; a rule that `keeps_all` has it hold the centroids of every client."""
 
     centroids: Floats  # (T, d), normalised
     normalizer: Normalizer
@@ -45,13 +47,19 @@ class Router:
     reach: Floats | None = None  # (T, 25), quantiles of calibration rows' distances at `reach.LEVELS`, by nearest task
     reach_of_all: Floats | None = None  # (25,), the same of all tasks together
     on_unseen: str = ANSWER  # what answers a text that counts as unseen, one of config.UNSEEN_ANSWERS
+    sizes: Ints | None = None  # (P,), the examples that each prototype stands for; None: not known
 
     @cached_property
     def landmarks(self) -> Landmarks:
         """Where the tasks lie."""
         if self.prototypes is None or self.owners is None:
-            return Landmarks.of_centroids(self.centroids)
-        return Landmarks(self.centroids, self.prototypes, self.owners, self.temperature)
+            return replace(Landmarks.of_centroids(self.centroids), temperature=self.temperature)
+        return Landmarks(self.centroids, self.prototypes, self.owners, self.temperature, self.sizes)
+
+    @property
+    def by_token(self) -> ByToken | None:
+        """How adapters are weighed for each token; None: by `route`."""
+        return self._rule.by_token
 
     @property
     def told(self) -> tuple[NDArray[Any], ...]:
@@ -102,6 +110,8 @@ class Router:
         tensors: dict[str, NDArray[Any]] = {"task_centroids": self.centroids}
         if self.prototypes is not None and self.owners is not None:
             tensors |= {"prototypes": self.prototypes, "prototype_tasks": self.owners}
+        if self.sizes is not None:
+            tensors["prototype_sizes"] = self.sizes
         if self.normalizer.mean is not None and self.normalizer.deviation is not None:
             tensors |= {"feature_mean": self.normalizer.mean, "feature_deviation": self.normalizer.deviation}
         if self.reach is not None and self.reach_of_all is not None:
@@ -151,6 +161,7 @@ class Router:
                 reach=tensors.get("reach"),
                 reach_of_all=tensors.get("reach_of_all"),
                 on_unseen=recipe.get("unseen", ANSWER),
+                sizes=tensors.get("prototype_sizes"),
             )
         except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
             raise UserError(

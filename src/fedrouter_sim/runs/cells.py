@@ -8,7 +8,7 @@ from typing import Any
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.words import TOKENIZER
-from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.scores import Cell, CellResult
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import ROUTINGS
 from fedrouter_sim.storage import read_json, read_json_lines, write_json, write_text
@@ -32,11 +32,12 @@ class StoredCell:
     confusion: Mapping[str, Mapping[str, int]]  # task -> pool -> samples
     samples: str  # digest of who was asked what: only equal ones may be compared
     rouge_words: str  # by which rules ROUGE cut words
+    router: str | None = None  # another router than the run's, and its options; None: the run's own
 
     @property
     def name(self) -> str:
         """Name of the cell's files."""
-        return f"{self.test_data}-{self.routing}"
+        return Cell(self.test_data, self.routing, self.router).name
 
 
 def write_cell(folder: Path, result: CellResult, under: str = "", **context: Any) -> Path:
@@ -61,6 +62,7 @@ def read_cells(folder: Path) -> list[StoredCell]:
         key=lambda cell: (
             *(_rank(RUN_TEST_DATA, cell.test_data), cell.test_data),
             *(_rank(ROUTINGS, cell.routing), cell.routing),
+            cell.router or "",
         ),
     )
 
@@ -87,6 +89,7 @@ def _read(path: Path) -> StoredCell:
             confusion={task: {p: int(n) for p, n in row.items()} for task, row in record["confusion"].items()},
             samples=str(record["samples_sha256"]),
             rouge_words=str(record.get("rouge_words", "unicode-1")),
+            router=record["cell"].get("router"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None

@@ -1,6 +1,6 @@
 """Reads a finished run folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.method import Method
-from fedrouter_sim.routing.archive import Archive
+from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
+from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.discovery import Discovery
@@ -215,8 +216,34 @@ class Run:
             )
         return backbone
 
+    def other_router(self, rule: str, options: Sequence[str] = ()) -> Router:
+        """Make another router of the run's archive, calibrated as the run's own.
+
+        Args:
+            rule: a name of the routers, or FILE.py:CLASS.
+            options: of the rule, as name=value.
+
+        Raises:
+            UserError: the run has no archive, or there is no such router.
+        """
+        own, archive = self.router, self.archive
+        if own is None or archive is None:
+            raise UserError(f"--router {rule}: is made of {ARCHIVE_NAME}, which {self.folder} lacks")
+        made = router_of(archive, own.normalizer, own.max_tokens, own.backbone_digest, rule, options)
+        return replace(
+            made,
+            temperature=own.temperature,
+            reach=own.reach,
+            reach_of_all=own.reach_of_all,
+            on_unseen=own.on_unseen,
+        )
+
     def answerer(
-        self, backbone: Backbone, adapters: Callable[[str], Adapter] | None = None, unseen: str | None = None
+        self,
+        backbone: Backbone,
+        adapters: Callable[[str], Adapter] | None = None,
+        unseen: str | None = None,
+        router: Router | None = None,
     ) -> Answerer:
         """Return what answers as the run does.
 
@@ -224,29 +251,32 @@ class Run:
             backbone: as `open_backbone` gives it.
             adapters: gives the adapter of a pool; None: read from the folder each time.
             unseen: what answers texts that count as unseen, 'answer', 'bare' or 'mix'; None: what the run was told.
+            router: another router than the run's.
 
         Raises:
             UserError: the backbone cuts texts at another length than the router's were cut at, or the run cannot tell
                 unseen texts.
         """
-        router, limit = self.router, backbone.encoder.limit
+        deployment = replace(self.deployment, router=router) if router else self.deployment
+        router, limit = deployment.router, backbone.encoder.limit
         if router is not None and router.max_tokens != limit:
             raise UserError(
                 f"{self.folder}: its router was made of texts cut at {router.max_tokens} tokens, and this backbone "
                 f"cuts at {limit}; set --max-tokens as it was"
             )
-        deployment = self.deployment if unseen is None else self._when_unseen(unseen)
+        if unseen is not None:
+            deployment = self._when_unseen(unseen, deployment)
         return Answerer(backbone, self.method, deployment, adapters or self.adapter, self.longest_answer)
 
-    def _when_unseen(self, unseen: str) -> Deployment:
+    def _when_unseen(self, unseen: str, deployment: Deployment) -> Deployment:
         """Return the deployment with another answer to texts that count as unseen."""
-        router = self.router
+        router = deployment.router
         if unseen not in UNSEEN_ANSWERS:
             raise UserError(f"--unseen {unseen}: choose among {', '.join(UNSEEN_ANSWERS)}")
         if router is None or router.reach_of_all is None:
             lacks = "has no router" if router is None else "has a router that was not calibrated"
             raise UserError(f"--unseen {unseen}: {self.folder} {lacks}, so it cannot tell which texts are unseen")
-        return replace(self.deployment, router=replace(router, on_unseen=unseen))
+        return replace(deployment, router=replace(router, on_unseen=unseen))
 
 
 def open_run(run: Run | Path | str) -> Run:

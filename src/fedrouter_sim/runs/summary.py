@@ -35,6 +35,7 @@ class Summary:
     routing_accuracy: float | None = None  # in the cell that is shown first
     unseen_auroc: float | None = None  # of held-out tasks' test samples against the others, by how unseen they seem
     unseen_auroc_per_task: Mapping[str, float] = field(default_factory=dict)
+    routing_ece: float | None = None  # there, too: expected calibration error of the router's confidence
     ari_local: float | None = None
     nmi_local: float | None = None
     ari_global: float | None = None
@@ -82,11 +83,12 @@ class Summary:
             "routing_accuracy": main.routing_accuracy if main else None,
             "unseen_auroc": unseen.auroc,
             "unseen_auroc_per_task": dict(unseen.per_task),
+            "routing_ece": main.routing_ece if main else None,
         }
 
     def without_scores(self, agreement: Agreement, peak_memory_bytes: int, tasks_found: int | None) -> "Summary":
         """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
-        unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None)
+        unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None, routing_ece=None)
         unknown = replace(unknown, unseen_auroc=None, unseen_auroc_per_task={})
         return replace(unknown, **asdict(agreement), tasks_found=tasks_found, peak_memory_bytes=peak_memory_bytes)
 

@@ -74,7 +74,7 @@ class TensorBoard(Observer):
         cell, first = result.cell.name, metric.name
         values: dict[str, float | None] = dict(result.mean.values)
         values[f"{first}_worst_client"] = result.per_client[result.worst_client][first]
-        values["routing_accuracy"] = result.routing_accuracy
+        values["routing_accuracy"], values["routing_ece"] = result.routing_accuracy, result.routing_ece
         values |= {f"{first}/{task}": of_task[first] for task, of_task in result.per_task.items()}
         self._write({f"{cell}/{name}": value for name, value in values.items() if value is not None})
 

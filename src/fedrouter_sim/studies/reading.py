@@ -102,7 +102,8 @@ def _score(cell: StoredCell, metric: Metric, method: str, split: str, seed: int)
     if mean is None or not clients:
         return None
     return Score(
-        method=method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}",
+        method=(method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}")
+        + (f"@{cell.router}" if cell.router else ""),
         split=split,
         seed=seed,
         test_data=cell.test_data,
