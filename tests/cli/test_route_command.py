@@ -79,7 +79,8 @@ def test_a_method_without_router_shows_no_distance(cli: Any, run_of: Any) -> Non
     assert done.stdout.splitlines() == [f"global\t{text}" for text in TEXTS]
     [first, _] = records(cli("route", run_of("fedavg"), *TEXTS, "--json"))
     assert first == {
-        "text": TEXTS[0], "task": "global", "distance": None, "margin": None, "answer": None, "weights": {}, "confidence": None,
+        "text": TEXTS[0], "task": "global", "distance": None, "margin": None, "answer": None, "weights": {},
+        "confidence": None,
     }  # fmt: skip
 
 
