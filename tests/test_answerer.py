@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Generated
@@ -145,3 +146,35 @@ def test_wrong_choices_of_a_method_are_refused_by_its_name(choices: list[Choice]
     made, _ = answerer(Wrong())
     with pytest.raises(UserError, match=f"method wrong: {said}"):
         made.choose(TEXTS[:1], 0, FIXED)
+
+
+class ByTokens(StandIn):
+    """A backbone whose prompts lean on the second adapter, the more the later they are asked."""
+
+    def token_shares(self, mixture: Mixture, asked: Sequence[Example]) -> np.ndarray:
+        assert mixture.weights is None and len(mixture.adapters) == 2
+        return np.array(
+            [[0.4 - int(text.instruction[-1]) / 10, 0.6 + int(text.instruction[-1]) / 10] for text in asked]
+        )
+
+
+def test_choices_by_token_get_the_mean_weights_of_their_prompts_and_are_answered_so() -> None:
+    even = (("task_0", 0.5), ("task_1", 0.5))
+
+    class Some(FedAvg):
+        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
+            by_token, sure = Choice(even, by_token=ByToken(2)), Choice((("task_0", 1.0),), confidence=0.7)
+            return [by_token, sure, Choice(even), by_token]
+
+    backbone = ByTokens()
+    made = Answerer(backbone, Some(), Deployment(POOLS), ADAPTERS.__getitem__, 9)  # type: ignore[arg-type]
+    choices = made.choose(TEXTS, None, FIXED)
+    assert choices[1:3] == [Choice((("task_0", 1.0),), confidence=0.7), Choice(even)]
+    assert [choices[place].confidence for place in (0, 3)] == pytest.approx([0.6, 0.9])
+    assert [choices[place].pool for place in (0, 3)] == ["task_1"] * 2
+    told = [choice.weights for choice in choices], TEXTS, [choice.by_token for choice in choices]
+    by_positions = {tuple(batch.positions): batch.adapter for batch in made.answer(*told)}
+    assert list(by_positions) == [(0, 3), (1,), (2,)]  # weights by token and by text are not mixed up
+    mixture, fixed = by_positions[0, 3], by_positions[2,]
+    assert isinstance(mixture, Mixture) and (mixture.weights, mixture.by_token) == (None, ByToken(2))
+    assert isinstance(fixed, Mixture) and fixed.by_token is None and fixed.weights is not None

@@ -81,6 +81,7 @@ def test_a_method_without_router_shows_no_distance(cli: Any, run_of: Any) -> Non
     assert first == {
         "text": TEXTS[0], "task": "global", "distance": None, "margin": None, "answer": None, "weights": {},
         "unseen": None,
+        "confidence": None,
     }  # fmt: skip
 
 
