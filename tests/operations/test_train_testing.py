@@ -238,7 +238,7 @@ from fedrouter_sim import FedRouter
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.evaluation.metrics.rouge import Rouge1
 from fedrouter_sim.partition.splits.all import All
-from fedrouter_sim.routing.nearest import NearestCentroid
+from fedrouter_sim.routing.centroid import NearestCentroid
 
 
 class OwnMethod(FedRouter):
