@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.calibrating import AskReach
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.federation.workers import InProcess
 
 
@@ -47,3 +51,15 @@ def reachable(start: Any) -> Iterator[Any]:
         todo += getattr(found, "__dict__", {}).values()
         slots = [name for kind in type(found).__mro__ for name in getattr(kind, "__slots__", ())]
         todo += [getattr(found, name) for name in slots if hasattr(found, name)]
+
+
+def calibration_traffic(federation: Federation, plan: Plan) -> tuple[int, int]:
+    """Return the bytes that calibrating a plan's router takes, up and down."""
+    assert plan.router is not None and plan.archive is not None
+    tasks = {
+        message.client: np.asarray(own)[plan.local_clusters[message.client]]
+        for message, own in zip(plan.archive.clients, plan.archive.assignment, strict=True)
+    }
+    question = AskReach(plan.router, tasks)
+    answers = [question.answer(client) for client in clients_of(federation)]
+    return sum(answer.nbytes for answer in answers), len(answers) * question.nbytes

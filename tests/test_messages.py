@@ -16,6 +16,7 @@ from fedrouter_sim.messages import (
     Grouping,
     GroupTokens,
     LocalClusters,
+    Reach,
     RowTasks,
     StepTime,
     Tasks,
@@ -46,7 +47,8 @@ UPDATE = Update(
     tokens=4000,
 )
 TASKS = Tasks(3, (0, 2), (np.zeros((4, 64), dtype=np.float32), np.zeros(4, dtype=np.int64)))
-SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS]
+REACH = Reach(3, np.zeros((3, 25), dtype=np.float32), np.array([4, 0, 2]), np.zeros(33))
+SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH]
 ROW_TASKS = RowTasks(3, np.array([0, 2, 0]))
 KEPT = [  # or too small to be counted
     FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90), ROW_TASKS

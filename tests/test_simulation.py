@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inside import backbone_of, clients_of
+from inside import backbone_of, calibration_traffic, clients_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.batching import draw_batches
@@ -226,9 +226,11 @@ def test_what_planning_took_is_in_the_whole_and_in_no_round(partial: tuple[Feder
     assert federation.config.normalize == "standardize"
     sums, message = 2 * 32 * 8 + 8, 2 * 32 * 4 + 2 * 8 + 2 * 8  # centroids, sizes, longest responses
     told = 4 * (2 * 32 * 4 + 4 * 32 * 4) + 8 * 8  # features and task centroids to each; eight assignments
+    calibration = calibration_traffic(federation, outcome.plan)
+    assert min(calibration) > 0
     up, down = (sum(getattr(record, name) for record in outcome.records) for name in ("bytes_up", "bytes_down"))
-    assert outcome.traffic.up - up == 4 * (sums + message)
-    assert outcome.traffic.down - down == told
+    assert outcome.traffic.up - up == 4 * (sums + message) + calibration[0]
+    assert outcome.traffic.down - down == told + calibration[1]
     assert outcome.traffic == federation.workers.outbox.total
 
 

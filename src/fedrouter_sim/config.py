@@ -208,7 +208,7 @@ class RunConfig:
         least=1,
         words=(AUTO,),
         derive=lambda config: AUTO if config.tasks == AUTO else 2,
-        rule="auto; with a number of --tasks 2",
+        rule="2, or auto where --tasks is auto",
     )
     affinity: str = setting(
         _CLUSTERING,

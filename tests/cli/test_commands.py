@@ -87,7 +87,12 @@ def test_route_generate_answers_each_text(script, trained):
     done = script("route", trained, "one text", "another text", "--generate")
     lines = done.stdout.splitlines()
     assert len(lines) == 2
-    assert all(re.match(r"task_\d\tdistance [\d.]+\tmargin [\d.]+\t(one|another) text\t", line) for line in lines)
+    assert all(
+        re.match(
+            r"task_\d\tdistance [\d.]+\tmargin [\d.]+\tconfidence [\d.]+\t(un)?seen [\d.]+\t(one|another) text\t", line
+        )
+        for line in lines
+    )
 
 
 def test_eval_writes_every_cell_and_prints_tables(cli, trained):

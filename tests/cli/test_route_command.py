@@ -127,5 +127,5 @@ def test_what_answers_unseen_texts_is_chosen_and_the_score_shown(cli: Any, finis
     (record,) = records(cli("route", finished_run, TEXTS[0], "--json", "--unseen", "bare"))
     assert record["unseen"] == found.unseen
     shown = cli("route", finished_run, TEXTS[0]).stdout.split("\t")
-    assert shown[3] == f"{'unseen' if found.is_unseen else 'seen'} {found.unseen:.4f}"
+    assert shown[4] == f"{'unseen' if found.is_unseen else 'seen'} {found.unseen:.4f}"
     assert "--unseen never: choose among" in refusal(cli("route", finished_run, TEXTS[0], "--unseen", "never"))

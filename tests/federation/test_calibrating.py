@@ -1,5 +1,6 @@
 """Calibration: which rows, what clients send of them, and what the router learns."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def test_a_client_describes_the_distances_of_its_calibration_rows(federate: Any)
     assert len(answer.losses) == len(TEMPERATURES)
     own = len(set(owners.tolist())) * len(LEVELS) * 4
     assert answer.nbytes == own + 8 * len(answer.counts) + 8 * len(TEMPERATURES)
-    assert question.nbytes == 8 * len(landmarks.owners)  # the prototypes were told before
+    assert plan.router.rule == "centroid" and question.nbytes == landmarks.prototypes.nbytes + 8 * len(landmarks.owners)
+    assert AskReach(replace(plan.router, rule="prototypes"), tasks).nbytes == 0  # they were told before
 
 
 def test_a_client_of_few_rows_answers_for_all_of_them(federate: Any) -> None:

@@ -147,6 +147,7 @@ def made_up(sketches: Floats, embeddings: Floats) -> Any:
     """A client whose rows have these sketches and embeddings."""
     encoded = [SimpleNamespace(response=(0,) * (row + 1)) for row in range(len(sketches))]
     own = SimpleNamespace(id=7, encoded=encoded, examples=encoded, embeddings=embeddings)
+    own.calibration_rows = np.array([], dtype=np.int64)
     own.sketches = lambda positions, start, seed: sketches[list(positions)]
     return own
 

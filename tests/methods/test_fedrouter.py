@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inside import clients_of, instructions_of
+from inside import calibration_traffic, clients_of, instructions_of
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
@@ -102,23 +102,26 @@ def test_standardising_uses_all_clients_features(federate: FederationMaker) -> N
 @pytest.mark.parametrize(("kind", "features"), [("none", 0), ("l2", 0), ("standardize", 32)])
 def test_setup_traffic(federate: FederationMaker, kind: str, features: int) -> None:
     federation = federate(normalize=kind, local_clusters=2, tasks=3)
-    FEDROUTER.plan(federation)
+    plan = FEDROUTER.plan(federation)
     traffic = federation.workers.outbox.total
+    up, down = calibration_traffic(federation, plan)
     message = 2 * 32 * 4 + 2 * 8 + 2 * 8  # centroids, sizes, longest responses
     sums = 2 * features * 8 + 8 if features else 0
-    assert traffic.up == 4 * (message + sums)
-    assert traffic.down == 4 * (3 * 32 * 4 + 2 * features * 4) + 8 * 8  # centroids, features; eight assignments
+    assert traffic.up == 4 * (message + sums) + up
+    # Centroids, features; eight assignments.
+    assert traffic.down == 4 * (3 * 32 * 4 + 2 * features * 4) + 8 * 8 + down
 
 
 def test_with_prototypes_clients_are_told_them_and_their_tasks(federate: FederationMaker) -> None:
-    traffic = []
+    told, traffic = [], []
     for rule in ("centroid", "prototypes"):
         federation = federate(local_clusters=2, tasks=3, router=rule)
         plan = FEDROUTER.plan(federation)
+        assert plan.router is not None and len(plan.router.landmarks.prototypes) == 8  # the local clusters: few
+        told.append(sum(landmark.nbytes for landmark in plan.router.told))
         traffic.append(federation.workers.outbox.total)
-    assert plan.router is not None and len(plan.router.landmarks.prototypes) == 8  # the local clusters: few
-    assert traffic[0].up == traffic[1].up
-    assert traffic[1].down - traffic[0].down == 4 * 8 * (32 * 4 + 8)
+    assert told[1] - told[0] == 8 * (32 * 4 + 8)
+    assert traffic[0] == traffic[1]  # to calibrate, clients need the prototypes in any case: they are sent once
 
 
 def test_without_a_number_of_tasks_a_run_has_as_many_adapters_as_it_finds(run_method: Callable[..., Any]) -> None:

@@ -27,7 +27,7 @@ BytesOf = Callable[[Path], dict[str, bytes]]
 FIXED_KEYS = set(
     "method split clients seed metric cell scores task_scores routing_accuracy ari_local nmi_local ari_global"
     " nmi_global bytes_up bytes_down optimizer_steps tokens_trained truncated seconds peak_memory_bytes"
-    " unseen_auroc unseen_auroc_per_task".split()
+    " unseen_auroc unseen_auroc_per_task tasks_found routing_ece".split()
 )
 METRICS = ["rouge1", "rouge2", "rouge_l", "exact_match", "loss"]
 
@@ -73,7 +73,7 @@ def test_summary_has_its_fixed_keys(trained_by: Callable[[str], Trained], method
     assert record == summary.to_dict() and Run(done.folder).summary == summary
     assert set(record) == FIXED_KEYS
     routed = method == "fedrouter"
-    for key in ("routing_accuracy", "ari_local", "nmi_local", "ari_global", "nmi_global"):
+    for key in ("routing_accuracy", "routing_ece", "tasks_found", "ari_local", "nmi_local", "ari_global", "nmi_global"):
         assert (record[key] is not None) == routed, key
     records = lines(done.folder / "rounds.jsonl") if method != "base" else []
     for way in ("bytes_up", "bytes_down"):

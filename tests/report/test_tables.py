@@ -79,7 +79,7 @@ def test_summary_table(finished_run: Path) -> None:
     assert "0.045" in row(text, "ROUGE-1 of the bare backbone")
     assert "all-none" not in text  # it has a row of its own
     assert "1.000" in row(text, "Routing accuracy")
-    assert "35.2 KiB / 35.1 KiB" in row(text, "Sent up / down")
+    assert "36.8 KiB / 39.3 KiB" in row(text, "Sent up / down")
     assert " 32 " in row(text, "Optimizer steps")
     for task in ("opinion", "reverse", "sum", "title"):
         assert "(bare backbone 0.000)" in row(text, task)

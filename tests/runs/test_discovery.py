@@ -137,7 +137,11 @@ def test_a_run_of_given_tasks_has_none(finished_run: Path) -> None:
 
 
 def test_aggregate_writes_it_as_well(auto_run: Path, tmp_path: Path) -> None:
-    again = Run(aggregate(auto_run, tmp_path / "again").folder)
+    same = Run(aggregate(auto_run, tmp_path / "same").folder).discovery
+    was = Run(auto_run).discovery
+    assert same is not None and was is not None
+    assert np.array_equal(same.linked.labels, was.linked.labels) and same.linked.rows_sketched == 0
+    again = Run(aggregate(auto_run, tmp_path / "again", cut=0.3).folder)
     found = again.discovery
     assert found is not None and again.archive is not None and again.truth is not None
     assert again.summary.tasks_found == len(found.tasks)

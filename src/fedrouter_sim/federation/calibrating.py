@@ -27,8 +27,9 @@ class AskReach(Question[Reach]):
 
     @property
     def nbytes(self) -> int:
-        """Size of the prototypes' tasks. The prototypes themselves and the normalisation were sent before."""
-        return self.router.landmarks.owners.nbytes
+        """Size of the prototypes and their tasks, where the router's rule did without and clients were not told."""
+        landmarks = self.router.landmarks
+        return 0 if len(self.router.told) > 1 else landmarks.prototypes.nbytes + landmarks.owners.nbytes
 
     def answer(self, client: Client) -> Reach:
         """Measure the distances."""

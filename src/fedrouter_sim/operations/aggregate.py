@@ -93,7 +93,7 @@ def aggregate(
         router, archive, linked = _cluster_again(old, archive, config, clustering_seed)
     else:
         router = _router_of(archive, old.normalizer, old)
-        linked = run.discovery.linked if run.discovery else None
+        linked = replace(run.discovery.linked, rows_sketched=0) if run.discovery else None
     updates = list(run.updates())
     if not updates:
         raise UserError(f"{run.folder / 'updates'}: holds no updates to aggregate; train the run anew")

@@ -82,10 +82,13 @@ class First(Affinity):
 
 
 def test_the_table_of_affinities_takes_ones_own(tmp_path: Path) -> None:
-    assert AFFINITIES.names == ("gradient", "centroid", "both")
+    assert AFFINITIES.names == ("gradient", "centroid", "update", "both")
     assert [AFFINITIES.class_of(name).name for name in AFFINITIES.names] == list(AFFINITIES.names)
-    assert [AFFINITIES.class_of(name).sketches for name in AFFINITIES.names] == [True, False, True]
+    evidence = [AFFINITIES.class_of(name).evidence for name in AFFINITIES.names]
+    assert evidence == ["gradients", "nothing", "updates", "gradients"]
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     assert find_affinity(f"{tmp_path / 'own.py'}:First").vectors(EMBEDDED).tolist() == [[3], [6], [-4]]
-    with pytest.raises(UserError, match="--affinity x: choose one of gradient, centroid, both, or give your own"):
+    with pytest.raises(
+        UserError, match="--affinity x: choose one of gradient, centroid, update, both, or give your own"
+    ):
         find_affinity("x")
