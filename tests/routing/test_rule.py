@@ -57,7 +57,7 @@ def test_the_table_of_routers() -> None:
     assert find_router("centroid", {"of_another": "x"}).name == "centroid"
     with pytest.raises(
         UserError,
-        match=r"--router magic: choose one of centroid, prototypes, soft, knn, arrow, or give your own as FILE\.py:CLASS",
+        match="--router magic: choose one of centroid, prototypes, soft, knn, arrow, or give your own as",
     ):
         find_router("magic")
 
