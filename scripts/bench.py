@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.answering import answers, embedding
 from benchmarks.clusters import clustering
+from benchmarks.linking import linking
 from benchmarks.machine import machine
 from benchmarks.measure import Contest, run
 from benchmarks.overhead import overhead
@@ -42,6 +43,7 @@ BENCHMARKS: Mapping[str, Callable[[Setting], Contest]] = {
     "embedding": embedding,
     "answers": answers,
     "clustering": clustering,
+    "linking": linking,
     "many-clients": many_clients,
     "rows": many_rows,
 }
