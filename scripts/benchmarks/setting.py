@@ -58,7 +58,7 @@ QUICK = Sizes(
     repeats=2, process_repeats=1, batch_size=4, steps=2, overhead_steps=2, check_steps=2, train_rows=60, embedded=32,
     answers=10, answer_rows=20, warm_rounds=1, warm_steps=2, points=2_000, features=32,
     clusters=4, clients=(10, 20), participants=2, client_rows=8, client_steps=2, client_rounds=2, rows=5_000,
-    linked_clients=200,
+    linked_clients=20,
 )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def test_what_does_not_go_together_is_one_line(cli, finished_run, tmp_path):
         ((finished_run, "--tasks", "0"), "--tasks 0: must be at least 1"),
         ((finished_run, "--cut", "2"), "--cut 2.0: must be at most 1"),
         ((finished_run, "--affinity", "x"), "--affinity x: choose one of gradient, centroid, update, both"),
-        ((finished_run, "--affinity", "gradient"), "--affinity gradient: goes by sketches"),
+        ((finished_run, "--affinity", "gradient"), "--affinity gradient: goes by sketches of gradients"),
     ):
         done = cli("aggregate", *arguments, *out)
         lines = done.stderr.splitlines()

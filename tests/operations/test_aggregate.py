@@ -354,7 +354,9 @@ def test_an_update_falls_to_the_task_of_most_of_its_rows(auto_run: Path, tmp_pat
 
 def test_gradients_need_the_sketches_that_only_such_a_run_stored(finished_run: Path, tmp_path: Path) -> None:
     for affinity in ("gradient", "both"):
-        with pytest.raises(UserError, match=f"--affinity {affinity}: goes by sketches, .* --affinity centroid"):
+        with pytest.raises(
+            UserError, match=f"--affinity {affinity}: goes by sketches of gradients, .* --affinity centroid"
+        ):
             aggregate(finished_run, tmp_path / "out", affinity=affinity)
     assert not (tmp_path / "out").exists()
     auto = aggregate(finished_run, tmp_path / "auto", tasks="auto", cut=-1.0)

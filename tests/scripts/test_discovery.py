@@ -73,7 +73,7 @@ def test_two_plain_tasks_are_found_and_the_clients_labels_are_not_needed(rows: l
     )
     backbone = RememberingBackbone(CONFIG, tmp_path / "rows.safetensors")
     federation = federation_of(drawn, backbone, CONFIG)
-    found = {way: measure(federation, drawn) for way, measure in WAYS.items()}
+    found = {way: measure(federation, drawn) for way, measure in WAYS.items() if "updates" not in way}
     assert (found["auto"].tasks, found["auto"].ari) == (2, 1.0)
     assert all(of_way.tasks == 2 for way, of_way in found.items() if way.startswith("told T"))
     assert all(-1 <= of_way.ari <= 1 for of_way in found.values())

@@ -90,7 +90,7 @@ def aggregate(
     clustering_seed = run.clustering_seed if seed is None else seed
     # Rows were corrected on the way to the run's own tasks: local clusters, linked once, need not give the same.
     if by_kmeans(config) or (config, clustering_seed) != (run.config, run.clustering_seed):
-        router, archive, linked = _cluster_again(old, archive, config, clustering_seed)
+        router, archive, linked = _cluster_again(old, archive, config, clustering_seed, run.config.affinity)
     else:
         router = _router_of(archive, old.normalizer, old)
         linked = replace(run.discovery.linked, rows_sketched=0) if run.discovery else None
@@ -147,14 +147,14 @@ def _routing_of(run: Run) -> tuple[Router, Archive]:
 
 
 def _cluster_again(
-    old: Router, archive: Archive, config: RunConfig, seed: int
+    old: Router, archive: Archive, config: RunConfig, seed: int, trained_by: str
 ) -> tuple[Router, Archive, Linked | None]:
     normalizer = _normalizer(old, config.normalize)
     messages = tuple(
         replace(message, centroids=_converted(message.centroids, old.normalizer, normalizer))
         for message in archive.clients
     )
-    linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config), config)
+    linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config, trained_by), config)
     labels = cluster_globally(messages, int(config.tasks), seed).labels if linked is None else linked.labels
     again = Archive(messages, split_by_client(labels, messages))
     return _router_of(again, normalizer, old, again.assignment == archive.assignment), again, linked
@@ -170,13 +170,15 @@ def _router_of(archive: Archive, normalizer: Normalizer, old: Router, same_tasks
     return router
 
 
-def _affinity(messages: Sequence[CentroidMessage], config: RunConfig) -> Affinity:
-    """Return the affinity of the settings, if the run stored what it goes by."""
-    affinity = find_affinity(config.affinity, parse_options(config.option))
-    if affinity.evidence != NOTHING and any(message.halves is None for message in messages):
+def _affinity(messages: Sequence[CentroidMessage], config: RunConfig, trained_by: str) -> Affinity:
+    """Return the affinity of the settings, if the run, whose own is `trained_by`, stored what it goes by."""
+    options = parse_options(config.option)
+    affinity = find_affinity(config.affinity, options)
+    others = find_affinity(trained_by, options).evidence not in (NOTHING, affinity.evidence)
+    if affinity.evidence != NOTHING and (others or any(message.halves is None for message in messages)):
         raise UserError(
-            f"--affinity {config.affinity}: goes by sketches, which the run does not have; take --affinity "
-            f"{CENTROID}, or train with --affinity {config.affinity}"
+            f"--affinity {config.affinity}: goes by sketches of {affinity.evidence}, which the run does not have; take "
+            f"--affinity {CENTROID}, or train with --affinity {config.affinity}"
         )
     return affinity
 
