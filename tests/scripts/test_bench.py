@@ -18,6 +18,7 @@ TARGETS = {  # how many figures of a benchmark have a target
     "embedding": 2,
     "answers": 1,
     "clustering": 3,
+    "linking": 3,
     "many-clients": 2,
     "rows": 0,
 }
