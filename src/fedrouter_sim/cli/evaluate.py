@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.cli.settings import OwnOptions, UnseenAnswer
+from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, UnseenAnswer
 from fedrouter_sim.config import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
-from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE
 
 _ROUTINGS = (GLOBAL, LOCAL, ORACLE, BARE)
 
@@ -53,13 +53,7 @@ def eval_command(
     metric: Annotated[
         str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
     ] = None,
-    router: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(ROUTERS.names),
-            help="Another router, made of the run's archive; by default the run's. Your own as FILE.py:CLASS.",
-        ),
-    ] = None,
+    router: OtherRouter = None,
     option: OwnOptions = None,
     unseen: UnseenAnswer = None,
     test_examples_per_client: Annotated[int | None, typer.Option(help="At most so many per client.")] = None,

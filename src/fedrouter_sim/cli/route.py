@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrouter_sim.cli.settings import OwnOptions, UnseenAnswer
+from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, UnseenAnswer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
 from fedrouter_sim.examples.record import Columns, Example
-from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ROUTERS
+from fedrouter_sim.routing import BARE, GLOBAL, LOCAL
 
 if TYPE_CHECKING:
     from fedrouter_sim.operations.route import Routed
@@ -48,13 +48,7 @@ def route_command(
         ),
     ] = None,
     unseen: UnseenAnswer = None,
-    router: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(ROUTERS.names),
-            help="Another router, made of the run's archive; by default the run's. Your own as FILE.py:CLASS.",
-        ),
-    ] = None,
+    router: OtherRouter = None,
     option: OwnOptions = None,
     generate: Annotated[bool, typer.Option("--generate", help="Also answer each text.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Stream one JSON object a line.")] = False,

@@ -11,6 +11,7 @@ import typer
 from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig, absolute_paths
 from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import check_limits, flag, from_text, shown_default
+from fedrouter_sim.routing import ROUTERS
 from fedrouter_sim.runs.entries import TABLES, check_names
 
 OwnOptions = Annotated[
@@ -36,6 +37,16 @@ UnseenAnswer = Annotated[
     ),
 ]
 """`--unseen` of the commands that answer by a run."""
+
+OtherRouter = Annotated[
+    str | None,
+    typer.Option(
+        "--router",
+        metavar="|".join(ROUTERS.names),
+        help="Another router, made of the run's archive; by default the run's. Your own as FILE.py:CLASS.",
+    ),
+]
+"""`--router` of the same commands."""
 
 
 def setting_parameters(names: Collection[str] = ()) -> list[inspect.Parameter]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.arrays import Floats
+from fedrouter_sim.clustering.normalizing import unit_rows
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import whole_group
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
@@ -58,7 +58,7 @@ class FedDPA(FedAvg):
         own = client_pool(asked.client)
         if own not in deployment.state:  # before the personal adapters are there
             return super().answered_by(deployment, asked, routing)
-        similarity = _unit(asked.embeddings) @ _unit(deployment.state[own]).T  # (n, references)
+        similarity = unit_rows(asked.embeddings) @ unit_rows(deployment.state[own]).T  # (n, references)
         personal = MOST_PERSONAL * np.clip(similarity.mean(axis=1), 0, 1)
         return [Choice(((POOL, 1 - float(a)), (own, float(a)))) for a in personal]
 
@@ -67,7 +67,3 @@ def _parts(federation: Federation, client: ClientFacts) -> list[int]:
     """Return the steps of a client's shared and personal part in a round of each."""
     both = [whole_group(client, POOL), whole_group(client, client_pool(client.id), rank=1)]
     return share_steps(both, federation.config.local_steps, federation.config.budget)
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny))

@@ -13,7 +13,7 @@ class GradientAndCentroid(Affinity):
     """A weighted mean of the affinity by gradients and that by centroids.
 
     Gradients know what a task is, and miss tasks whose answers take several forms; centroids know what inputs look
-    alike. With a fifth of the weight on centroids one cut serves a tiny and a real model (docs/results/discovery.md).
+    alike. With a fifth of the weight on centroids one cut serves a tiny and a real model.
 
     Args:
         centroid_share: weight of the centroids, in [0, 1].
