@@ -221,7 +221,7 @@ class RunConfig:
     )
     cut: float = setting(
         _CLUSTERING,
-        0.35,
+        0.45,
         "Affinity above which local clusters are one task on average, for --tasks auto.",
         least=-1,
         most=1,

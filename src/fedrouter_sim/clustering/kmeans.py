@@ -83,7 +83,28 @@ def kmeans(
         with _few_threads(points, k):
             trainer.train(points, weights)
         centroids = np.asarray(trainer.centroids)
-    return _numbered(points, nearest(points, centroids).index, weights)
+    return numbered(points, nearest(points, centroids).index, weights)
+
+
+def numbered(points: Floats, labels: Ints, weights: Floats | None = None) -> Clustering:
+    """Number the clusters of labelled points by first member, and take their means.
+
+    Args:
+        points: (n, d).
+        labels: cluster of each point, (n,), numbered anyhow.
+        weights: of the points, (n,); None: all the same.
+    """
+    used, first = np.unique(labels, return_index=True)
+    order = used[np.argsort(first)]
+    renamed = np.empty(int(used.max()) + 1, dtype=np.int64)
+    renamed[order] = np.arange(len(order))
+    labels = renamed[labels]
+    if weights is None:
+        means = [points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))]
+    else:
+        means = [np.average(points[labels == c], axis=0, weights=weights[labels == c]) for c in range(len(order))]
+    centroids = np.stack(means)
+    return Clustering(centroids.astype(np.float32), labels, np.bincount(labels).astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -121,18 +142,3 @@ def distances(points: Floats, centroids: Floats) -> NDArray[np.float64]:
     ordered = np.empty(squared.shape)
     np.put_along_axis(ordered, found, np.sqrt(np.maximum(squared.astype(np.float64), 0)), axis=1)
     return ordered
-
-
-def _numbered(points: Floats, labels: Ints, weights: Floats | None) -> Clustering:
-    """Number the clusters by first member and take their means, which k-means left one update behind."""
-    used, first = np.unique(labels, return_index=True)
-    order = used[np.argsort(first)]
-    renamed = np.empty(int(used.max()) + 1, dtype=np.int64)
-    renamed[order] = np.arange(len(order))
-    labels = renamed[labels]
-    if weights is None:
-        means = [points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))]
-    else:
-        means = [np.average(points[labels == c], axis=0, weights=weights[labels == c]) for c in range(len(order))]
-    centroids = np.stack(means)
-    return Clustering(centroids.astype(np.float32), labels, np.bincount(labels).astype(np.int64))

@@ -73,7 +73,7 @@ def find_tasks(federation: Federation) -> FoundTasks:
     assignment = split_by_client(linked.labels, messages)
     if affinity.evidence != GRADIENTS or sketching is None:
         return FoundTasks(normalizer, answers, assignment, linked)
-    sketched = sum(int(np.minimum(message.sizes, sketching.rows).sum()) for message in messages)
+    sketched = sum(min(int(message.sizes.sum()), sketching.rows) for message in messages)
     clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
     parts = _corrected(federation, affinity, normalizer, sketching, answers, assignment)
     ended = np.concatenate([_tasks_of_most_rows(part, clusters[part.sent.client]) for part in parts])

@@ -8,7 +8,7 @@ import numpy as np
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.backbone.sketching import SKETCH
-from fedrouter_sim.clustering.kmeans import kmeans, nearest
+from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbered
 from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.questions import Question, grouped
@@ -16,31 +16,51 @@ from fedrouter_sim.messages import CentroidMessage, FeatureSums, LocalClusters, 
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 from fedrouter_sim.routing import task_name
 
-SKETCHED_ROWS = 24  # of a local cluster, at most: what discovery costs is one pass backwards over each
+SKETCHED_ROWS = 144  # of a client, at most: what discovery costs is one pass backwards over each
+SKETCH_SHARE = 0.3  # of a row's sketch in local clustering; the rest is its embedding's
 
 
 @dataclass(frozen=True)
 class Sketching:
-    """How the gradients of local clusters are sketched. Clients know it all by the run's seed: nothing is sent."""
+    """How gradients are sketched, of which rows. Clients know it all by the run's seed: nothing is sent."""
 
     start: Adapter = field(repr=False)  # the common start
     seed: int  # the run's
     rows: int = SKETCHED_ROWS
 
-    def positions(self, client: Client, clusters: Ints) -> Ints:
-        """Draw the rows that stand for each of a client's local clusters, (n,) labels; in ascending order."""
-        order = numpy_generator(self.seed, "sketched rows", client.id).permutation(len(clusters))
-        drawn = [order[clusters[order] == cluster][: self.rows] for cluster in range(int(clusters.max()) + 1)]
-        return np.sort(np.concatenate(drawn))
+    def positions(self, client: Client) -> Ints:
+        """Draw the rows of a client that are sketched, in ascending order."""
+        order = numpy_generator(self.seed, "sketched rows", client.id).permutation(len(client.examples))
+        return np.sort(order[: self.rows])
 
-    def halves(self, client: Client, positions: Ints, parts: Ints) -> Floats:
+    def clustering(self, client: Client, points: Floats, clusters: int, seed: int) -> Clustering:
+        """Cluster a client's rows by what goes in and by what has to come out: by embedding and sketch side by side.
+
+        Rows that are not sketched go with the sketched row that is nearest in embedding.
+
+        Args:
+            client: whose rows they are.
+            points: their normalised embeddings (n, d).
+            clusters: how many, at most.
+            seed: of k-means.
+        """
+        positions = self.positions(client)
+        rows = client.sketches(positions.tolist(), self.start, self.seed)
+        shares = np.sqrt(np.array([1 - SKETCH_SHARE, SKETCH_SHARE], dtype=np.float32))
+        joined = np.concatenate([unit_rows(points[positions]) * shares[0], rows * shares[1]], axis=1)
+        found = kmeans(joined, clusters, seed).labels
+        labels = found[nearest(points, points[positions]).index]
+        labels[positions] = found  # also of one that has the same embedding as another
+        return numbered(points, labels)
+
+    def halves(self, client: Client, parts: Ints) -> Floats:
         """Return the sums of the sketches of every second row, and of those between, of each part, (k, 2, m).
 
         Args:
             client: whose rows they are.
-            positions: of the rows that are sketched.
             parts: part of each of the client's rows, (n,), of k parts in all.
         """
+        positions = self.positions(client)
         rows = client.sketches(positions.tolist(), self.start, self.seed)
         own = parts[positions]
         halves = np.zeros((int(parts.max()) + 1, 2, rows.shape[1]), dtype=np.float32)
@@ -57,14 +77,17 @@ class FirstUpdates(Sketching):
 
     steps: int = 10  # of a client
 
-    def halves(self, client: Client, positions: Ints, parts: Ints) -> Floats:
+    def clustering(self, client: Client, points: Floats, clusters: int, seed: int) -> Clustering:
+        """Cluster a client's rows by embedding alone: there are no updates before there are clusters."""
+        return kmeans(points, clusters, seed)
+
+    def halves(self, client: Client, parts: Ints) -> Floats:
         """Return the sketches of the updates by every second row, and by those between, of each part, (k, 2, m)."""
         count = int(parts.max()) + 1
-        own = parts[positions]
         halves = np.zeros((count, 2, SKETCH), dtype=np.float32)
         for part in range(count):
             for half in (0, 1):
-                rows = positions[own == part][half::2].tolist()
+                rows = np.flatnonzero(parts == part)[half::2].tolist()
                 if rows:
                     steps = max(1, self.steps // (2 * count))
                     halves[part, half] = client.first_update(rows, self.start, steps, (part, half))
@@ -97,13 +120,15 @@ class AskLocalClusters(Question[LocalClusters]):
 
     def answer(self, client: Client) -> LocalClusters:
         """Cluster the client's own examples."""
+        points = self.normalizer(client.embeddings)
         seed = derive_seed(self.seed, "local clustering", client.id)
-        found = kmeans(self.normalizer(client.embeddings), self.clusters, seed)
+        if self.sketching:
+            found = self.sketching.clustering(client, points, self.clusters, seed)
+        else:
+            found = kmeans(points, self.clusters, seed)
         names = tuple(f"cluster {cluster}" for cluster in range(len(found.sizes)))
         grouping = grouped(client, found.labels, names)
-        halves = None
-        if self.sketching:
-            halves = self.sketching.halves(client, self.sketching.positions(client, found.labels), found.labels)
+        halves = self.sketching.halves(client, found.labels) if self.sketching else None
         sent = CentroidMessage(client.id, found.centroids, found.sizes, grouping.answer_tokens, halves)
         return LocalClusters(sent, grouping)
 
@@ -117,7 +142,7 @@ class AskParts(Question[LocalClusters]):
     """
 
     normalizer: Normalizer
-    clusters: Mapping[int, Ints] = field(repr=False)  # client -> its local clusters, by which rows are sketched
+    clusters: Mapping[int, Ints] = field(repr=False)  # client -> its local clusters
     tasks: Mapping[int, Ints] = field(repr=False)  # client -> task of each of its examples
     sketching: Sketching
     by_cluster: bool = False  # whether local clusters stay apart, and calibration rows out
@@ -136,7 +161,7 @@ class AskParts(Question[LocalClusters]):
             counted |= np.bincount(labels, weights=counted)[labels] == 0
         means = [points[(labels == part) & counted].mean(axis=0, dtype=np.float64) for part in range(len(known))]
         centroids = np.stack(means)
-        halves = self.sketching.halves(client, self.sketching.positions(client, clusters), labels)
+        halves = self.sketching.halves(client, labels)
         sizes = np.bincount(labels).astype(np.int64)
         sent = CentroidMessage(client.id, centroids.astype(np.float32), sizes, grouping.answer_tokens, halves)
         return LocalClusters(sent, grouping, tuple(task for _, task in known))
@@ -165,7 +190,7 @@ class AskCorrection(Question[RowTasks]):
     def answer(self, client: Client) -> RowTasks:
         """Compare the client's own rows with the tasks."""
         clusters, tasks = self.clusters[client.id], self.tasks[client.id].copy()
-        positions = self.sketching.positions(client, clusters)
+        positions = self.sketching.positions(client)
         rows = client.sketches(positions.tolist(), self.sketching.start, self.sketching.seed)
         alignment = aligned(rows, tasks[positions], self.sums)
         points = self.normalizer(client.embeddings)
