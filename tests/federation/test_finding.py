@@ -131,11 +131,11 @@ def test_the_traffic_is_that_of_every_question(federate: FederationMaker) -> Non
     parts = [len(own) for own in found.assignment]
     traffic = federation.workers.outbox.total
     up = 4 * (2 * 32 * 8 + 8) + 8 * part + sum(parts) * (part + 8)  # sums; local clusters; the final parts, with tasks
-    between = traffic.up - up  # what each client has of each task, after each correction
-    assert between % (part + 8) == 0 and CORRECTIONS * 4 <= between // (part + 8) <= CORRECTIONS * 8
-    features, eight = 4 * 2 * 32 * 4, 8 * 8
     assert found.linked is not None
+    first = int(found.linked.labels.max()) + 1
+    between = traffic.up - up  # what each client has of each task, after each correction
+    assert between % (part + 8) == 0 and CORRECTIONS * 4 <= between // (part + 8) <= CORRECTIONS * 4 * first
+    features, eight = 4 * 2 * 32 * 4, 8 * 8
     gradients = traffic.down - features - eight
     assert gradients % (4 * SKETCH * 4) == 0
-    first = int(found.linked.labels.max()) + 1
     assert CORRECTIONS + first - 1 <= gradients // (4 * SKETCH * 4) <= CORRECTIONS * first

@@ -110,15 +110,32 @@ def test_fewer_clusters_than_asked_where_examples_are_equal(client: Client) -> N
     assert len(found.sent.sizes) == len(found.grouping.names) == 3
 
 
-def test_sketched_rows_are_so_many_of_each_cluster_drawn_by_seed_and_client(client: Client) -> None:
-    labels = np.array([0] * 30 + [1] * 3 + [2] * 20)
-    drawn = Sketching({}, 1, rows=5).positions(client, labels)
-    assert np.bincount(labels[drawn]).tolist() == [5, 3, 5]
-    assert drawn.tolist() == sorted(set(drawn.tolist()))
-    assert drawn.tolist() == Sketching({}, 1, rows=5).positions(client, labels).tolist()
-    assert drawn.tolist() != Sketching({}, 2, rows=5).positions(client, labels).tolist()
+def test_sketched_rows_are_so_many_drawn_by_seed_and_client(client: Client) -> None:
+    drawn = Sketching({}, 1, rows=5).positions(client)
+    assert len(drawn) == 5 and drawn.tolist() == sorted(set(drawn.tolist()))
+    assert drawn.tolist() == Sketching({}, 1, rows=5).positions(client).tolist()
+    assert drawn.tolist() != Sketching({}, 2, rows=5).positions(client).tolist()
+    assert Sketching({}, 1).positions(client).tolist() == list(range(len(client.examples)))  # no more than there are
     client.id = 2
-    assert drawn.tolist() != Sketching({}, 1, rows=5).positions(client, labels).tolist()
+    assert drawn.tolist() != Sketching({}, 1, rows=5).positions(client).tolist()
+
+
+def test_local_clusters_part_rows_of_like_inputs_by_what_has_to_come_out() -> None:
+    answers, points = np.eye(2, 8, dtype=np.float32)[[0, 1] * 6], np.ones((12, 3), dtype=np.float32)
+    points[:, 2] += np.linspace(0, 0.01, 12, dtype=np.float32)
+    client = made_up(answers, points)
+    found = AskLocalClusters(NONE, 2, 1, Sketching({}, 1)).answer(client)
+    assert found.grouping.labels.tolist() == [0, 1] * 6
+    np.testing.assert_allclose(found.sent.centroids, [points[0::2].mean(0), points[1::2].mean(0)], rtol=1e-6)
+
+
+def test_rows_without_a_sketch_go_with_the_nearest_that_has_one() -> None:
+    points = np.array([[i % 2, i / 100] for i in range(12)], dtype=np.float32)
+    client = made_up(np.ones((12, 8), dtype=np.float32), points)
+    sketching = Sketching({}, 1, rows=6)
+    found = AskLocalClusters(NONE, 2, 1, sketching).answer(client)
+    assert {0, 1} == set(sketching.positions(client) % 2)
+    assert found.grouping.labels.tolist() == [0, 1] * 6 and found.sent.sizes.tolist() == [6, 6]
 
 
 def test_halves_are_sums_of_every_second_sketch(federation: Federation, client: Client) -> None:
@@ -131,8 +148,7 @@ def test_halves_are_sums_of_every_second_sketch(federation: Federation, client: 
         own = rows[labels == cluster]
         np.testing.assert_allclose(halves[cluster], [own[0::2].sum(0), own[1::2].sum(0)], atol=1e-5)
     assert np.linalg.norm(halves[0, 0]) > 0.1
-    without = AskLocalClusters(NONE, 2, 1).answer(client)
-    assert without.sent.halves is None and without.grouping.labels.tolist() == labels.tolist()
+    assert AskLocalClusters(NONE, 2, 1).answer(client).sent.halves is None
 
 
 def test_rows_are_sketched_once(federation: Federation, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,20 +53,27 @@ def test_centroids_are_compared_by_cosine_without_sketches() -> None:
     np.testing.assert_allclose(vectors @ vectors.T, [[1, 1, 0], [1, 1, 0], [0, 0, 1]], atol=1e-6)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
-def test_both_is_their_weighted_mean(share: float) -> None:
-    vectors = find_affinity("both", {"centroid_share": str(share)}).vectors(EMBEDDED)
-    gradient, centroid = (find_affinity(name).vectors(EMBEDDED) for name in ("gradient", "centroid"))
-    expected = (1 - share) * gradient @ gradient.T + share * centroid @ centroid.T
-    np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-5)
-    if share == 0.2:
-        np.testing.assert_array_equal(GradientAndCentroid().vectors(EMBEDDED), vectors)
+@pytest.mark.parametrize("weight", [0.0, 0.8, 2.0])
+def test_both_adds_the_mean_cosine_of_rows_to_that_of_gradients(weight: float) -> None:
+    rows = np.array([[[1, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]], [[-1, 0], [0, 1]]], dtype=np.float32)  # 3 clusters of 2
+    embedded = Embedded(rows.mean(axis=1), EMBEDDED.halves)
+    vectors = find_affinity("both", {"centroid_weight": str(weight)}).vectors(embedded)
+    gradient = find_affinity("gradient").vectors(embedded)
+    cosines = np.einsum("ird,jsd->ijrs", rows, rows).mean(axis=(2, 3))
+    np.testing.assert_allclose(vectors @ vectors.T, gradient @ gradient.T + weight * cosines, rtol=1e-5, atol=1e-6)
+    if weight == 0.8:
+        np.testing.assert_array_equal(GradientAndCentroid().vectors(embedded), vectors)
 
 
-@pytest.mark.parametrize("share", ["-0.1", "1.5", "nan"])
-def test_a_share_that_is_none_is_refused_in_one_line(share: str) -> None:
-    with pytest.raises(UserError, match=rf"^--option centroid_share={share}: must be in \[0, 1\]$"):
-        find_affinity("both", {"centroid_share": share})
+def test_both_shortens_centroids_of_rows_that_are_not_of_unit_length() -> None:
+    added = GradientAndCentroid(1).vectors(EMBEDDED)[:, 2:]
+    np.testing.assert_allclose(added, CENTROIDS / np.linalg.norm(CENTROIDS, axis=1, keepdims=True), rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight", ["-0.1", "inf", "nan"])
+def test_a_weight_that_is_none_is_refused_in_one_line(weight: str) -> None:
+    with pytest.raises(UserError, match=rf"^--option centroid_weight={weight}: must be 0 or more$"):
+        find_affinity("both", {"centroid_weight": weight})
 
 
 OWN = """
