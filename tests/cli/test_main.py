@@ -60,7 +60,10 @@ def test_interrupting_is_one_line(monkeypatch, cli):
     assert (done.returncode, done.stderr) == (130, "interrupted; no half-written run was left behind\n")
 
 
-SMALL = "--clients 2 --local-steps 20 --batch-size 4 --tasks 3 --dtype float32".split()
+SMALL = (
+    "--clients 2 --local-steps 20 --batch-size 4 --tasks 3 --dtype float32"
+    " --examples-per-client 24 --test-examples-per-client 1"
+).split()  # fmt: skip
 
 
 def test_termination_is_as_an_interrupt(tmp_path):
