@@ -27,7 +27,10 @@ SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
         (["train", "--config", "nowhere.toml"], ["nowhere.toml"]),
         (["train", "--preset", "fast"], ["--preset 'fast'", "paper"]),
         (["train", "--lora-targets", "nothing"], ["--lora-targets 'nothing'", "c_attn"]),
-        (["train", "--clients", "2", "--local-clusters", "1", "--examples-per-client", "12"], ["--tasks 4", "lower --tasks"]),
+        (
+            ["train", "--clients", "2", "--local-clusters", "1", "--examples-per-client", "12"],
+            ["--tasks 4", "lower --tasks"],
+        ),
         (["train", "--max-tokens", "20"], ["--max-tokens 20", "template"]),
         (["route", "nowhere", "text"], ["nowhere", "no such run folder"]),
         (["eval", "nowhere"], ["nowhere", "no such run folder"]),

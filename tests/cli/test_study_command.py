@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cheaper import leave_figures_blank
 
 from fedrouter_sim.cli.main import main
 from fedrouter_sim.methods import METHODS
@@ -66,6 +67,7 @@ def test_methods_of_a_split_and_seed_spend_the_same_steps(smoke):
 def test_a_second_call_runs_nothing_and_says_the_same(smoke, monkeypatch, capsys):
     before = (smoke / "results.csv").read_bytes()
     monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran again"))
+    leave_figures_blank(monkeypatch)
     call(monkeypatch, SMOKE, "--out", str(smoke))
     assert (smoke / "results.csv").read_bytes() == before
     shown = capsys.readouterr()
@@ -77,6 +79,7 @@ def test_a_worker_trains_what_is_left_to_the_same_bytes(smoke, monkeypatch, tmp_
     name = "single-fedavg-seed222"
     shutil.rmtree(out / name)
     monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran in this process"))
+    leave_figures_blank(monkeypatch)
     call(monkeypatch, SMOKE, "--workers", "2", "--out", str(out))
     assert trained_bytes(out / name) == trained_bytes(smoke / name) != {}
 
