@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -74,14 +75,36 @@ def test_a_second_call_runs_nothing_and_says_the_same(smoke, monkeypatch, capsys
     assert "single" in shown.out and "verdict" in shown.out and "left" not in shown.err
 
 
-def test_a_worker_trains_what_is_left_to_the_same_bytes(smoke, monkeypatch, tmp_path, trained_bytes):
+class Inline:
+    """A pool of processes that are this one."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *given):
+        future = Future()
+        future.set_result(function(*given))
+        return future
+
+
+def test_workers_train_what_is_left_to_the_same_bytes_and_end(smoke, monkeypatch, tmp_path, trained_bytes):
+    """Workers that are processes are those of the next test but one."""
     out = Path(shutil.copytree(smoke, tmp_path / "study"))
-    name = "single-fedavg-seed222"
-    shutil.rmtree(out / name)
-    monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran in this process"))
+    left = ("single-fedavg-seed222", "dual-local-seed111")
+    for name in left:
+        shutil.rmtree(out / name)
+    monkeypatch.setattr("fedrouter_sim.operations.study.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # a worker would leave this process deaf to Ctrl-C
     leave_figures_blank(monkeypatch)
     call(monkeypatch, SMOKE, "--workers", "2", "--out", str(out))
-    assert trained_bytes(out / name) == trained_bytes(smoke / name) != {}
+    for name in left:
+        assert trained_bytes(out / name) == trained_bytes(smoke / name) != {}
 
 
 def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
@@ -92,7 +115,7 @@ def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(tmp_path):
+def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(smoke, tmp_path, trained_bytes):
     words = [sys.executable, "-m", "fedrouter_sim", "study", SMOKE, "--workers", "2", "--out", str(tmp_path)]
     study = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
     assert study.stderr is not None
@@ -104,6 +127,7 @@ def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(tmp_path):
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found and not any(name.startswith(".") for name in found)
     assert all((tmp_path / name / "summary.json").is_file() for name in found)
+    assert all(trained_bytes(tmp_path / name) == trained_bytes(smoke / name) for name in found)
 
 
 def test_make_reproduce_calls_it_with_a_shipped_plan_or_a_path():
