@@ -65,14 +65,17 @@ clean:  ## remove build products and caches; never runs/, data/ or .venv
 	rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# --no-compile: byte code is written when a module is first imported. That of all modules takes a minute or two.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
+
 # Installed again only when what is installed changes.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@echo 'Installing into $(VENV): some minutes the first time.'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	$(INSTALL) -e '.[dev,docs]'
 	@touch $@

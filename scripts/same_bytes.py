@@ -48,9 +48,11 @@ _one_at_a_time = Lock()  # git's own record of work trees
 def train_all(out: Path) -> None:
     """Train every run of `RUNS` by the package that this process imports."""
     from fedrouter_sim import RunConfig, aggregate, train
+    from fedrouter_sim.backbone import Backbone
 
+    backbone = Backbone(RunConfig(**SMALL))  # serves all: no run changes what it is
     for name, settings in RUNS.items():
-        train(RunConfig(**SMALL, **settings), out / name)
+        train(RunConfig(**SMALL, **settings), out / name, backbone=backbone)
     aggregate(out / AGGREGATED, out / f"{AGGREGATED} aggregated", tasks=3)
 
 

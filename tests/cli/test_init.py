@@ -49,8 +49,8 @@ def test_train_takes_the_file_and_has_nothing_to_note_about_it(cli, tmp_path):
 
 def test_a_setting_that_the_file_changes_in_vain_is_noted(cli, tmp_path):
     (tmp_path / "my.toml").write_text("fedprox_mu = 0.5\nditto_lambda = 0.1\nalpha = 0.5\n")
-    arguments = ("--config", tmp_path / "my.toml", "--clients", "4", "--rounds", "1", "--dry-run")
-    done = cli("train", *arguments)
+    small = "--clients 4 --rounds 1 --examples-per-client 12 --dry-run".split()
+    done = cli("train", "--config", tmp_path / "my.toml", *small)
     assert done.stderr.splitlines() == ["note: --fedprox-mu has no effect with --method fedrouter --split dual"]
 
 

@@ -27,7 +27,10 @@ SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
         (["train", "--config", "nowhere.toml"], ["nowhere.toml"]),
         (["train", "--preset", "fast"], ["--preset 'fast'", "paper"]),
         (["train", "--lora-targets", "nothing"], ["--lora-targets 'nothing'", "c_attn"]),
-        (["train", "--clients", "2", "--local-clusters", "1"], ["--tasks 4", "lower --tasks"]),
+        (
+            ["train", "--clients", "2", "--local-clusters", "1", "--examples-per-client", "12"],
+            ["--tasks 4", "lower --tasks"],
+        ),
         (["train", "--max-tokens", "20"], ["--max-tokens 20", "template"]),
         (["route", "nowhere", "text"], ["nowhere", "no such run folder"]),
         (["eval", "nowhere"], ["nowhere", "no such run folder"]),
@@ -60,7 +63,10 @@ def test_interrupting_is_one_line(monkeypatch, cli):
     assert (done.returncode, done.stderr) == (130, "interrupted; no half-written run was left behind\n")
 
 
-SMALL = "--clients 2 --local-steps 20 --batch-size 4 --tasks 3 --dtype float32".split()
+SMALL = (
+    "--clients 2 --local-steps 20 --batch-size 4 --tasks 3 --dtype float32"
+    " --examples-per-client 24 --test-examples-per-client 1"
+).split()  # fmt: skip
 
 
 def test_termination_is_as_an_interrupt(tmp_path):
@@ -80,8 +86,13 @@ def test_termination_is_as_an_interrupt(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor", "--json"], ["init", "--help"]])
 def test_a_full_standard_output_is_one_line(arguments):
+    program = (
+        "from fedrouter_sim.cli import main\nfrom fedrouter_sim.operations import doctor\n\n"
+        "doctor.doctor = lambda: doctor.Checkup(())  # finding all takes seconds\nmain()"
+    )
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([SCRIPT, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: standard output: No space left on device\n"
 

@@ -3,12 +3,16 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+import torch
+from cheaper import leave_figures_blank
 
 from fedrouter_sim.cli.main import main
 from fedrouter_sim.methods import METHODS
@@ -28,9 +32,10 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str, code: int = 0) -> Non
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)  # as in a worker
     out = tmp_path_factory.mktemp("smoke")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        call(monkeypatch, SMOKE, "--out", str(out))
+        call(monkeypatch, SMOKE, "--workers", "1", "--out", str(out))
     return out
 
 
@@ -57,16 +62,49 @@ def test_the_smoke_plan_has_every_method_and_leaves_page_tables_and_figures(smok
 def test_methods_of_a_split_and_seed_spend_the_same_steps(smoke):
     rows = list(csv.DictReader((smoke / "results.csv").open(encoding="utf-8")))
     steps = {row["optimizer_steps"] for row in rows if row["method"] != "base"}
-    assert steps == {"24"}  # 4 clients, 3 rounds, 2 steps
+    assert steps == {"16"}  # 4 clients, 2 rounds, 2 steps
 
 
 def test_a_second_call_runs_nothing_and_says_the_same(smoke, monkeypatch, capsys):
     before = (smoke / "results.csv").read_bytes()
     monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran again"))
+    leave_figures_blank(monkeypatch)
     call(monkeypatch, SMOKE, "--out", str(smoke))
     assert (smoke / "results.csv").read_bytes() == before
     shown = capsys.readouterr()
     assert "single" in shown.out and "verdict" in shown.out and "left" not in shown.err
+
+
+class Inline:
+    """A pool of processes that are this one."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *given):
+        future = Future()
+        future.set_result(function(*given))
+        return future
+
+
+def test_workers_train_what_is_left_to_the_same_bytes_and_end(smoke, monkeypatch, tmp_path, trained_bytes):
+    """Workers that are processes are those of the next test but one."""
+    out = Path(shutil.copytree(smoke, tmp_path / "study"))
+    left = ("single-fedavg-seed222", "dual-local-seed111")
+    for name in left:
+        shutil.rmtree(out / name)
+    monkeypatch.setattr("fedrouter_sim.operations.study.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # a worker would leave this process deaf to Ctrl-C
+    leave_figures_blank(monkeypatch)
+    call(monkeypatch, SMOKE, "--workers", "2", "--out", str(out))
+    for name in left:
+        assert trained_bytes(out / name) == trained_bytes(smoke / name) != {}
 
 
 def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
@@ -77,7 +115,7 @@ def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(tmp_path):
+def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(smoke, tmp_path, trained_bytes):
     words = [sys.executable, "-m", "fedrouter_sim", "study", SMOKE, "--workers", "2", "--out", str(tmp_path)]
     study = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
     assert study.stderr is not None
@@ -89,6 +127,7 @@ def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(tmp_path):
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found and not any(name.startswith(".") for name in found)
     assert all((tmp_path / name / "summary.json").is_file() for name in found)
+    assert all(trained_bytes(tmp_path / name) == trained_bytes(smoke / name) for name in found)
 
 
 def test_make_reproduce_calls_it_with_a_shipped_plan_or_a_path():

@@ -16,6 +16,7 @@ import datasets
 import pytest
 import typer
 import yaml
+from cheaper import leave_figures_blank, load_once
 from doc_pages import (
     CONTRIBUTING,
     DOCS,
@@ -41,8 +42,8 @@ from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.studies.plan import read_study
 
 SIZES = {
-    "clients": 4, "rounds": 2, "local_steps": 2, "batch_size": 2,
-    "examples_per_client": 24, "test_examples_per_client": 1,
+    "clients": 4, "rounds": 2, "local_steps": 1, "batch_size": 2,
+    "examples_per_client": 12, "test_examples_per_client": 1,
 }  # fmt: skip
 LANGUAGES = {"sh", "python", "toml", "text"}
 OTHER_FLAGS = {"--help", "--logdir"}  # of every command; of TensorBoard
@@ -63,7 +64,9 @@ def is_ours(words: list[str]) -> bool:
 
 
 def smaller(words: list[str]) -> list[str]:
-    """Return the flags that make a training small."""
+    """Return the flags that make a training or a study small."""
+    if words[1] == "study":
+        return ["--workers", "1"]  # each process imports all anew
     if words[1] != "train" or "--help" in words:
         return []
     sizes = SIZES | ({"rounds": 5} if "--drift-at" in words else {})
@@ -75,7 +78,7 @@ def plan() -> str:
     [text] = [block.text for block in blocks(DOCS / "methods.md", "toml") if "[[runs]]" in block.text]
     small = "".join(f"{name} = {value}\n" for name, value in (SIZES | {"clients": 4}).items())
     head, rest = text.split("[settings]\nclients = 8\nrounds = 6\n")
-    return head.replace("[111, 222, 333]", "[111, 222]") + "[settings]\n" + small + rest
+    return head.replace("[111, 222, 333]", "[111]") + "[settings]\n" + small + rest
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +105,20 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(workplace: Path) -> list[str]:
-    """Run our commands, up to the first that fails; return what failed and why."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Run our commands, up to the first that fails; return what failed and why.
+
+    Only the commands that are for figures draw them.
+    """
+    with pytest.MonkeyPatch.context() as patch, pytest.MonkeyPatch.context() as blank:
+        load_once(patch)
         patch.chdir(workplace)
         patch.setenv("FEDROUTER_SIM_CACHE", str(workplace / "cache"))
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", workplace / "datasets-cache")
         for words in filter(is_ours, commands(USED)):
             patch.setattr(sys, "argv", [*words, *smaller(words)])
+            blank.undo()
+            if words[1] in ("train", "study"):
+                leave_figures_blank(blank)
             said = StringIO()
             with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as exit_info:
                 main()

@@ -40,7 +40,7 @@ def shares() -> Shares:
 def documents() -> list[str]:
     """A sample of the pretraining text."""
     corpus = Corpus(Random("test"), tiny.held_out_texts(0))
-    return [corpus.document() for _ in range(4000)]
+    return [corpus.document() for _ in range(2000)]
 
 
 def test_no_document_holds_a_text_of_a_held_out_row(documents: list[str], shares: Shares) -> None:
@@ -57,12 +57,12 @@ def test_no_document_holds_an_instruction_with_its_response(shares: Shares) -> N
     finder = TextFinder(by_instruction)
     corpus = Corpus(Random("pairs"), [])
     quoted = 0
-    for _ in range(4000):
+    for _ in range(2000):
         text = corpus.document()
         suspects = corpus.drawn + [by_instruction[instruction] for instruction in finder.find(text)]
         quoted += any(sample.instruction in text for sample in suspects)
         assert not any(holds_pair(text, sample) for sample in suspects)
-    assert quoted > 200  # instructions do occur, by themselves
+    assert quoted > 100  # instructions do occur, by themselves
 
 
 def test_documents_against_the_rules_are_drawn_again(shares: Shares) -> None:
