@@ -51,7 +51,7 @@ class Block:
 OURS = ("paraphrase", "headline", "dialogue", "triples", "lookup", "correct")
 BLOCKS: Mapping[str, Block] = {
     "twelve": Block(60, 100, "tiny-gpt2", without=("auto, first updates",)),
-    "six": Block(60, 100, "tiny-gpt2", OURS),
+    "six": Block(60, 100, "tiny-gpt2", OURS, without=("auto, first updates",)),
     "real-30": Block(30, 30, FETCHED_MODEL, data=None, without=("auto, first updates",)),
     "real-100": Block(100, 30, FETCHED_MODEL, data=None, without=("auto, first updates",)),
 }

@@ -51,7 +51,11 @@ def discovered(federation: Federation, drawn: Drawn, **settings: object) -> Meas
 
 
 def told(federation: Federation, drawn: Drawn, clusters: int) -> Measured:
-    """Find the tasks as the paper does: k-means on centroids, told the true number of tasks."""
+    """Find the tasks as the paper does: k-means on centroids, told the true number of tasks.
+
+    Where few clients make fewer local clusters than there are tasks, each makes as many more as it takes.
+    """
+    clusters = max(clusters, -(-len(drawn.tasks) // len(drawn.clients)))
     found = find_tasks(_under(federation, {"tasks": len(drawn.tasks), "local_clusters": clusters}))
     return _measured(found, drawn)
 

@@ -25,6 +25,18 @@ def test_a_cut_finds_the_number_of_tasks_which_are_numbered_by_first_member(task
     np.testing.assert_allclose(found.affinity, np.clip(vectors @ vectors.T, -1, 1), atol=1e-6)
 
 
+def test_a_lower_cut_holds_where_it_leaves_one_task() -> None:
+    angles = np.deg2rad([0, 10, 60, 70])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    last = float((vectors[:2] @ vectors[2:].T).mean())  # the mean affinity of the two sets
+    found = link(vectors, 0.9, cut_of_one=last - 0.01)
+    assert found.labels.tolist() == [0, 0, 0, 0] and found.cut == last - 0.01
+    for one in (None, 0.9, last + 0.01):
+        found = link(vectors, 0.9, cut_of_one=one)
+        assert found.labels.tolist() == [0, 0, 1, 1] and found.cut == 0.9
+    assert link(vectors, 0.3, cut_of_one=0.4).cut == 0.3  # a cut that leaves one task anyway
+
+
 def test_the_cut_decides_how_alike_one_task_is() -> None:
     angles = np.deg2rad([0, 10, 60, 75])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

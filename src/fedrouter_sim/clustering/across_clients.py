@@ -48,7 +48,8 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
             f"{with_value('tasks', tasks)} is more than the {len(embedded.centroids)} local clusters that "
             f"{len(messages)} clients sent; lower --tasks, or raise --clients or --local-clusters"
         )
-    return link(affinity.vectors(embedded), config.cut, tasks, derive_seed(config.seed, "micro-clusters"))
+    seed = derive_seed(config.seed, "micro-clusters")
+    return link(affinity.vectors(embedded), config.cut, tasks, seed, config.cut - affinity.lenience)
 
 
 def by_kmeans(config: RunConfig) -> bool:

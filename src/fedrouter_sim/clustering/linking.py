@@ -71,14 +71,17 @@ class Linked:
         return cls(labels, affinity, units, tree, float(cut), corrected, int(rows))
 
 
-def link(vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0) -> Linked:
+def link(
+    vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0, cut_of_one: float | None = None
+) -> Linked:
     """Link local clusters whose mean affinity is above a cut.
 
     Args:
         vectors: (n, d), n > 0; inner products are affinities, and are clipped to [-1, 1].
         cut: the affinity.
-        tasks: so many tasks instead, if there are as many units; `cut` is then not used.
+        tasks: so many tasks instead, if there are as many units; the cuts are then not used.
         seed: of the k-means that makes micro-clusters.
+        cut_of_one: if even the last two sets to be joined are as alike as this, all are one task; None: as `cut`.
     """
     units = np.arange(len(vectors))
     if len(vectors) > MOST_LINKED:
@@ -90,6 +93,8 @@ def link(vectors: Floats, cut: float, tasks: int | None = None, seed: int = 0) -
         return Linked(np.zeros(len(units), dtype=np.int64), affinity, units, np.empty((0, 4)), cut)
     tree = linkage(squareform(1 - (affinity.astype(np.float64) + affinity.T) / 2, checks=False), "average")
     if tasks is None:
+        if cut_of_one is not None and cut_of_one <= 1 - tree[-1, 2] < cut:
+            cut = cut_of_one
         found = fcluster(tree, 1 - cut, "distance")[units]
     else:  # by the number of merges: several may be at the same height
         cut = _cut_into(tree, tasks)

@@ -55,7 +55,9 @@ def test_centroids_are_compared_by_cosine_without_sketches() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 0.8, 2.0])
 def test_both_adds_the_mean_cosine_of_rows_to_that_of_gradients(weight: float) -> None:
-    rows = np.array([[[1, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]], [[-1, 0], [0, 1]]], dtype=np.float32)  # 3 clusters of 2
+    rows = np.array(
+        [[[1, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]], [[-1, 0], [0, 1]]], dtype=np.float32
+    )  # 3 clusters of 2
     embedded = Embedded(rows.mean(axis=1), EMBEDDED.halves)
     vectors = find_affinity("both", {"centroid_weight": str(weight)}).vectors(embedded)
     gradient = find_affinity("gradient").vectors(embedded)

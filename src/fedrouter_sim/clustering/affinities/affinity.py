@@ -24,6 +24,9 @@ class Affinity(ABC):
     evidence: ClassVar[str] = NOTHING
     """What clients sketch for it: 'gradients' at the common start, 'updates' of a first round, or 'nothing'."""
 
+    lenience: ClassVar[float] = 0.0
+    """How far below the cut all local clusters may be alike and still be one task, where there is no other."""
+
     @abstractmethod
     def vectors(self, embedded: Embedded) -> Floats:
         """Return a vector for each local cluster, (n, any width): the inner product of two is their affinity.
