@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.storage import (
-    new_folder,
     no_room,
     read_json,
     read_json_lines,
-    refuse_existing,
     write_json,
     write_text,
 )

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as a line of text."""
+"""The exceptions that reach a user as a line of text."""
 
 
 class UserError(Exception):
@@ -6,6 +6,10 @@ class UserError(Exception):
 
     The command line prints it as one line and exits with code 2. Anything else is our fault: it keeps its traceback.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped it; the message says what is left and how to go on."""
 
 
 def first_line(error: BaseException) -> str:

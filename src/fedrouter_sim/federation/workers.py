@@ -43,8 +43,15 @@ class Workers(ABC):
         """What all traffic passes through."""
 
     @abstractmethod
-    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
-        """Yield the update of each order, in the order of the orders."""
+    def train(self, orders: Sequence[Order], observer: Observer, received: Sequence[Update] = ()) -> Iterator[Update]:
+        """Yield the update of each order, in the order of the orders.
+
+        Args:
+            orders: of all clients of a round, in client and group order.
+            observer: is told of clients and steps.
+            received: the updates of the first orders, where they were trained before an interruption: they are
+                counted as sent, and not trained again.
+        """
 
     @abstractmethod
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
@@ -77,9 +84,13 @@ class InProcess(Workers):
         """What all traffic passes through."""
         return self._outbox
 
-    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
+    def train(self, orders: Sequence[Order], observer: Observer, received: Sequence[Update] = ()) -> Iterator[Update]:
         """Train one order after the other."""
         steps: dict[int, int] = {}
+        for order, update in zip(orders, received, strict=False):
+            self._outbox.deliver(order.nbytes)
+            yield update if order.private else self._outbox.send(update)
+        orders = orders[len(received) :]
         for order in orders:
             steps[order.group.client] = steps.get(order.group.client, 0) + order.steps
         for order in orders:
