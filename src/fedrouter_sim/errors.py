@@ -17,3 +17,8 @@ def first_line(error: BaseException) -> str:
     cause = error.__cause__ or error
     said = str(cause).strip()
     return said.splitlines()[0] if said else type(cause).__name__
+
+
+def noted(error: BaseException) -> str:
+    """Return what was noted of an error on its way, to be put behind what another says in its place."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, noted
 from fedrouter_sim.storage import named, sync_files
 
 _BUILDING, _LOCK, _OLD = ".partial", ".lock", ".old"  # what the hidden names beside a folder end with
@@ -126,7 +126,9 @@ def claimed(out: Path, shown: str | None = None, wait: bool = False) -> Iterator
         lost = error.filename is not None and building in (Path(error.filename), *Path(error.filename).parents)
         if not held or lost:
             what = f"{building}, where it grows, has gone or" if lost else "it"
-            raise UserError(f"{shown}: {what} cannot be written ({error.strerror}); choose another place") from error
+            raise UserError(
+                f"{shown}: {what} cannot be written ({error.strerror}); choose another place{noted(error)}"
+            ) from error
         raise
     finally:
         for folder in made:

@@ -99,7 +99,8 @@ def simulate(
         rounds = last_round(stage.plan, config) - len(records)
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
 
-    drifted, received = False, ()
+    drifted = False
+    received: tuple[Update, ...] = ()
     if resumed is None:
         stage = begin(checked_plan(plan or method.plan(federation), method))
     else:

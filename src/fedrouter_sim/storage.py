@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, noted
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO}
 """Errors of a disk that takes no more: they come where nothing names the file."""
@@ -46,7 +46,9 @@ def named(name: str) -> Iterator[None]:
         raise  # it has named something
     except Exception as error:
         if said := no_room(error):
-            raise NoRoom(f"{name}: cannot be written ({said}); make room, or choose another place") from error
+            raise NoRoom(
+                f"{name}: cannot be written ({said}); make room, or choose another place{noted(error)}"
+            ) from error
         raise
 
 

@@ -13,12 +13,24 @@ from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
 
 
 @takes_settings
 def train_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one under runs/.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run at --out.")] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the interrupted run of this --out; all else comes from its folder."),
+    ] = None,
+    checkpoint_every: Annotated[
+        str,
+        typer.Option(
+            metavar=f"{EVERY_ROUND}|{EVERY_CLIENT}",
+            help="What is kept for --resume: the state after each round, or what each client sent as well.",
+        ),
+    ] = EVERY_ROUND,
     config_file: Annotated[
         Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")
     ] = None,
@@ -46,6 +58,17 @@ def train_command(
     Example: fedrouter-sim train --clients 10 --out runs/first
     """
     config, given = resolve_settings(preset, config_file, settings)
+    if resume is not None:
+        for name, value in (("--out", out), ("--overwrite", overwrite), ("--seeds", seeds), ("--dry-run", dry)):
+            if value:
+                raise UserError(f"{name}: does not go with --resume, which goes on as the run was begun")
+        found = find_run(resume)
+        if found.config is None:
+            tidy(found.out)
+            print_result({"run": str(found.out), "finished": True}, [f"{found.out} is finished"], as_json)
+            return
+        found.check(config, given)
+        config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
     resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
 
@@ -56,7 +79,7 @@ def train_command(
     from fedrouter_sim.runs.entries import unused_settings
 
     method = METHODS.class_of(config.method)
-    for name in unused_settings(config, given):
+    for name in unused_settings(config, given) if resume is None else ():
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     if dry:
         if chosen:
@@ -79,7 +102,15 @@ def train_command(
         _train_seeds(config, chosen, folder, overwrite, as_json, quiet)
         return
     with display_for(quiet) as display:
-        done = train(config, folder, overwrite, display, tensorboard=tensorboard)
+        done = train(
+            config,
+            folder,
+            overwrite,
+            display,
+            tensorboard=tensorboard,
+            resume=resume is not None,
+            checkpoint_every=checkpoint_every,
+        )
         display.started("drawing the report")
         run = Run(done.folder)
         report = write_run_report(run)

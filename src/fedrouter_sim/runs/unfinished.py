@@ -1,7 +1,8 @@
 """A run that is under way: how it was begun, where it grows, and what becomes of its folder when it stops."""
 
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,26 +106,45 @@ def states(checkpoint: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Found:
-    """What is at a place that `--resume` names."""
+    """A run that `--resume` names."""
 
-    place: Path
-    finished: bool
-    config: RunConfig | None = None  # of the run that is under way
+    out: Path  # where it is, or will be
+    config: RunConfig | None  # of a run that is under way; None: it is finished
+
+    def check(self, config: RunConfig, given: Collection[str]) -> None:
+        """Refuse settings beside `--resume` that are not the run's own.
+
+        Raises:
+            UserError: one of those given differs; it is named.
+        """
+        own, new = vars(self.config), vars(config)
+        for name in sorted(given):
+            if own[name] != new[name]:
+                raise UserError(
+                    f"{flag(name)} {new[name]}: {self.out} was begun with {own[name]}, and --resume goes on with that; "
+                    "drop the flag"
+                )
 
 
 def find_run(out: Path) -> Found:
-    """Look for a run that is under way, or finished, at a place.
+    """Look for a run that is under way, or finished.
+
+    Args:
+        out: its place, or the folder in which it grows.
 
     Raises:
         UserError: there is none.
     """
     place = place_of(out)
     building = building_of(place)
+    own = out if place_of(out) == Path(os.path.realpath(out)) else place
     if Begun.load(building) is not None:
-        return Found(place, False, RunConfig.build(read_settings(building / CONFIG_FILE)))
+        return Found(own, RunConfig.build(read_settings(building / CONFIG_FILE)))
     if (place / MANIFEST_NAME).is_file():
-        return Found(place, True)
-    raise UserError(f"--resume {out}: no run is under way there; `fedrouter-sim train --out {out}` begins one")
+        return Found(own, None)
+    raise UserError(
+        f"--resume {out}: there is no run, and none was interrupted; `fedrouter-sim train --out {own}` begins one"
+    )
 
 
 def tidy(out: Path) -> None:
@@ -202,7 +222,9 @@ def _tell(error: BaseException, out: Path, begun: Begun) -> None:
     more = " and what clients sent since" if (begun.folder / RECEIVED_NAME).exists() else ""
     rounds = begun.rounds or 0
     kept = f"{rounds} round{'s' if rounds != 1 else ''}{more}"
-    how = f"{kept} {'are' if more or rounds != 1 else 'is'} kept; `fedrouter-sim train --resume {out}` goes on from there"
+    how = (
+        f"{kept} {'are' if more or rounds != 1 else 'is'} kept; `fedrouter-sim train --resume {out}` goes on from there"
+    )
     if isinstance(error, KeyboardInterrupt):
         raise Interrupted(how) from error
     if _may_pass(error):

@@ -23,11 +23,13 @@ from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.digests import file_digests
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
     MANIFEST_NAME,
+    NOT_IN_MANIFEST,
     POOLS_NAME,
     ROUNDS_NAME,
     STATE_NAME,
@@ -153,7 +155,8 @@ class RunWriter(Observer):
     def write_summary(self, summary: Summary, manifest: dict[str, Any]) -> None:
         """Write summary.json and manifest.json."""
         summary.save(self._folder)
-        record = {"format": FORMAT, "fedrouter_sim": __version__, **manifest, **machine_record()}
+        files = file_digests(self._folder, without=NOT_IN_MANIFEST)
+        record = {"format": FORMAT, "fedrouter_sim": __version__, **manifest, **machine_record(), "files_sha256": files}
         write_json(self._folder / MANIFEST_NAME, record)
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
