@@ -44,6 +44,18 @@ def refuse_existing(out: Path, overwrite: bool, mark: str, kind: str) -> None:
         raise UserError(f"--out {out}: the working directory lies in it, and would be lost; change to another one")
 
 
+def refuse_taken(out: Path) -> None:
+    """Refuse a folder that another process is making, before any work is done.
+
+    Raises:
+        UserError: one is.
+    """
+    lock = _lock_of(_real(out))
+    if lock.exists():
+        with _locked(lock, f"--out {out}", wait=False):
+            pass
+
+
 def place_of(out: Path) -> Path:
     """Return the place that a name stands for: that of a folder that is under way there, as well as its own."""
     real = _real(out)
@@ -118,7 +130,7 @@ def claimed(out: Path, shown: str | None = None, wait: bool = False) -> Iterator
     held = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with named(shown), _locked(path.with_name(f".{path.name}{_LOCK}"), shown, wait):
+        with named(shown), _locked(_lock_of(path), shown, wait):
             held = True
             _mend(path)
             yield Place(path, building, shown)
@@ -184,6 +196,10 @@ def _locked(lock: Path, shown: str, wait: bool) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_LOCK}")
 
 
 def _real(out: Path) -> Path:

@@ -21,7 +21,17 @@ _UNFINISHED = ".tmp"  # what names of temporary files end with
 
 
 class NoRoom(UserError):
-    """What is to be written finds no room: it may find some later."""
+    """What is to be written finds no room: it may find some later.
+
+    Args:
+        name: what cannot be written.
+        said: what the disk says.
+        more: what was noted on the way.
+    """
+
+    def __init__(self, name: str, said: str, more: str = "") -> None:
+        super().__init__(f"{name}: cannot be written ({said}); make room, or choose another place{more}")
+        self.said = said
 
 
 def no_room(error: BaseException) -> str | None:
@@ -42,13 +52,13 @@ def named(name: str) -> Iterator[None]:
     """
     try:
         yield
+    except NoRoom as error:  # of a file below it
+        raise NoRoom(name, error.said, noted(error)) from error
     except UserError:
-        raise  # it has named something
+        raise
     except Exception as error:
         if said := no_room(error):
-            raise NoRoom(
-                f"{name}: cannot be written ({said}); make room, or choose another place{noted(error)}"
-            ) from error
+            raise NoRoom(name, said, noted(error)) from error
         raise
 
 

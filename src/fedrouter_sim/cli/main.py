@@ -40,6 +40,10 @@ class _Stopped(Exception):
     """An interrupt that has something to say, which typer would not pass on."""
 
 
+class _Closed(Exception):
+    """The reader of our output has gone before it had all, of which typer would say nothing."""
+
+
 def _add(name: str, command: Callable[..., None]) -> None:
     """Add a command."""
 
@@ -49,6 +53,8 @@ def _add(name: str, command: Callable[..., None]) -> None:
             command(**values)
         except Interrupted as error:
             raise _Stopped(str(error)) from error
+        except BrokenPipeError as error:
+            raise _Closed from error
 
     app.command(name)(with_home(called))
 
@@ -108,9 +114,8 @@ def main() -> None:
         _fail(f"{_message(error)} (see `fedrouter-sim --help`)")
     except (typer.Abort, KeyboardInterrupt):
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone before it had all (`route ... | head`). Python would say it at exit, too.
-        sys.stdout = None
+    except (BrokenPipeError, _Closed):
+        sys.stdout = None  # Python would say it at exit, too
         _fail("standard output: closed by its reader before the end")
     except OSError as error:
         if error.filename is not None:

@@ -13,6 +13,8 @@ from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.folders import refuse_existing, refuse_taken
+from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
 
 
@@ -70,7 +72,12 @@ def train_command(
         found.check(config, given)
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
-    resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
+    # What cannot be is refused before seconds of imports.
+    resolve_model(config.model)
+    if out is not None and not dry:
+        refuse_taken(out)
+        if resume is None and seeds is None:
+            refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
 
     from fedrouter_sim import Run, train
     from fedrouter_sim.methods import METHODS

@@ -197,7 +197,8 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
             place.finish(begun.overwrite)
         except BaseException as error:
             if not place.done:
-                if not (resumed or (begun.worth_keeping and (not isinstance(error, UserError) or _may_pass(error)))):
+                may_pass = isinstance(error, NoRoom) or not isinstance(error, UserError)
+                if not (resumed or (begun.worth_keeping and may_pass)):
                     place.drop()
                     raise
                 _tell(error, out, begun)
@@ -205,10 +206,6 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
         finally:
             if place.done:  # only now: until it was at its place it might have had to go on
                 shutil.rmtree(place.path / CHECKPOINT_FOLDER, ignore_errors=True)
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, NoRoom)
 
 
 def _sweep(run: Path) -> None:
@@ -227,6 +224,4 @@ def _tell(error: BaseException, out: Path, begun: Begun) -> None:
     )
     if isinstance(error, KeyboardInterrupt):
         raise Interrupted(how) from error
-    if _may_pass(error):
-        raise NoRoom(f"{error}; {how}") from error
     error.add_note(how)
