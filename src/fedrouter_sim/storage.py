@@ -31,7 +31,7 @@ class NoRoom(UserError):
 
     def __init__(self, name: str, said: str, more: str = "") -> None:
         super().__init__(f"{name}: cannot be written ({said}); make room, or choose another place{more}")
-        self.said = said
+        self.said, self.more = said, more
 
 
 def no_room(error: BaseException) -> str | None:
@@ -53,7 +53,7 @@ def named(name: str) -> Iterator[None]:
     try:
         yield
     except NoRoom as error:  # of a file below it
-        raise NoRoom(name, error.said, noted(error)) from error
+        raise NoRoom(name, error.said, error.more + noted(error)) from error
     except UserError:
         raise
     except Exception as error:
