@@ -1,0 +1,35 @@
+"""Killing and resuming, in the small: `make soak` does it fifty times."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import same_bytes
+import soak
+
+TINY = {"rounds": 2, "local_steps": 1, "examples_per_client": 8, "clients": 2, "tasks": 2, "eval_every": 0}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_killed_runs_end_as_undisturbed_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {"fedrouter": {"method": "fedrouter", **TINY}, "feddpa": {"method": "feddpa", **TINY}}
+    assert soak.soak(tmp_path, 4, 1, runs) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and all(line.endswith("the same") for line in lines[:4])
+    kills = int(lines[-1].split(" kills")[0].split()[-1])
+    assert kills >= 4
+
+
+def test_a_run_that_ends_otherwise_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "Backbone", lambda config: None)
+    monkeypatch.setattr(soak, "counted", lambda *given: {"step": 1, "access": 1, "write": 1})
+    monkeypatch.setattr(soak, "kill_and_resume", lambda config, out, *given, **more: out.mkdir(parents=True) or [-9, 0])
+    monkeypatch.setattr(soak, "found", lambda run: {"adapter": run.name})
+    monkeypatch.setattr(soak, "leftovers", lambda out: [])
+    assert soak.soak(tmp_path, 2, 0, {"base": {"method": "base"}}) == 2
+
+
+def test_every_method_is_killed() -> None:
+    assert soak.RUNS is same_bytes.RUNS
