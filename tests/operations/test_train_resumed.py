@@ -11,7 +11,6 @@ import pytest
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.federation.observers import Display
-from fedrouter_sim.methods.fedavg import FedAvg
 from fedrouter_sim.operations import train as train_module
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.reader import Run
@@ -78,13 +77,24 @@ def stopped(config: RunConfig, tmp_path: Path, backbone: Any) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize(
-    ("work", "kind"), [(stop, Interrupted), (twice, Interrupted), (full, UserError), (fault, ZeroDivisionError)]
-)
+ENDS: list[tuple[Callable[[], None], type[BaseException]]] = [
+    (stop, Interrupted),
+    (twice, Interrupted),
+    (full, UserError),
+    (fault, ZeroDivisionError),
+]
+
+
+@pytest.mark.parametrize(("work", "kind"), ENDS)
 def test_what_was_trained_is_kept_and_the_message_says_how_to_go_on(
-    config: RunConfig, tmp_path: Path, backbone: Any, whole: dict[str, bytes], trained_bytes: BytesOf, work: Callable[[], None],
+    config: RunConfig,
+    tmp_path: Path,
+    backbone: Any,
+    whole: dict[str, bytes],
+    trained_bytes: BytesOf,
+    work: Callable[[], None],
     kind: type[BaseException],
-) -> None:  # fmt: skip
+) -> None:
     out, display = tmp_path / "run", At(4 + 3, work)
     with pytest.raises(kind) as caught:
         train(config, out, display=display, backbone=backbone)
@@ -219,8 +229,9 @@ def test_what_a_process_left_in_the_middle_of_a_write_is_swept(stopped: Path, co
     assert [path for path in done.folder.rglob("*") if path.name.startswith(".") or "partial" in path.name] == []
 
 
-def test_nothing_there_begins_anew(config: RunConfig, tmp_path: Path, backbone: Any, whole: dict[str, bytes], trained_bytes: BytesOf) -> None:  # fmt: skip
+def test_nothing_there_begins_anew(
+    config: RunConfig, tmp_path: Path, backbone: Any, whole: dict[str, bytes], trained_bytes: BytesOf
+) -> None:
     assert trained_bytes(train(config, tmp_path / "run", backbone=backbone, resume=True).folder) == whole
     with pytest.raises(UserError, match="--checkpoint-every step: choose round or client"):
         train(config, tmp_path / "other", checkpoint_every="step")
-    assert FedAvg.trains

@@ -1,21 +1,24 @@
 """Killing and resuming, in the small: `make soak` does it fifty times."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import same_bytes
 import soak
 
-TINY = {"rounds": 2, "local_steps": 1, "examples_per_client": 8, "clients": 2, "tasks": 2, "eval_every": 0}
+from fedrouter_sim.config import RunConfig
+
+TINY = {"local_steps": 1, "clients": 2, "tasks": 2, "eval_every": 0, "examples_per_client": 8}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 def test_killed_runs_end_as_undisturbed_ones(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    micro_config: Callable[..., RunConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = {"fedrouter": {"method": "fedrouter", **TINY}, "feddpa": {"method": "feddpa", **TINY}}
-    assert soak.soak(tmp_path, 4, 1, runs) == 0
+    runs = {name: vars(micro_config(method=name, **TINY)) for name in ("fedrouter", "feddpa")}
+    assert soak.soak(tmp_path, 4, 3, runs) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and all(line.endswith("the same") for line in lines[:4])
     kills = int(lines[-1].split(" kills")[0].split()[-1])
