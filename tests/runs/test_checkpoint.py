@@ -91,6 +91,19 @@ def test_it_ends_as_if_it_had_never_been_interrupted(
             assert path.read_bytes() == (tmp_path / "parts" / path.relative_to(tmp_path / "whole")).read_bytes(), path
 
 
+def test_clients_recall_the_sketches_that_they_had(federate: FederationMaker, tmp_path: Path) -> None:
+    """Their last digits depend on which ones are computed together."""
+    changes = {"method": "fedrouter", "rounds": 1, "local_steps": 1, "tasks": "auto", "affinity": "both"}
+    federation = federate(**changes)
+    go_on(tmp_path / "run", federation)
+    had, again = federation.workers.kept_sketches(), federate(**changes)
+    assert had and not again.workers.kept_sketches()
+    loaded(tmp_path / "run", again)
+    for client, own in again.workers.kept_sketches().items():
+        assert list(own) == list(had[client])
+        assert all((own[position] == had[client][position]).all() for position in own)
+
+
 @pytest.fixture
 def stopped(federate: FederationMaker, tmp_path: Path) -> tuple[Path, Federation]:
     """A simulation that died in its second round, with three updates of it kept."""

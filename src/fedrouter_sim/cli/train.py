@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.folders import refuse_existing, refuse_taken
-from fedrouter_sim.runs.layout import CONFIG_FILE
+from fedrouter_sim.runs.layout import CONFIG_FILE, REPORT_NAME
 from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
 
 
@@ -67,6 +68,11 @@ def train_command(
         found = find_run(resume)
         if found.config is None:
             tidy(found.out)
+            if not (found.out / REPORT_NAME).exists():  # it was all that was left to do
+                from fedrouter_sim import Run
+                from fedrouter_sim.report.run_report import write_run_report
+
+                write_run_report(Run(found.out))
             print_result({"run": str(found.out), "finished": True}, [f"{found.out} is finished"], as_json)
             return
         found.check(config, given)
@@ -106,7 +112,7 @@ def train_command(
     if chosen is not None:
         if tensorboard:
             raise UserError("--tensorboard: streams one run; it does not go with --seeds")
-        _train_seeds(config, chosen, folder, overwrite, as_json, quiet)
+        _train_seeds(config, chosen, folder, overwrite, checkpoint_every, as_json, quiet)
         return
     with display_for(quiet) as display:
         done = train(
@@ -130,7 +136,13 @@ def train_command(
 
 
 def _train_seeds(
-    config: RunConfig, seeds: list[int], folder: Path, overwrite: bool, as_json: bool, quiet: bool
+    config: RunConfig,
+    seeds: list[int],
+    folder: Path,
+    overwrite: bool,
+    checkpoint_every: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Train one run per seed under a folder, going on where an earlier call stopped, and compare them."""
     from fedrouter_sim import train
@@ -146,7 +158,7 @@ def _train_seeds(
     study = Study(f"{config.method} with several seeds", runs, ())
     try:
         with display_for(quiet) as display:
-            for _, run in run_study(study, folder, train, display):
+            for _, run in run_study(study, folder, partial(train, checkpoint_every=checkpoint_every), display):
                 display.started("drawing the report")
                 write_run_report(run)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.observers import Observer
@@ -63,6 +64,14 @@ class Workers(ABC):
             self.outbox.deliver(messages[client].nbytes)
 
     @abstractmethod
+    def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
+        """Return what each client keeps between two plans: its sketches, by position of the example."""
+
+    @abstractmethod
+    def recall(self, sketches: Mapping[int, Mapping[int, Floats]]) -> None:
+        """Let clients have what they kept in an earlier process."""
+
+    @abstractmethod
     def gathered(self) -> "Workers":
         """Return workers for a single client, 0, that holds the examples of all."""
 
@@ -110,6 +119,15 @@ class InProcess(Workers):
             self._outbox.deliver(question.nbytes)
             answers.append(self._outbox.send(question.answer(self._clients[client])))
         return answers
+
+    def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
+        """Return the sketches of all clients that have any."""
+        return {number: client.kept_sketches for number, client in self._clients.items() if client.kept_sketches}
+
+    def recall(self, sketches: Mapping[int, Mapping[int, Floats]]) -> None:
+        """Give the clients their sketches back."""
+        for number, own in sketches.items():
+            self._clients[number].recall(own)
 
     def gathered(self) -> "InProcess":
         """Put all examples into one client."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save
 from safetensors.torch import load_file
 
@@ -28,6 +30,7 @@ from fedrouter_sim.storage import read_json, sync_files, write_bytes
 
 STATE_NAME = "state.json"
 _ADAPTERS, _PLANS = "adapters.safetensors", "plans"
+_SKETCHES = "sketches.safetensors"
 _UNFINISHED = ".partial"
 
 
@@ -84,6 +87,7 @@ class Checkpoint(Observer):
             plan = self._plan(number)
             shutil.rmtree(plan, ignore_errors=True)  # half of one, if it is there
             save_plan(plan, outcome.stages[number].plan)
+            write_bytes(plan / _SKETCHES, save(_tensors(outcome.stages[number].federation.workers.kept_sketches())))
             sync_files([*plan.iterdir(), plan])
         self._plans = len(outcome.stages)
         older, building = states(self._folder), folder.with_name(folder.name + _UNFINISHED)
@@ -172,6 +176,7 @@ class Checkpoint(Observer):
         plan = load_plan(self._plan(number))
         own = federation.after_drift() if values["drifted"] else federation
         own = own.gathered() if plan.gathered else own
+        own.workers.recall(_sketches(load_arrays(self._plan(number) / _SKETCHES)))
         return Stage(plan, own, values["drifted"], values["begins"], Traffic(**values["planning"]))
 
     def _received(self, round_: int) -> list[Update]:
@@ -202,3 +207,21 @@ class Checkpoint(Observer):
     def _check_there(self) -> None:
         if not self._folder.is_dir():
             raise UserError(f"{self._run}: has gone while the run grew in it; train it anew")
+
+
+def _tensors(sketches: Mapping[int, Mapping[int, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return clients' sketches, by position of the example, as tensors: of each client the positions and all in one."""
+    found: dict[str, NDArray[Any]] = {}
+    for client, own in sorted(sketches.items()):
+        found[f"{client}/positions"] = np.array(list(own), dtype=np.int64)
+        found[f"{client}/sketches"] = np.stack(list(own.values()))
+    return found
+
+
+def _sketches(tensors: Mapping[str, NDArray[Any]]) -> dict[int, dict[int, NDArray[Any]]]:
+    """Return what `_tensors` was given."""
+    clients = [key.removesuffix("/positions") for key in tensors if key.endswith("/positions")]
+    return {
+        int(client): dict(zip(tensors[f"{client}/positions"].tolist(), tensors[f"{client}/sketches"], strict=True))
+        for client in clients
+    }

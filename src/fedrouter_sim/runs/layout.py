@@ -13,5 +13,6 @@ ROUNDS_NAME = "rounds.jsonl"
 TIMINGS_NAME = "timings.jsonl"
 CHECKPOINT_FOLDER = "checkpoint"
 """What a run under way keeps in order to go on; gone when it is complete."""
-NOT_IN_MANIFEST = (MANIFEST_NAME, CHECKPOINT_FOLDER, "eval", "tensorboard", "report.html", "figures")
+REPORT_NAME = "report.html"
+NOT_IN_MANIFEST = (MANIFEST_NAME, CHECKPOINT_FOLDER, "eval", "tensorboard", REPORT_NAME, "figures")
 """Files and folders whose digests the manifest does not have: they are written anew now and then, or not yet whole."""
