@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
-SMALL = "--clients 2 --local-steps 4 --batch-size 4 --tasks 3 --dtype float32 --test-examples-per-client 1".split()
+SMALL = "--clients 2 --local-steps 2 --batch-size 4 --tasks 3 --dtype float32 --test-examples-per-client 1".split()
 
 
 def test_a_finished_run_says_so(cli, run_copy):
@@ -60,10 +60,11 @@ def done_in(checkpoint: Path) -> int:
     return max((int(name) for name in kept if name.isdigit()), default=0)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_or_killed_goes_on(tmp_path, cli):
     """From the command line, by SIGTERM, then by SIGKILL."""
     out, started = tmp_path / "run", tmp_path / ".run.partial" / "checkpoint"
-    words, ends = ["train", *SMALL, "--rounds", "20", "-q", "--out", out], [(signal.SIGTERM, 1), (signal.SIGKILL, 12)]
+    words, ends = ["train", *SMALL, "--rounds", "6", "-q", "--out", out], [(signal.SIGTERM, 1), (signal.SIGKILL, 3)]
     for number, rounds in ends:
         with subprocess.Popen([SCRIPT, *words], stderr=subprocess.PIPE, text=True) as process:
             deadline = time.monotonic() + 100
@@ -84,5 +85,5 @@ def test_a_run_that_was_stopped_or_killed_goes_on(tmp_path, cli):
             )
         words = ["train", "--resume", out, "-q"]
     done = cli(*words, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["optimizer_steps"] == 2 * 4 * 20
+    assert done.returncode == 0 and json.loads(done.stdout)["optimizer_steps"] == 2 * 2 * 6
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
