@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs reproduce data tiny-gpt2 smollm2 same-bytes bench families clean
+.PHONY: help demo test check format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,10 @@ BEFORE ?= 6d1af0c
 AFTER ?= HEAD
 same-bytes: $(STAMP)  ## train all methods by two commits and compare the bytes (BEFORE=REF, AFTER=REF or .)
 	$(BIN)/python scripts/same_bytes.py --before $(BEFORE) --after $(AFTER)
+
+# Single-threaded: forked from a process that has everything loaded.
+soak: $(STAMP)  ## kill 50 trainings at random moments, resume them, and compare the bytes (ARGS='--moments 200 --seed 1')
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python scripts/soak.py $(ARGS)
 
 bench: $(STAMP)  ## measure the speed against plain loops (ARGS='--model smollm2-135m --data FOLDER', '--quick', ...)
 	$(BIN)/python scripts/bench.py $(ARGS)

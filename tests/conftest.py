@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,14 @@ def float32_by_default() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "_CPUINFO", Path("/no/cpuinfo"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Spare the waits that only matter to a machine that loses power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

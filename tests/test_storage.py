@@ -1,6 +1,7 @@
 """Files and folders appear whole or not at all, and what is read back is checked."""
 
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -11,11 +12,11 @@ import pytest
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import (
-    new_folder,
+    NoRoom,
+    named,
     no_room,
     read_json,
     read_json_lines,
-    refuse_existing,
     write_json,
     write_text,
 )
@@ -83,64 +84,6 @@ def test_a_file_follows_the_users_umask(tmp_path: Path, umask: int, mode: int) -
     assert (tmp_path / "x.txt").stat().st_mode & 0o777 == mode
 
 
-def test_a_new_folder_appears_only_at_the_end_with_all_its_files(tmp_path: Path) -> None:
-    target = tmp_path / "runs" / "one"
-    with new_folder(target, overwrite=False) as building:
-        (building / "x.txt").write_text("x")
-        assert building != target and not target.exists()
-        assert building.parent == target.parent  # so that one rename moves it
-    assert names(target) == ["x.txt"]
-    assert names(tmp_path / "runs") == ["one"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_new_folder_vanishes_on_an_exception(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), new_folder(tmp_path / "one", overwrite=False) as building:
-        (building / "deep").mkdir()
-        (building / "deep" / "x.txt").write_text("x")
-        raise error
-    assert names(tmp_path) == []
-
-
-def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "old.txt").write_text("old")
-    with pytest.raises(FileExistsError), new_folder(tmp_path / "one", overwrite=False):
-        pytest.fail("the work must not begin")
-    assert names(tmp_path) == ["one"] and names(tmp_path / "one") == ["old.txt"]
-
-
-def test_a_folder_that_came_up_meanwhile_is_refused_and_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError), new_folder(tmp_path / "one", overwrite=False) as building:
-        (building / "new.txt").write_text("new")
-        (tmp_path / "one").mkdir()
-        (tmp_path / "one" / "other.txt").write_text("other")
-    assert names(tmp_path) == ["one"] and names(tmp_path / "one") == ["other.txt"]
-
-
-def test_overwrite_replaces_the_whole_folder_at_the_end(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "old.txt").write_text("old")
-    with new_folder(tmp_path / "one", overwrite=True) as building:
-        (building / "new.txt").write_text("new")
-        assert names(tmp_path / "one") == ["old.txt"]
-    assert names(tmp_path) == ["one"] and names(tmp_path / "one") == ["new.txt"]
-
-
-def test_overwrite_keeps_the_old_folder_on_an_exception(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "old.txt").write_text("old")
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "one", overwrite=True):
-        raise RuntimeError
-    assert names(tmp_path) == ["one"] and names(tmp_path / "one") == ["old.txt"]
-
-
-def test_overwrite_without_an_old_folder_makes_a_new_one(tmp_path: Path) -> None:
-    with new_folder(tmp_path / "one", overwrite=True) as building:
-        (building / "new.txt").write_text("new")
-    assert names(tmp_path / "one") == ["new.txt"]
-
-
 def test_a_json_object_comes_back_and_anything_else_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(path, {"a": ["é", None]})
@@ -174,20 +117,6 @@ def test_what_is_no_file_of_json_lines_is_refused_in_one_line(tmp_path: Path, co
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_is_there_is_replaced_only_if_wished_and_of_its_kind(tmp_path: Path) -> None:
-    refuse_existing(tmp_path / "new", False, "mark.txt", "a run folder")
-    out = tmp_path / "old"
-    out.mkdir()
-    with pytest.raises(UserError, match=r"--out .*old: is there already; .*--overwrite"):
-        refuse_existing(out, False, "mark.txt", "a run folder")
-    with pytest.raises(UserError, match=r"--out .*old: is not a run folder, so --overwrite leaves it alone"):
-        refuse_existing(out, True, "mark.txt", "a run folder")
-    (out / "mark.txt").touch()
-    refuse_existing(out, True, "mark.txt", "a run folder")
-    with pytest.raises(UserError, match="is there already"):
-        refuse_existing(out, False, "mark.txt", "a run folder")
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -201,7 +130,7 @@ def test_a_folder_that_is_there_is_replaced_only_if_wished_and_of_its_kind(tmp_p
 )
 def test_a_disk_that_takes_no_more_is_known_by_its_errors(error: Exception, said: str | None, tmp_path: Path) -> None:
     assert no_room(error) == said
-    with pytest.raises(UserError if said else type(error)) as caught, new_folder(tmp_path / "run", False):
+    with pytest.raises(UserError if said else type(error)) as caught, named(f"--out {tmp_path / 'run'}"):
         raise error
     if said:
         assert str(caught.value).startswith(f"--out {tmp_path / 'run'}: cannot be written ({said}); make room")
@@ -221,3 +150,22 @@ def test_a_text_that_finds_no_room_names_its_file_and_leaves_the_old_one(
     with pytest.raises(UserError, match=r"scores\.json: cannot be written \(No space left on device\)"):
         write_text(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_dead_process_left_of_a_file_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    (tmp_path / ".x.txt.dead.tmp").touch()
+    (tmp_path / ".y.txt.other.tmp").touch()
+    with (tmp_path / ".x.txt.alive.tmp").open("wb") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        write_text(tmp_path / "x.txt", "x")
+        assert names(tmp_path) == [".x.txt.alive.tmp", ".y.txt.other.tmp", "x.txt"]
+
+
+def test_a_file_below_a_folder_that_finds_no_room_is_named_by_the_folder(tmp_path: Path) -> None:
+    error = OSError(errno.ENOSPC, "full")
+    error.add_note("the rest is kept")
+    said = r"^--out x: cannot be written \(full\); .* place; the rest is kept$"
+    with pytest.raises(NoRoom, match=said), named("--out x"), named("inside"):
+        raise error
+    with pytest.raises(UserError, match=r"^mend it$"), named("--out x"):
+        raise UserError("mend it")

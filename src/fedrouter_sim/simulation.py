@@ -1,6 +1,6 @@
 """The simulation: the round loop, once, for every method."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -42,12 +42,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulation leaves in memory: its stages, the adapters of the last one, the records of all rounds."""
+    """What a simulation has in memory after a round: its stages, the adapters of the last one, the records of all
+    rounds. Draws are keyed, so it is all that going on needs, and it is all that the last round leaves."""
 
     stages: list[Stage]
     adapters: dict[str, Adapter]
     records: list[RoundRecord]
     traffic: Traffic  # of the whole run, planning included
+    received: tuple[Update, ...] = ()  # the first ones of the round after it, where that was interrupted
 
     @property
     def plan(self) -> Plan:
@@ -66,6 +68,8 @@ def simulate(
     observer: Observer,
     validate: Validate = lambda round_, deployment, adapters: None,
     plan: Plan | None = None,
+    resumed: Outcome | None = None,
+    keep: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
     """Run all rounds of a method.
 
@@ -75,6 +79,8 @@ def simulate(
         observer: is told what happens.
         validate: scores the adapters after a round.
         plan: the method's first, if it is made already.
+        resumed: where to go on, instead of at the first plan: what `keep` was given in an earlier process.
+        keep: is given all that going on needs, before the first round and after each.
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
@@ -86,12 +92,25 @@ def simulate(
         own = federation.gathered() if new.gathered else federation
         stages.append(Stage(new, own, drifted, len(records) + 1, outbox.take()))
         server.open({pool.name: pool.parent for pool in new.pools})
-        rounds = last_round(new, config) - len(records)
-        observer.planned(new, rounds, rounds * steps_of_round(new, stages[-1].federation.ids, config))
+        announce(stages[-1])
         return stages[-1]
 
+    def announce(stage: Stage) -> None:
+        rounds = last_round(stage.plan, config) - len(records)
+        observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
+
     drifted = False
-    stage = begin(checked_plan(plan or method.plan(federation), method))
+    received: tuple[Update, ...] = ()
+    if resumed is None:
+        stage = begin(checked_plan(plan or method.plan(federation), method))
+    else:
+        stages, records, received = [*resumed.stages], [*resumed.records], resumed.received
+        stage, server.adapters = stages[-1], dict(resumed.adapters)
+        federation, drifted = federation.after_drift() if stage.drifted else federation, stage.drifted
+        outbox.restore(resumed.traffic)
+        observer.resumed(records)
+        announce(stage)
+    keep(Outcome(stages, server.adapters, records, outbox.total))
     while (round_ := len(records) + 1) <= last_round(stage.plan, config):
         if round_ == config.drift_at <= config.rounds:
             federation, drifted = federation.after_drift(), True
@@ -102,7 +121,7 @@ def simulate(
 
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
-        for update in _train(stage, record, starts, observer):
+        for update in _train(stage, record, starts, observer, received):
             server.receive(update)
             observer.received(update)
             if replans:
@@ -121,6 +140,8 @@ def simulate(
         if replans:
             last = LastRound(stage.plan, starts, tuple(decisive))
             stage = begin(checked_plan(method.next_plan(federation, last), method))
+        received = ()
+        keep(Outcome(stages, server.adapters, records, outbox.total))
     return Outcome(stages, server.adapters, records, outbox.total)
 
 
@@ -147,11 +168,13 @@ def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
     return RoundRecord(round_, round_learning_rate(round_, config), chosen)
 
 
-def _train(stage: Stage, record: RoundRecord, starts: Mapping[str, Adapter], observer: Observer) -> Iterator[Update]:
-    """Have the groups of a round's participants trained, and count what they do."""
+def _train(
+    stage: Stage, record: RoundRecord, starts: Mapping[str, Adapter], observer: Observer, received: Sequence[Update]
+) -> Iterator[Update]:
+    """Have the groups of a round's participants trained, but for those received before, and count what they do."""
     workers, config = stage.federation.workers, stage.federation.config
     losses: dict[str, list[tuple[float, int]]] = {}
-    for update in workers.train(list(_orders(stage, record, starts)), observer):
+    for update in workers.train(list(_orders(stage, record, starts)), observer, received):
         record.examples += update.steps * config.batch_size
         record.steps += update.steps
         record.tokens += update.tokens

@@ -1,20 +1,37 @@
-"""Reading JSON, and writing so that a reader never sees half a file or half a folder."""
+"""Reading JSON, and writing so that a reader never sees half a file."""
 
 import errno
+import fcntl
 import json
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, noted
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO}
 """Errors of a disk that takes no more: they come where nothing names the file."""
+
+_UNFINISHED = ".tmp"  # what names of temporary files end with
+
+
+class NoRoom(UserError):
+    """What is to be written finds no room: it may find some later.
+
+    Args:
+        name: what cannot be written.
+        said: what the disk says.
+        more: what was noted on the way.
+    """
+
+    def __init__(self, name: str, said: str, more: str = "") -> None:
+        super().__init__(f"{name}: cannot be written ({said}); make room, or choose another place{more}")
+        self.said, self.more = said, more
 
 
 def no_room(error: BaseException) -> str | None:
@@ -27,48 +44,116 @@ def no_room(error: BaseException) -> str | None:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Have what could not be written named."""
+def named(name: str) -> Iterator[None]:
+    """Have what could not be written named.
+
+    Raises:
+        NoRoom: the disk is full.
+    """
     try:
         yield
+    except NoRoom as error:  # of a file below it
+        raise NoRoom(name, error.said, error.more + noted(error)) from error
+    except UserError:
+        raise
     except Exception as error:
         if said := no_room(error):
-            raise UserError(f"{name}: cannot be written ({said}); make room, or choose another place") from error
+            raise NoRoom(name, said, noted(error)) from error
         raise
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: to a temporary name beside it, then one rename.
+    """Write a text file as `write_bytes` does.
 
     Raises:
-        UserError: the disk is full.
+        NoRoom: the disk is full.
     """
-    with _named(str(path)):
-        _write_text(path, text)
+    write_bytes(path, text.encode("utf-8"))
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_bytes(path: Path, data: bytes, sync: bool = True) -> None:
+    """Write a file atomically: to a temporary name beside it, to the disk, then one rename.
+
+    What a process that died in the middle left beside it is removed.
+
+    Args:
+        path: the file; folders are made for it.
+        data: its bytes.
+        sync: wait until the disk has them; else the file is whole after the death of this process, and may not be after
+            that of the machine.
+
+    Raises:
+        NoRoom: the disk is full.
+    """
+    with named(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{escape(path.name)}.*{_UNFINISHED}"):
+            _remove_if_dead(left)
+        while not _written(path, data, sync):
+            pass
+
+
+def _written(path: Path, data: bytes, sync: bool) -> bool:
+    """Write a file; False if another process took the temporary one for that of a dead one before it was locked."""
     with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+        "wb", dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED, delete=False
     ) as file:
         unfinished = Path(file.name)
+        _lock(file.fileno(), wait=True)
         try:
-            file.write(text)
+            file.write(data)
             file.flush()
+            if sync:
+                os.fsync(file.fileno())
+            # Temporary files are private to the owner; the finished file follows the user's umask like any other.
+            umask = os.umask(0)
+            os.umask(umask)
+            if not unfinished.exists():
+                return False
+            unfinished.chmod(0o666 & ~umask)
+            unfinished.replace(path)
         except BaseException:
-            unfinished.unlink()
+            unfinished.unlink(missing_ok=True)
             raise
-    # Temporary files are private to the owner; the finished file follows the user's umask like any other.
-    umask = os.umask(0)
-    os.umask(umask)
-    unfinished.chmod(0o666 & ~umask)
-    unfinished.replace(path)
+    return True
+
+
+def _remove_if_dead(path: Path) -> None:
+    """Remove a temporary file that no living process holds."""
+    with suppress(OSError), path.open("rb") as file:
+        if _lock(file.fileno()):
+            path.unlink()
+
+
+def _lock(descriptor: int, wait: bool = False) -> bool:
+    """Lock an open file for as long as this process has it open; False if another has it. Not all disks can."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        return wait  # such a disk says of none whether it lives
+    return True
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Wait until the disk has these files, or the entries of these folders."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -101,59 +186,3 @@ def read_json_lines(path: Path, keys: Sequence[str], remedy: str) -> Iterator[di
                 yield record
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error}); {remedy}") from None
-
-
-def refuse_existing(out: Path, overwrite: bool, mark: str, kind: str) -> None:
-    """Refuse a folder that is there already, before any work is done.
-
-    Args:
-        out: the value of --out.
-        overwrite: whether it may be replaced.
-        mark: a file that every folder of this kind has.
-        kind: what the folder is to be, with its article: 'a run folder'.
-
-    Raises:
-        UserError: it exists and is not to be overwritten, or overwriting would delete what is not of this kind.
-    """
-    if not out.exists():
-        return
-    if not overwrite:
-        raise UserError(f"--out {out}: is there already; choose another name or give --overwrite")
-    if not (out / mark).is_file():
-        raise UserError(f"--out {out}: is not {kind}, so --overwrite leaves it alone; choose another name")
-
-
-@contextmanager
-def new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `path` by one rename at the end, or vanishes on an exception.
-
-    An existing `path` is replaced only at the end, and only with `overwrite`.
-
-    Raises:
-        FileExistsError: `path` exists and `overwrite` is off.
-        UserError: the disk is full.
-    """
-    with _named(f"--out {path}"), _new_folder(path, overwrite) as folder:
-        yield folder
-
-
-@contextmanager
-def _new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    if path.exists() and not overwrite:
-        raise FileExistsError(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield building
-        building.chmod(0o755)
-        if path.exists():
-            if not overwrite:
-                raise FileExistsError(path)
-            old = building.with_name(building.name + ".old")
-            path.rename(old)
-            building.rename(path)
-            shutil.rmtree(old)
-        else:
-            building.rename(path)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

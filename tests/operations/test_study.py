@@ -74,6 +74,29 @@ def test_what_a_study_is_interrupted_in_leaves_no_run_folder(tmp_path: Path) -> 
     assert study.pending(tmp_path / "out") == list(study.runs)
 
 
+def test_a_study_goes_on_inside_the_run_it_was_interrupted_in(finished: tuple[Study, Path], tmp_path: Path) -> None:
+    study, out = finished
+    chosen = Study("One", tuple(run for run in study.runs if run.name == "dual-fedavg-seed1"), ())
+
+    class Counts(Display):
+        def __init__(self, most: int) -> None:
+            self.steps, self._most = 0, most
+
+        def stepped(self, loss: float) -> None:
+            self.steps += 1
+            if self.steps == self._most:
+                raise KeyboardInterrupt
+
+    first, second = Counts(study.runs[0].config.local_steps * study.runs[0].config.clients - 1), Counts(10_000)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_study(chosen, tmp_path, train, first))
+    assert chosen.pending(tmp_path) == list(chosen.runs)
+    [(_, run)] = list(run_study(chosen, tmp_path, train, second))
+    assert 0 < second.steps < run.summary.optimizer_steps
+    for name in ("rounds.jsonl", "adapters/global/adapter_model.safetensors"):
+        assert (run.folder / name).read_bytes() == (out / run.folder.name / name).read_bytes(), name
+
+
 def test_a_study_by_another_metric_is_judged_by_it(finished: tuple[Study, Path], tmp_path: Path) -> None:
     """By loss the claim says that the method has less of it."""
     study, _ = finished

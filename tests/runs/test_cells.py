@@ -12,6 +12,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.metric import Answered
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores
 from fedrouter_sim.runs.cells import StoredCell, read_answers, read_cells, write_cell
+from fedrouter_sim.runs.digests import file_digest
 from fedrouter_sim.runs.reader import Run
 
 
@@ -54,6 +55,7 @@ def test_what_is_written_of_a_cell_comes_back(tmp_path: Path) -> None:
         confusion={"sum": {"task_0": 1, "backbone": 2}},
         samples="abc",
         rouge_words="unicode-2",
+        answers_sha256=file_digest(path.with_suffix(".jsonl")),
     )
     assert cell.name == "all-global"
 
@@ -139,5 +141,20 @@ def test_damaged_answers_are_refused(tmp_path: Path, text: str | None) -> None:
         path.unlink()
     else:
         path.write_text(json.dumps(RESULT.answers[0].to_dict()) + "\n" + text, encoding="utf-8")
+        cell = replace(cell, answers_sha256=None)  # of a run from before that was written down
     with pytest.raises(UserError, match=r"all-global\.jsonl: damaged .*; evaluate or train the run anew$"):
         list(read_answers(tmp_path, cell))
+
+
+def test_answers_that_are_older_than_their_scores_are_noticed(run_copy: Path) -> None:
+    """As a process leaves them that dies between the two writes."""
+    cell = next(cell for cell in read_cells(run_copy) if cell.name == "all-global")
+    before = list(read_answers(run_copy, cell))
+    path = run_copy / "eval" / "all-global.jsonl"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"client": 1', '"client": 2', 1), encoding="utf-8")
+    with pytest.raises(UserError, match=r"all-global\.jsonl: is not of the scores beside it .*; evaluate or train"):
+        list(read_answers(run_copy, cell))
+    path.write_text(text, encoding="utf-8")
+    assert list(read_answers(run_copy, cell)) == before
+    assert list(read_answers(run_copy, replace(cell, answers_sha256=None))) == before

@@ -119,13 +119,27 @@ def test_without_the_package_it_is_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_fails_leaves_no_stream(
+def test_a_run_that_is_refused_leaves_no_stream(
     micro_config: ConfigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise UserError("no")
 
     monkeypatch.setattr(TensorBoard, "round_ended", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(UserError):
         train(micro_config(rounds=1, local_steps=1), tmp_path / "run", tensorboard=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_goes_on_streams_each_round_once(micro_config: ConfigMaker, tmp_path: Path) -> None:
+    class Stops(Display):
+        def round_ended(self, record: RoundRecord, adapters: object) -> None:
+            if record.round == 2:
+                raise KeyboardInterrupt
+
+    config = micro_config(method="fedavg", rounds=2, local_steps=1, test_examples_per_client=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", display=Stops(), tensorboard=True)
+    train(config, tmp_path / "run", resume=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("round/lr")] == [1, 2]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from fedrouter_sim.adapters.state import Adapter, check_finite
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import write_json
+from fedrouter_sim.storage import json_text, write_bytes
 
 WEIGHTS_NAME = "adapter_model.safetensors"
 
@@ -20,11 +20,14 @@ CONFIG_NAME = "adapter_config.json"
 
 
 def save_adapter(folder: Path, adapter: Adapter, peft_config: Mapping[str, Any]) -> None:
-    """Write a PEFT folder that `PeftModel.from_pretrained(base, folder)` opens; same adapter, same bytes."""
+    """Write a PEFT folder that `PeftModel.from_pretrained(base, folder)` opens; same adapter, same bytes.
+
+    Each file is whole or not there; who counts on the folder waits for the disk (`storage.sync_files`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / CONFIG_NAME, peft_config)
+    write_bytes(folder / CONFIG_NAME, json_text(peft_config).encode(), sync=False)
     tensors = {key: adapter[key].contiguous() for key in sorted(adapter)}
-    (folder / WEIGHTS_NAME).write_bytes(save(tensors, metadata={"format": "pt"}))
+    write_bytes(folder / WEIGHTS_NAME, save(tensors, metadata={"format": "pt"}), sync=False)
 
 
 def load_adapter(folder: Path) -> Adapter:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.errors import UserError, first_line
-from fedrouter_sim.storage import new_folder, write_json, write_text
+from fedrouter_sim.folders import new_folder
+from fedrouter_sim.storage import write_json, write_text
 from fedrouter_sim.version import __version__
 
 DESCRIPTION_NAME = "backbone.json"
@@ -101,12 +102,12 @@ def converted(file: Path, name: str, tell: Callable[[str], None]) -> Path:
     for text in lost:
         tell(f"{file.name}: {text}")
     try:
-        with new_folder(folder, overwrite=False) as building:
+        with new_folder(folder, overwrite=False, shown=str(folder), wait=True) as building:
             _save(building, tokenizer, model)
             _describe(building, digest, facts, model, lost)
             for path in building.iterdir():
                 path.chmod(0o644)  # weights are written private to the owner
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, UserError) as error:
         if converted_folder(digest) is None:  # else another process was faster and made the same
             raise UserError(
                 f"{folder}: cannot be written ({error}); FEDROUTER_SIM_CACHE=FOLDER names another place"

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from fedrouter_sim.backbone.locating import resolve_model
-from fedrouter_sim.cli.output import note, print_result
+from fedrouter_sim.cli.output import Console, note, print_result
 from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 
 SETTINGS = (

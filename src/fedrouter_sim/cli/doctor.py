@@ -5,11 +5,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fedrouter_sim.cli.output import print_result
+from fedrouter_sim.cli.output import Console, print_result
 
 if TYPE_CHECKING:
     from fedrouter_sim.operations.doctor import Check

@@ -2,6 +2,10 @@
 
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any, NoReturn
 
 import typer
 
@@ -17,7 +21,8 @@ from fedrouter_sim.cli.report import report_command
 from fedrouter_sim.cli.route import route_command
 from fedrouter_sim.cli.study import study_command
 from fedrouter_sim.cli.train import train_command
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.cli.verify import verify_command
+from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.storage import no_room
 from fedrouter_sim.version import __version__
 
@@ -29,17 +34,43 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init")(with_home(init_command))
-app.command("data")(with_home(data_command))
-app.command("train")(with_home(train_command))
-app.command("aggregate")(with_home(aggregate_command))
-app.command("route")(with_home(route_command))
-app.command("eval")(with_home(eval_command))
-app.command("compare")(with_home(compare_command))
-app.command("study")(with_home(study_command))
-app.command("report")(with_home(report_command))
-app.command("export")(with_home(export_command))
-app.command("doctor")(with_home(doctor_command))
+
+
+class _Stopped(Exception):
+    """An interrupt that has something to say, which typer would not pass on."""
+
+
+class _Closed(Exception):
+    """The reader of our output has gone before it had all, of which typer would say nothing."""
+
+
+def _add(name: str, command: Callable[..., None]) -> None:
+    """Add a command."""
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        try:
+            command(**values)
+        except Interrupted as error:
+            raise _Stopped(str(error)) from error
+        except BrokenPipeError as error:
+            raise _Closed from error
+
+    app.command(name)(with_home(called))
+
+
+_add("init", init_command)
+_add("data", data_command)
+_add("train", train_command)
+_add("aggregate", aggregate_command)
+_add("route", route_command)
+_add("eval", eval_command)
+_add("compare", compare_command)
+_add("study", study_command)
+_add("report", report_command)
+_add("export", export_command)
+_add("verify", verify_command)
+_add("doctor", doctor_command)
 
 # Typer's errors about usage all descend from this class, whichever click it stands on.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -75,18 +106,20 @@ def main() -> None:
         code = app(prog_name=app.info.name, standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        _fail(str(error))
+        _fail(str(error), error)
+    except _Stopped as error:
+        print(f"interrupted; {error}", file=sys.stderr)
+        sys.exit(stopped)
     except _UsageError as error:
         _fail(f"{_message(error)} (see `fedrouter-sim --help`)")
     except (typer.Abort, KeyboardInterrupt):
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`route ... | head`): nothing left to say. Python would say it at exit.
-        sys.stdout = None
-        sys.exit(0)
+    except (BrokenPipeError, _Closed):
+        sys.stdout = None  # Python would say it at exit, too
+        _fail("standard output: closed by its reader before the end")
     except OSError as error:
         if error.filename is not None:
-            _fail(f"{error.filename}: {error.strerror}")
+            _fail(f"{error.filename}: {error.strerror}", error)
         if no_room(error) is None:
             raise
         # Files that could not be written were named where they were written.
@@ -104,6 +137,9 @@ def _message(error: Exception) -> str:
     return str(describe())
 
 
-def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+def _fail(message: str, error: BaseException | None = None) -> NoReturn:
+    """End with one line, and what was noted of the error on its way."""
+    said = "; ".join([message, *getattr(error, "__notes__", ())])
+    with suppress(OSError):  # standard error may have gone as well
+        print(f"error: {' '.join(said.split())}", file=sys.stderr)
     sys.exit(2)

@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 
 if TYPE_CHECKING:
     from fedrouter_sim.federation.observers import Display
 
 Renderable = Any  # whatever rich prints
+
+
+class Console(RichConsole):
+    """A console that says so when its reader has gone, where rich would end the program at once."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError
 
 
 @contextmanager

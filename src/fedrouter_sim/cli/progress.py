@@ -84,6 +84,10 @@ class ProgressDisplay(Display):
     def noted(self, text: str) -> None:
         self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
 
+    def resumed(self, records: Sequence[RoundRecord]) -> None:
+        self._round = len(records)
+        self.noted(f"{len(records)} rounds are done; going on after them")
+
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         self._last_round = self._round + rounds
         # Participants are not sampled yet: with partial participation this is the expected number.

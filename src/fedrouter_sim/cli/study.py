@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedrouter_sim.cli.output import note, print_result
+from fedrouter_sim.cli.output import Console, note, print_result
 from fedrouter_sim.errors import UserError
 
 
@@ -30,8 +30,6 @@ def study_command(
     Example: fedrouter-sim study scripts/plans/smoke.toml
     """
     from concurrent.futures.process import BrokenProcessPool
-
-    from rich.console import Console
 
     from fedrouter_sim import train
     from fedrouter_sim.cli.progress import StudyDisplay

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,26 @@ from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.folders import refuse_existing, refuse_taken
+from fedrouter_sim.runs.layout import CONFIG_FILE, REPORT_NAME
+from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
 
 
 @takes_settings
 def train_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one under runs/.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run at --out.")] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the interrupted run of this --out; all else comes from its folder."),
+    ] = None,
+    checkpoint_every: Annotated[
+        str,
+        typer.Option(
+            metavar=f"{EVERY_ROUND}|{EVERY_CLIENT}",
+            help="What is kept for --resume: the state after each round, or what each client sent as well.",
+        ),
+    ] = EVERY_ROUND,
     config_file: Annotated[
         Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")
     ] = None,
@@ -46,8 +61,29 @@ def train_command(
     Example: fedrouter-sim train --clients 10 --out runs/first
     """
     config, given = resolve_settings(preset, config_file, settings)
+    if resume is not None:
+        for name, value in (("--out", out), ("--overwrite", overwrite), ("--seeds", seeds), ("--dry-run", dry)):
+            if value:
+                raise UserError(f"{name}: does not go with --resume, which goes on as the run was begun")
+        found = find_run(resume)
+        if found.config is None:
+            tidy(found.out)
+            if not (found.out / REPORT_NAME).exists():  # it was all that was left to do
+                from fedrouter_sim import Run
+                from fedrouter_sim.report.run_report import write_run_report
+
+                write_run_report(Run(found.out))
+            print_result({"run": str(found.out), "finished": True}, [f"{found.out} is finished"], as_json)
+            return
+        found.check(config, given)
+        config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
-    resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
+    # What cannot be is refused before seconds of imports.
+    resolve_model(config.model)
+    if out is not None and not dry:
+        refuse_taken(out)
+        if resume is None and seeds is None:
+            refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
 
     from fedrouter_sim import Run, train
     from fedrouter_sim.methods import METHODS
@@ -56,7 +92,7 @@ def train_command(
     from fedrouter_sim.runs.entries import unused_settings
 
     method = METHODS.class_of(config.method)
-    for name in unused_settings(config, given):
+    for name in unused_settings(config, given) if resume is None else ():
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     if dry:
         if chosen:
@@ -76,10 +112,18 @@ def train_command(
     if chosen is not None:
         if tensorboard:
             raise UserError("--tensorboard: streams one run; it does not go with --seeds")
-        _train_seeds(config, chosen, folder, overwrite, as_json, quiet)
+        _train_seeds(config, chosen, folder, overwrite, checkpoint_every, as_json, quiet)
         return
     with display_for(quiet) as display:
-        done = train(config, folder, overwrite, display, tensorboard=tensorboard)
+        done = train(
+            config,
+            folder,
+            overwrite,
+            display,
+            tensorboard=tensorboard,
+            resume=resume is not None,
+            checkpoint_every=checkpoint_every,
+        )
         display.started("drawing the report")
         run = Run(done.folder)
         report = write_run_report(run)
@@ -92,7 +136,13 @@ def train_command(
 
 
 def _train_seeds(
-    config: RunConfig, seeds: list[int], folder: Path, overwrite: bool, as_json: bool, quiet: bool
+    config: RunConfig,
+    seeds: list[int],
+    folder: Path,
+    overwrite: bool,
+    checkpoint_every: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Train one run per seed under a folder, going on where an earlier call stopped, and compare them."""
     from fedrouter_sim import train
@@ -108,7 +158,7 @@ def _train_seeds(
     study = Study(f"{config.method} with several seeds", runs, ())
     try:
         with display_for(quiet) as display:
-            for _, run in run_study(study, folder, train, display):
+            for _, run in run_study(study, folder, partial(train, checkpoint_every=checkpoint_every), display):
                 display.started("drawing the report")
                 write_run_report(run)
     except KeyboardInterrupt:

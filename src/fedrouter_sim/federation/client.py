@@ -1,6 +1,6 @@
 """A client: its private examples, its local clustering, its local training. Only messages leave it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -63,6 +63,19 @@ class Client:
             found = self._backbone.sketch(start, [self.encoded[position] for position in new], Projection(seed))
             self._sketches.update(zip(new, found, strict=True))
         return np.stack([self._sketches[position] for position in positions])
+
+    @property
+    def kept_sketches(self) -> Mapping[int, Floats]:
+        """The sketches that were asked for, (m,) each, by position of the example.
+
+        The last digits of a sketch depend on which ones were computed together, so a client that goes on in another
+        process recalls those that it had.
+        """
+        return self._sketches
+
+    def recall(self, sketches: Mapping[int, Floats]) -> None:
+        """Have these sketches, by position of the example, without computing them."""
+        self._sketches = dict(sketches)
 
     def first_update(self, positions: Sequence[int], start: Adapter, steps: int, key: tuple[int, ...]) -> Floats:
         """Return a sketch (m,) of what some steps on some of the client's examples make of the adapter that all start

@@ -1,6 +1,6 @@
 """Who watches a simulation: the display, the run folder, a stream of metrics. Observers only watch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fedrouter_sim.adapters.state import Adapter
@@ -30,6 +30,9 @@ class RoundRecord:
 class Observer:
     """Is told how a simulation goes. Does nothing by itself."""
 
+    def resumed(self, records: Sequence[RoundRecord]) -> None:
+        """An earlier process ran these rounds; it goes on after them."""
+
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         """A plan has begun, for so many rounds and about so many optimizer steps."""
 
@@ -55,6 +58,10 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
+    def resumed(self, records: Sequence[RoundRecord]) -> None:
+        for observer in self._observers:
+            observer.resumed(records)
+
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         for observer in self._observers:
             observer.planned(plan, rounds, steps)
@@ -78,6 +85,16 @@ class Observers(Observer):
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         for observer in self._observers:
             observer.round_ended(record, adapters)
+
+
+class Stopping(Observer):
+    """Asks after each optimizer step whether to stop."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def stepped(self, loss: float) -> None:
+        self._check()
 
 
 class Display(Observer):

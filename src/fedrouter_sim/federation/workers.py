@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.observers import Observer
@@ -43,8 +44,15 @@ class Workers(ABC):
         """What all traffic passes through."""
 
     @abstractmethod
-    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
-        """Yield the update of each order, in the order of the orders."""
+    def train(self, orders: Sequence[Order], observer: Observer, received: Sequence[Update] = ()) -> Iterator[Update]:
+        """Yield the update of each order, in the order of the orders.
+
+        Args:
+            orders: of all clients of a round, in client and group order.
+            observer: is told of clients and steps.
+            received: the updates of the first orders, where they were trained before an interruption: they are
+                counted as sent, and not trained again.
+        """
 
     @abstractmethod
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
@@ -54,6 +62,14 @@ class Workers(ABC):
         """Send a message to each of these clients."""
         for client in sorted(messages):
             self.outbox.deliver(messages[client].nbytes)
+
+    @abstractmethod
+    def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
+        """Return what each client keeps between two plans: its sketches, by position of the example."""
+
+    @abstractmethod
+    def recall(self, sketches: Mapping[int, Mapping[int, Floats]]) -> None:
+        """Let clients have what they kept in an earlier process."""
 
     @abstractmethod
     def gathered(self) -> "Workers":
@@ -77,9 +93,13 @@ class InProcess(Workers):
         """What all traffic passes through."""
         return self._outbox
 
-    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
+    def train(self, orders: Sequence[Order], observer: Observer, received: Sequence[Update] = ()) -> Iterator[Update]:
         """Train one order after the other."""
         steps: dict[int, int] = {}
+        for order, update in zip(orders, received, strict=False):
+            self._outbox.deliver(order.nbytes)
+            yield update if order.private else self._outbox.send(update)
+        orders = orders[len(received) :]
         for order in orders:
             steps[order.group.client] = steps.get(order.group.client, 0) + order.steps
         for order in orders:
@@ -99,6 +119,15 @@ class InProcess(Workers):
             self._outbox.deliver(question.nbytes)
             answers.append(self._outbox.send(question.answer(self._clients[client])))
         return answers
+
+    def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
+        """Return the sketches of all clients that have any."""
+        return {number: client.kept_sketches for number, client in self._clients.items() if client.kept_sketches}
+
+    def recall(self, sketches: Mapping[int, Mapping[int, Floats]]) -> None:
+        """Give the clients their sketches back."""
+        for number, own in sketches.items():
+            self._clients[number].recall(own)
 
     def gathered(self) -> "InProcess":
         """Put all examples into one client."""

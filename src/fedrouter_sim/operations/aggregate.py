@@ -18,6 +18,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.outbox import NO_TRAFFIC
 from fedrouter_sim.federation.plan import Deployment, Pool
+from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.routing import task_name
@@ -30,7 +31,6 @@ from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
-from fedrouter_sim.storage import new_folder, refuse_existing
 from fedrouter_sim.tables import option_texts, parse_options
 
 

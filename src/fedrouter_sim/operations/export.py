@@ -19,8 +19,9 @@ from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.examples.templates import TEMPLATES
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.federation.plan import Pool
+from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.runs.reader import Run, open_run
-from fedrouter_sim.storage import new_folder, refuse_existing, write_json, write_text
+from fedrouter_sim.storage import write_json, write_text
 
 FORMAT = 1
 RECORD_NAME = "export.json"

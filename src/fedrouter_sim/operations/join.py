@@ -23,6 +23,7 @@ from fedrouter_sim.config import STANDARDIZE, RunConfig, absolute_paths
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.federation.plan import Deployment, Pool
+from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
@@ -39,7 +40,6 @@ from fedrouter_sim.runs.update_folders import (
     read_update_folder,
 )
 from fedrouter_sim.runs.writer import RunWriter
-from fedrouter_sim.storage import new_folder, refuse_existing
 
 _PEFT_PREFIX = "base_model.model."
 

@@ -19,7 +19,7 @@ from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
 
 Train = Callable[..., Any]
-"""What trains a run: (config, out, overwrite, display, backbone)."""
+"""What trains a run: (config, out, overwrite, display, backbone, resume)."""
 
 
 def run_study(
@@ -27,7 +27,7 @@ def run_study(
 ) -> Iterator[tuple[PlannedRun, Run]]:
     """Run what has not been run, and yield each run as it is done.
 
-    An interrupted study goes on where it was: a run folder is there whole or not at all. In this process one backbone
+    An interrupted study goes on where it was, inside a run as well. In this process one backbone
     serves all runs, one after the other. Several worker processes take a run each, in one thread each: a small model
     gains little from a second thread, and two runs side by side are nearly twice as fast.
 
@@ -82,7 +82,7 @@ def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> 
     if backbone is None or not backbone.serves(planned.config):
         backbone = _loaded["backbone"] = Backbone(planned.config)
         try_out(backbone, planned.config.model)
-    train(planned.config, out / planned.name, overwrite=False, display=display, backbone=backbone)
+    train(planned.config, out / planned.name, overwrite=False, display=display, backbone=backbone, resume=True)
 
 
 def conclude(study: Study, out: Path) -> tuple[Comparison, list[Judged]]:

@@ -1,8 +1,8 @@
 """`train`: partition the data, plan, run the rounds, evaluate, and leave a run folder."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from fedrouter_sim.adapters.state import adapter_digest
@@ -23,7 +23,8 @@ from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.examples.sources import GIVEN_IN_PYTHON
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import Federation, build_federation
-from fedrouter_sim.federation.observers import SILENT, Display, Observers
+from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping
+from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
@@ -32,14 +33,17 @@ from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE, ORACLE
+from fedrouter_sim.runs.checkpoint import Checkpoint
+from fedrouter_sim.runs.clock import Clock
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.tensorboard import TensorBoard, board_for, require_tensorboard
+from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, Begun, run_under_way
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.simulation import Outcome, checked_plan, simulate
-from fedrouter_sim.storage import new_folder, refuse_existing
+from fedrouter_sim.stopping import Stop, stoppable
 from fedrouter_sim.tables import parse_options
 
 
@@ -64,71 +68,107 @@ def train(
     shares: Shares | None = None,
     method: type[Method] | None = None,
     tensorboard: bool = False,
+    resume: bool = False,
+    checkpoint_every: str = EVERY_ROUND,
 ) -> Trained:
     """Train and evaluate one run, and leave its folder at `out`.
+
+    Until it is done the folder grows beside `out`, hidden, as .NAME.partial. If it is interrupted, by Ctrl-C, SIGKILL
+    or a full disk, what was trained is kept there, and `resume` goes on; the run ends with the bytes that it would have
+    had.
 
     Args:
         config: the settings.
         out: where the run folder goes.
-        overwrite: replace an existing run there.
+        overwrite: replace an existing run there, or an interrupted one.
         display: shows progress.
         backbone: one that is loaded already and serves these settings; None to load it.
         shares: the examples, instead of those that `config.data` names.
         method: a method's class, instead of the one that `config.method` names; it stands at the top of a file of
             yours, from which the run is opened again.
-        tensorboard: also stream the metrics to OUT/tensorboard, which is at its place when the run is done; until then
-            it grows in a hidden folder beside `out`.
+        tensorboard: also stream the metrics to OUT/tensorboard, which is at its place when the run is done.
+        resume: go on with the run of the same settings that was interrupted there, if there is one.
+        checkpoint_every: what is kept while it trains: the state after every 'round', or what every 'client' sent too.
 
     Raises:
         UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind. Or
             the evaluation failed: the run is there, without scores.
+        Interrupted: by Ctrl-C; the message says how to go on.
     """
-    clock = _Clock()
+    clock = Clock()
     out = Path(out)
-    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+    if not resume:
+        refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
     if tensorboard:
         require_tensorboard()
+    if checkpoint_every not in (EVERY_ROUND, EVERY_CLIENT):
+        raise UserError(f"--checkpoint-every {checkpoint_every}: choose {EVERY_ROUND} or {EVERY_CLIENT}")
     config = _resolved(config, shares, method)
-    job = _prepare(config, None if shares is None else checked_shares(shares), backbone, method, display)
-    clock.done("load")
-    with new_folder(out, overwrite) as folder, board_for(folder, display, tensorboard) as board:
-        writer = RunWriter(folder, config, job.backbone.peft_config, adapter_digest(job.federation.initial))
-        outcome = _simulated(job, writer, board, display, clock)
-        truth = Truth.of(outcome.stages, job.data)
-        writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
-        writer.write_truth(truth)
-        writer.write_discovery(_discovery(outcome, config))
-        writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
-        answerer = Answerer(
-            job.backbone,
-            job.method,
-            outcome.deployment,
-            outcome.adapters.__getitem__,
-            job.federation.longest_answer,
-        )
-        evaluator = Evaluator(answerer, truth, job.metric, display.advanced)
-        by_label = outcome.plan.router is not None and truth is not None
-        results: list[CellResult] = []
-        failure: Exception | None = None
-        try:
-            results += _evaluated(evaluator, job.data, display, by_label)
-        except Exception as error:  # whatever it is, what was trained is kept
-            failure = error
-        for result in results:
-            writer.write_result(result, seed=config.seed, data=config.data, method=job.method.name)
-            if board:
-                board.scored(result, job.metric)
-        clock.done("evaluate")
-        cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
-        summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
-        writer.write_summary(summary, _manifest(job, summary))
+    new = Begun(out, config.to_dict(), overwrite, tensorboard, checkpoint_every == EVERY_CLIENT, own_digests(config))
+    with run_under_way(out, new, resume) as begun:
+        check_entries(config, method)
+        job = _prepare(config, None if shares is None else checked_shares(shares), backbone, method, display)
+        checkpoint = Checkpoint(begun, job.made_of, clock.so_far)
+        clock.add(checkpoint.spent())
+        clock.done("load")
+        with board_for(begun.run, display, begun.tensorboard, begun.rounds) as board, stoppable(display.noted) as stop:
+            done, failure = _run(job, begun.run, checkpoint, board, display, clock, stop)
     if failure is not None:
         said = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {first_line(failure)}"
         raise UserError(
             f"{out}: the run is trained and kept, and its evaluation failed ({said}); `fedrouter-sim eval {out}` "
             "evaluates it again"
         ) from failure
-    return Trained(out, config, summary, results, [*job.data.notes, *_notes(job, outcome, cut)])
+    return replace(done, folder=out)
+
+
+def _run(
+    job: "_Job",
+    folder: Path,
+    checkpoint: Checkpoint,
+    board: TensorBoard | None,
+    display: Display,
+    clock: Clock,
+    stop: Stop,
+) -> tuple[Trained, Exception | None]:
+    """Run the rounds and write the folder; return what is reported, and what went wrong in the evaluation."""
+    config = job.config
+    writer = RunWriter(folder, config, job.backbone.peft_config, job.initial_sha256)
+    outcome = _simulated(job, writer, checkpoint, board, display, clock, stop)
+    truth = Truth.of(outcome.stages, job.data)
+    writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
+    writer.write_truth(truth)
+    writer.write_discovery(_discovery(outcome, config))
+    writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
+    answerer = Answerer(
+        job.backbone,
+        job.method,
+        outcome.deployment,
+        outcome.adapters.__getitem__,
+        job.federation.longest_answer,
+    )
+
+    def answered(units: int) -> None:
+        display.advanced(units)
+        stop.check()
+
+    evaluator = Evaluator(answerer, truth, job.metric, answered)
+    by_label = outcome.plan.router is not None and truth is not None
+    results: list[CellResult] = []
+    failure: Exception | None = None
+    try:
+        results += _evaluated(evaluator, job.data, display, by_label)
+    except Exception as error:  # whatever it is, what was trained is kept
+        failure = error
+    for result in results:
+        writer.write_result(result, seed=config.seed, data=config.data, method=job.method.name)
+        if board:
+            board.scored(result, job.metric)
+    clock.done("evaluate")
+    cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
+    summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
+    writer.write_summary(summary, _manifest(job, summary))
+    return Trained(folder, config, summary, results, [*job.data.notes, *_notes(job, outcome, cut)]), failure
 
 
 @dataclass(frozen=True)
@@ -141,39 +181,26 @@ class _Job:
     federation: Federation
     method: Method
     metric: Metric  # the one that is shown first
+    initial_sha256: str  # digest of the adapter that every pool starts from
 
-
-class _Clock:
-    """Seconds by phase."""
-
-    def __init__(self) -> None:
-        self._started = self._last = perf_counter()
-        self._found: dict[str, float] = {}
-
-    def done(self, phase: str) -> None:
-        """End a phase, which began where the last one ended."""
-        now = perf_counter()
-        self._found[phase] = now - self._last
-        self._last = now
-
-    def seconds(self, outcome: Outcome) -> dict[str, float]:
-        """Return the seconds of every phase, rounded to milliseconds."""
-        found = {"load": self._found["load"], "setup": self._found["plan"]}
-        for phase in ("train", "aggregate"):
-            found[phase] = sum(record.seconds[phase] for record in outcome.records)
-        found |= {"evaluate": self._found["evaluate"], "total": perf_counter() - self._started}
-        return {phase: round(value, 3) for phase, value in found.items()}
+    @property
+    def made_of(self) -> dict[str, str]:
+        """Digests of what a run that goes on has to be made of again, by what they are of."""
+        return {
+            "data": self.data.shares.digest(),
+            "backbone": self.backbone.digest,
+            "data type of the backbone": self.backbone.dtype,
+            "adapter that all start from": self.initial_sha256,
+        }
 
 
 def _resolved(config: RunConfig, shares: Shares | None, method: type[Method] | None) -> RunConfig:
-    """Return the settings as the run folder has them; refuse entries that are not there."""
+    """Return the settings as the run folder has them."""
     if method is not None:
         config = replace(config, method=METHODS.reference(method))
     if shares is not None:
         config = replace(config, data=GIVEN_IN_PYTHON)
-    config = absolute_paths(config)
-    check_entries(config, method)
-    return config
+    return absolute_paths(config)
 
 
 def _prepare(
@@ -195,22 +222,38 @@ def _prepare(
         try_out(backbone, config.model)
     display.started("tokenising")
     data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
-    return _Job(config, data, backbone, build_federation(config, data, backbone), used, metric)
+    federation = build_federation(config, data, backbone)
+    return _Job(config, data, backbone, federation, used, metric, adapter_digest(federation.initial))
 
 
-def _simulated(job: _Job, writer: RunWriter, board: TensorBoard | None, display: Display, clock: _Clock) -> Outcome:
-    """Plan, say what training will cost, and run the rounds."""
-    federation = job.federation
-    display.started("embedding, clustering")
-    plan = checked_plan(job.method.plan(federation), job.method)
-    clock.done("plan")
-    answers = job.data.samples() * len(job.method.routings)
-    display.before_training(lambda: estimate_cost(federation, plan, job.backbone, answers))
+def _simulated(
+    job: _Job,
+    writer: RunWriter,
+    checkpoint: Checkpoint,
+    board: TensorBoard | None,
+    display: Display,
+    clock: Clock,
+    stop: Stop,
+) -> Outcome:
+    """Plan, say what training will cost, and run the rounds; or go on after those that an earlier process ran."""
+    federation, plan = job.federation, None
+    resumed = checkpoint.load(federation)
+    if resumed is None:
+        display.started("embedding, clustering")
+        plan = first = checked_plan(job.method.plan(federation), job.method)
+        clock.done("plan")
+        answers = job.data.samples() * len(job.method.routings)
+        display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
     validate = ValidationCurve(
         job.config, job.data.validation, job.backbone, job.method, job.metric, federation.longest_answer
     )
-    watching = Observers(display, writer, *([board] if board else []))
-    outcome = simulate(federation, job.method, watching, validate, plan)
+    watching = Observers(display, writer, *([board] if board else []), checkpoint, Stopping(stop.check))
+    try:
+        outcome = simulate(federation, job.method, watching, validate, plan, resumed, checkpoint.keep)
+    except BaseException:
+        with suppress(Exception):
+            checkpoint.flush()
+        raise
     clock.done("rounds")
     return outcome
 

@@ -1,5 +1,6 @@
 """The scores of a cell as they stand on disk, read here alone."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from fedrouter_sim.evaluation.metrics.words import TOKENIZER
 from fedrouter_sim.evaluation.scores import Cell, CellResult
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import ROUTINGS
+from fedrouter_sim.runs.digests import file_digest
 from fedrouter_sim.storage import read_json, read_json_lines, write_json, write_text
 
 FOLDER_NAME = "eval"
@@ -33,6 +35,7 @@ class StoredCell:
     samples: str  # digest of who was asked what: only equal ones may be compared
     rouge_words: str  # by which rules ROUGE cut words
     router: str | None = None  # another router than the run's, and its options; None: the run's own
+    answers_sha256: str | None = None  # of the file of its answers; None: of a run from before that was written down
 
     @property
     def name(self) -> str:
@@ -42,11 +45,15 @@ class StoredCell:
 
 def write_cell(folder: Path, result: CellResult, under: str = "", **context: Any) -> Path:
     """Write eval/CELL.json (scores) and eval/CELL.jsonl (a line per answer), or both `under` a folder of eval/, where
-    they are none of the run's own cells; return the former's path."""
+    they are none of the run's own cells; return the former's path.
+
+    The scores say which answers are theirs, so that a reader notices a pair of which one is older.
+    """
     path = folder / FOLDER_NAME / under / f"{result.cell.name}.json"
     answers = "".join(json.dumps(answer.to_dict(), ensure_ascii=False) + "\n" for answer in result.answers)
     write_text(path.with_suffix(".jsonl"), answers)
-    write_json(path, {**context, "rouge_words": TOKENIZER, **result.to_dict()})
+    digest = hashlib.sha256(answers.encode()).hexdigest()
+    write_json(path, {**context, "rouge_words": TOKENIZER, **result.to_dict(), "answers_sha256": digest})
     return path
 
 
@@ -71,10 +78,23 @@ def read_answers(folder: Path, cell: StoredCell) -> Iterator[dict[str, Any]]:
     """Yield the single answers of a cell.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing, damaged, or not that of these scores.
     """
+    path = folder / FOLDER_NAME / f"{cell.name}.jsonl"
+    if cell.answers_sha256 is not None and path.is_file() and file_digest(path) != cell.answers_sha256:
+        raise UserError(f"{path}: is not of the scores beside it (an evaluation was broken off); {_REMEDY}")
     keys = ("client", "task", "instruction", "reference", "pool", "answer")
-    yield from read_json_lines(folder / FOLDER_NAME / f"{cell.name}.jsonl", keys, _REMEDY)
+    yield from read_json_lines(path, keys, _REMEDY)
+
+
+def samples_digest(folder: Path, cell: StoredCell) -> str:
+    """Return the digest of who was asked what, from the single answers of a cell.
+
+    Raises:
+        UserError: as `read_answers`.
+    """
+    asked = [(row["client"], row["instruction"], row["reference"]) for row in read_answers(folder, cell)]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def _read(path: Path) -> StoredCell:
@@ -90,6 +110,7 @@ def _read(path: Path) -> StoredCell:
             samples=str(record["samples_sha256"]),
             rouge_words=str(record.get("rouge_words", "unicode-1")),
             router=record["cell"].get("router"),
+            answers_sha256=record.get("answers_sha256"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None

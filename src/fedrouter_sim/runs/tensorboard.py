@@ -27,12 +27,17 @@ def require_tensorboard() -> None:
         )
 
 
-def board_for(run: Path, display: Display, wanted: bool) -> "TensorBoard | nullcontext[None]":
-    """Return a stream into a run folder that grows, if it is wanted, and say how to follow it."""
+def board_for(
+    run: Path, display: Display, wanted: bool, rounds: int | None = None
+) -> "TensorBoard | nullcontext[None]":
+    """Return a stream into a run folder that grows, if it is wanted, and say how to follow it.
+
+    `rounds` is how many an earlier process did that is gone on with: what it wrote after them is void.
+    """
     if not wanted:
         return nullcontext()
     display.noted(f"TensorBoard can follow the run: tensorboard --logdir {run.parent}")
-    return TensorBoard(run / FOLDER_NAME)
+    return TensorBoard(run / FOLDER_NAME, rounds)
 
 
 class TensorBoard(Observer):
@@ -41,11 +46,11 @@ class TensorBoard(Observer):
     Every round is flushed, so that it can be watched. Close it (it is a context manager) before its folder is moved.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rounds: int | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # needs the optional package
 
-        self._writer = SummaryWriter(str(folder))
-        self._round = 0
+        self._writer = SummaryWriter(str(folder), purge_step=None if rounds is None else rounds + 1)
+        self._round = rounds or 0
 
     def __enter__(self) -> Self:
         return self

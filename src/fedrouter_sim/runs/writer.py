@@ -23,14 +23,17 @@ from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.digests import file_digests
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
     MANIFEST_NAME,
+    NOT_IN_MANIFEST,
     POOLS_NAME,
     ROUNDS_NAME,
     STATE_NAME,
+    TIMINGS_NAME,
     TRUTH_NAME,
 )
 from fedrouter_sim.runs.summary import Summary
@@ -45,10 +48,10 @@ class RunWriter(Observer):
     def __init__(
         self, folder: Path, config: RunConfig, peft_config: dict[str, Any], initial_sha256: str | None = None
     ) -> None:
-        """Begin the folder with its settings.
+        """Begin the folder with its settings, unless it is begun.
 
         Args:
-            folder: is there and empty.
+            folder: is there.
             config: the settings.
             peft_config: the configuration of the run's adapters.
             initial_sha256: digest of the adapter that every pool starts from, to be written beside each update.
@@ -57,7 +60,8 @@ class RunWriter(Observer):
         self._initial_sha256 = initial_sha256
         self._peft_config = peft_config
         self._plan = Plan()
-        write_text(folder / CONFIG_FILE, config.to_toml())
+        if not (folder / CONFIG_FILE).exists():
+            write_text(folder / CONFIG_FILE, config.to_toml())
 
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         """Remember the plan, whose local centroids go beside each update."""
@@ -101,12 +105,19 @@ class RunWriter(Observer):
             (folder / CENTROIDS_NAME).write_bytes(save({"centroids": centroids, "sizes": sizes}))
         write_json(folder / UPDATE_NAME, record)
 
+    def resumed(self, records: Sequence[RoundRecord]) -> None:
+        """Write the rounds of an earlier process; what it had written after them is not there any more."""
+        for name in (ROUNDS_NAME, TIMINGS_NAME):
+            (self._folder / name).unlink(missing_ok=True)
+        for record in records:
+            self.round_ended(record, {})
+
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """Append the round to rounds.jsonl and its seconds to timings.jsonl (times never repeat, the rest does)."""
         values = asdict(record)
         seconds = values.pop("seconds")
         self._append(ROUNDS_NAME, values)
-        self._append("timings.jsonl", {"round": record.round, "seconds": seconds})
+        self._append(TIMINGS_NAME, {"round": record.round, "seconds": seconds})
 
     def write_model(self, adapters: dict[str, Adapter], deployment: Deployment, longest_answer: int) -> None:
         """Write what answers: adapters, pools, router, and what else the method kept."""
@@ -144,7 +155,8 @@ class RunWriter(Observer):
     def write_summary(self, summary: Summary, manifest: dict[str, Any]) -> None:
         """Write summary.json and manifest.json."""
         summary.save(self._folder)
-        record = {"format": FORMAT, "fedrouter_sim": __version__, **manifest, **machine_record()}
+        files = file_digests(self._folder, without=NOT_IN_MANIFEST)
+        record = {"format": FORMAT, "fedrouter_sim": __version__, **manifest, **machine_record(), "files_sha256": files}
         write_json(self._folder / MANIFEST_NAME, record)
 
     def _append(self, name: str, record: dict[str, Any]) -> None:

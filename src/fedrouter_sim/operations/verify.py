@@ -1,0 +1,134 @@
+"""`verify`: whether a run folder is what it says it is, and whether training again gives the same."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedrouter_sim.adapters.state import adapter_digest
+from fedrouter_sim.backbone.locating import has_digest, resolve_model
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.sources import NOT_ON_DISK
+from fedrouter_sim.federation.observers import SILENT, Display
+from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.cells import read_cells, samples_digest
+from fedrouter_sim.runs.digests import file_digest, file_digests
+from fedrouter_sim.runs.layout import NOT_IN_MANIFEST
+from fedrouter_sim.runs.reader import Run, open_run
+
+SAME, CHANGED, UNKNOWN = "same", "changed", "not checked"
+
+Train = Callable[..., Any]
+"""What trains a run: (config, out, overwrite, display)."""
+
+_DECIDED = ("adapters/", "updates/", "router.", "rounds.jsonl", "eval/")  # what the settings of a run decide
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one digest says."""
+
+    what: str
+    state: str  # SAME, CHANGED or UNKNOWN
+    said: str = ""  # why
+
+
+def verify(run: Run | Path | str, display: Display = SILENT, rerun: Train | None = None) -> list[Check]:
+    """Recompute every digest of a run: of its files, its answers, its data, its backbone and the user's own entries.
+
+    Args:
+        run: a run, or its folder.
+        display: shows progress.
+        rerun: trains (`operations.train.train`): train the run again, beside it for as long as it takes, and compare
+            all that its settings decide.
+
+    Raises:
+        UserError: the folder is no run, or its data or its backbone are not there.
+    """
+    run = open_run(run)
+    display.started("computing digests")
+    checks = [*_files(run), *_cells(run), *_own(run), *_data(run), *_backbone(run)]
+    if rerun is not None:
+        checks += _again(run, display, rerun)
+    return checks
+
+
+def _check(what: str, recorded: object, found: object, said: str = "") -> Check:
+    if recorded is None:
+        return Check(what, UNKNOWN, "no digest was written down")
+    return Check(what, SAME if recorded == found else CHANGED, "" if recorded == found else said)
+
+
+def _files(run: Run) -> Iterator[Check]:
+    recorded = run.manifest.get("files_sha256")
+    if not isinstance(recorded, dict):
+        yield _check("files", None, None)
+        return
+    found = file_digests(run.folder, without=NOT_IN_MANIFEST)
+    for name in sorted({*recorded, *found}):
+        if name not in found:
+            yield Check(name, CHANGED, "is gone")
+        elif name not in recorded:
+            yield Check(name, CHANGED, "was not there when the run was done")
+        else:
+            yield _check(name, recorded[name], found[name], "is another file than when the run was done")
+
+
+def _cells(run: Run) -> Iterator[Check]:
+    for cell in read_cells(run.folder):
+        path = run.folder / "eval" / f"{cell.name}.jsonl"
+        found = file_digest(path) if path.is_file() else "gone"
+        yield _check(f"eval/{path.name}", cell.answers_sha256, found, "is not of the scores beside it")
+        if found == cell.answers_sha256:
+            asked = samples_digest(run.folder, cell)
+            yield _check(f"samples of {cell.name}", cell.samples, asked, "are not those that were scored")
+
+
+def _own(run: Run) -> Iterator[Check]:
+    for setting in run.own_digests:
+        try:
+            run.check_own(setting)
+        except UserError as error:
+            yield Check(f"your own {setting}", CHANGED, str(error))
+        else:
+            yield Check(f"your own {setting}", SAME)
+
+
+def _data(run: Run) -> Iterator[Check]:
+    if run.config.data in NOT_ON_DISK or run.manifest.get("data_sha256") is None:
+        yield Check("data", UNKNOWN, f"are not on disk ({run.config.data})")
+        return
+    run.check_own("split", "drift_to")
+    found = partition_data(run.config).shares.digest()
+    yield _check("data", run.manifest["data_sha256"], found, f"--data {run.config.data} has changed")
+
+
+def _backbone(run: Run) -> Iterator[Check]:
+    recorded = run.manifest["backbone_sha256"]
+    same = has_digest(resolve_model(run.config.model), recorded)
+    yield Check("backbone", SAME if same else CHANGED, "" if same else f"--model {run.config.model} has changed")
+    if (router := run.router) is not None:
+        yield _check("backbone of the router", recorded, router.backbone_digest, "is another than the run's")
+    beginnings = {update.initial_sha256 for update in run.updates()} - {None}
+    if same and beginnings:
+        initial = adapter_digest(Backbone(run.config).initial_adapter(run.config.seed))
+        yield _check("adapter that all start from", beginnings, {initial}, "is another than that of the updates")
+
+
+def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
+    if run.manifest.get("command") != "train":
+        yield Check("training again", UNKNOWN, f"{run.manifest.get('command')} wrote this run")
+        return
+    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place:
+        again = train(run.config, Path(place) / "again", False, display).folder
+        first, second = _decided(run.folder), _decided(again)
+        # What `eval` scored later is not scored in training.
+        for name in sorted(name for name in {*first, *second} if name in second or not name.startswith("eval/")):
+            said = "is gone" if name not in first else "training again gives another"
+            yield _check(f"{name}, trained again", second.get(name, ""), first.get(name), said)
+
+
+def _decided(folder: Path) -> dict[str, str]:
+    return {name: digest for name, digest in file_digests(folder).items() if name.startswith(_DECIDED)}

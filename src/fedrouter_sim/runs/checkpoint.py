@@ -1,0 +1,227 @@
+"""What a run under way keeps on disk: after every round, or every client, all that another process needs to go on."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save
+from safetensors.torch import load_file
+
+from fedrouter_sim.adapters.folders import load_adapter
+from fedrouter_sim.adapters.state import adapter_digest
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.observers import Observer, RoundRecord
+from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.messages import Update
+from fedrouter_sim.runs.digests import file_digest, file_digests
+from fedrouter_sim.runs.plans import load_plan, save_plan
+from fedrouter_sim.runs.unfinished import RECEIVED_NAME, Begun, states
+from fedrouter_sim.runs.updates import update_folder
+from fedrouter_sim.simulation import Outcome, Stage
+from fedrouter_sim.storage import read_json, sync_files, write_bytes
+
+STATE_NAME = "state.json"
+_ADAPTERS, _PLANS = "adapters.safetensors", "plans"
+_SKETCHES = "sketches.safetensors"
+_UNFINISHED = ".partial"
+
+
+class Checkpoint(Observer):
+    """Keeps the state of a simulation in a run folder that grows. It has to hear of an update after the run writer."""
+
+    def __init__(self, begun: Begun, made_of: Mapping[str, str], seconds: Callable[[], dict[str, float]]) -> None:
+        """Open the checkpoint of a run.
+
+        Args:
+            begun: how the run was begun.
+            made_of: digests of what the run is made of, by what they are of.
+            seconds: says how long what took so far, in seconds.
+        """
+        self._run = begun.run
+        self._folder = begun.folder
+        self._every_client = begun.every_client
+        self._made_of = dict(made_of)
+        self._seconds = seconds
+        self._plans = 0  # how many are on disk
+        self._written: list[Path] = []  # updates that the disk may not have yet
+        self._lines: list[str] = []  # what is to be added to the list of those received
+
+    def received(self, update: Update) -> None:
+        """Take an update down that is in the run folder by now."""
+        self._written.append(self._run / update_folder(update.client, update.group))
+        record = {key: value for key, value in vars(update).items() if key != "adapter"}
+        self._lines.append(json.dumps(record | {"sha256": adapter_digest(update.adapter)}) + "\n")
+        if self._every_client:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have what was received in this round kept."""
+        self._check_there()
+        self._sync_updates()
+        if self._lines:
+            with (self._folder / RECEIVED_NAME).open("a", encoding="utf-8") as file:
+                file.write("".join(self._lines))
+            sync_files([self._folder / RECEIVED_NAME])
+            self._lines = []
+
+    def keep(self, outcome: Outcome) -> None:
+        """Keep the state after a round in place of the last one.
+
+        Raises:
+            UserError: the folder has gone.
+        """
+        self._check_there()
+        folder = self._folder / f"round-{len(outcome.records):06d}"
+        if folder.exists():
+            return  # it goes on from there
+        self._sync_updates()
+        for number in range(self._plans, len(outcome.stages)):
+            plan = self._plan(number)
+            shutil.rmtree(plan, ignore_errors=True)  # half of one, if it is there
+            save_plan(plan, outcome.stages[number].plan)
+            write_bytes(plan / _SKETCHES, save(_tensors(outcome.stages[number].federation.workers.kept_sketches())))
+            sync_files([*plan.iterdir(), plan])
+        self._plans = len(outcome.stages)
+        older, building = states(self._folder), folder.with_name(folder.name + _UNFINISHED)
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        tensors = {f"{pool}/{key}": tensor for pool, own in outcome.adapters.items() for key, tensor in own.items()}
+        arrays = {key: np.ascontiguousarray(tensors[key].numpy()) for key in sorted(tensors)}
+        write_bytes(building / _ADAPTERS, save(arrays))
+        stages = [
+            {"drifted": stage.drifted, "begins": stage.begins, "planning": asdict(stage.planning)}
+            for stage in outcome.stages
+        ]
+        record = {
+            "made_of": self._made_of,
+            "seconds": self._seconds(),
+            "traffic": asdict(outcome.traffic),
+            "stages": stages,
+            "pools": list(outcome.adapters),
+            "records": [asdict(record) for record in outcome.records],
+            "sha256": self._digests(building, len(stages)),
+        }
+        write_bytes(building / STATE_NAME, json.dumps(record).encode())
+        sync_files([building])
+        building.rename(folder)
+        sync_files([self._folder])
+        self._lines = []
+        (self._folder / RECEIVED_NAME).unlink(missing_ok=True)
+        for path in older:
+            shutil.rmtree(path)
+
+    def load(self, federation: Federation) -> Outcome | None:
+        """Return the state that was kept last, and the updates of the round after it; None if none was kept.
+
+        Args:
+            federation: of the run, anew.
+
+        Raises:
+            UserError: the state is damaged, or the run was made of something else, which is named.
+        """
+        kept = states(self._folder)
+        if not kept:
+            return None
+        record = read_json(kept[-1] / STATE_NAME, "train the run anew")
+        try:
+            self._check(kept[-1], record)
+            records = [RoundRecord(**values) for values in record["records"]]
+            stages = [self._stage(federation, number, values) for number, values in enumerate(record["stages"])]
+            adapters: dict[str, dict[str, Any]] = {pool: {} for pool in record["pools"]}
+            for key, tensor in load_file(kept[-1] / _ADAPTERS).items():
+                pool, _, name = key.rpartition("/")
+                adapters[pool][name] = tensor
+            outcome = Outcome(stages, dict(adapters), records, Traffic(**record["traffic"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+            raise UserError(f"{kept[-1]}: damaged ({error!r}); train the run anew") from None
+        self._plans = len(stages)
+        return replace(outcome, received=tuple(self._received(len(records) + 1)))
+
+    def spent(self) -> dict[str, float]:
+        """Return how long what took in earlier processes, in seconds."""
+        kept = states(self._folder)
+        return dict(read_json(kept[-1] / STATE_NAME, "train the run anew").get("seconds", {})) if kept else {}
+
+    def _plan(self, number: int) -> Path:
+        return self._folder / _PLANS / f"{number:03d}"
+
+    def _digests(self, state: Path, plans: int) -> dict[str, str]:
+        """Return the digests of the tensors of a state and of its plans' files."""
+        found = {_ADAPTERS: file_digest(state / _ADAPTERS)}
+        for number in range(plans):
+            plan = self._plan(number)
+            found |= {f"{_PLANS}/{plan.name}/{name}": digest for name, digest in file_digests(plan).items()}
+        return found
+
+    def _check(self, state: Path, record: Mapping[str, Any]) -> None:
+        for name, digest in self._made_of.items():
+            if record["made_of"].get(name) != digest:
+                raise UserError(
+                    f"--resume {self._run}: the {name} has changed since the run was begun; put it back, or train the "
+                    "run anew with --overwrite"
+                )
+        found = self._digests(state, len(record["stages"]))
+        if odd := [name for name, digest in record["sha256"].items() if found.get(name) != digest]:
+            raise UserError(f"{state}: {odd[0]} is damaged; train the run anew with --overwrite")
+
+    def _stage(self, federation: Federation, number: int, values: Mapping[str, Any]) -> Stage:
+        plan = load_plan(self._plan(number))
+        own = federation.after_drift() if values["drifted"] else federation
+        own = own.gathered() if plan.gathered else own
+        own.workers.recall(_sketches(load_arrays(self._plan(number) / _SKETCHES)))
+        return Stage(plan, own, values["drifted"], values["begins"], Traffic(**values["planning"]))
+
+    def _received(self, round_: int) -> list[Update]:
+        """Return the updates of a round that are whole, up to the first that is not."""
+        path = self._folder / RECEIVED_NAME
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        found: dict[tuple[int, int], Update] = {}
+        for line in lines:
+            try:
+                record = json.loads(line)
+                if record["round"] != round_:
+                    continue
+                digest, clusters = record.pop("sha256"), tuple(record.pop("clusters"))
+                adapter = load_adapter(self._run / update_folder(record["client"], record["group"]))
+                if adapter_digest(adapter) != digest:
+                    break
+                update = Update(adapter=adapter, clusters=clusters, **record)
+            except (ValueError, LookupError, TypeError, UserError):
+                break
+            found[update.client, update.group] = update
+        return list(found.values())
+
+    def _sync_updates(self) -> None:
+        for folder in self._written:
+            sync_files([*folder.iterdir(), folder])
+        self._written = []
+
+    def _check_there(self) -> None:
+        if not self._folder.is_dir():
+            raise UserError(f"{self._run}: has gone while the run grew in it; train it anew")
+
+
+def _tensors(sketches: Mapping[int, Mapping[int, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return clients' sketches, by position of the example, as tensors: of each client the positions and all in one."""
+    found: dict[str, NDArray[Any]] = {}
+    for client, own in sorted(sketches.items()):
+        found[f"{client}/positions"] = np.array(list(own), dtype=np.int64)
+        found[f"{client}/sketches"] = np.stack(list(own.values()))
+    return found
+
+
+def _sketches(tensors: Mapping[str, NDArray[Any]]) -> dict[int, dict[int, NDArray[Any]]]:
+    """Return what `_tensors` was given."""
+    clients = [key.removesuffix("/positions") for key in tensors if key.endswith("/positions")]
+    return {
+        int(client): dict(zip(tensors[f"{client}/positions"].tolist(), tensors[f"{client}/sketches"], strict=True))
+        for client in clients
+    }

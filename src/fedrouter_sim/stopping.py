@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM: once to stop at the next good moment, twice to stop at once."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether work is to stop; asked at moments at which it may."""
+
+    def __init__(self) -> None:
+        self._ask: Callable[[], Any] | None = None
+
+    def check(self) -> None:
+        """Stop, as the signal would have stopped it at once, if one came.
+
+        Raises:
+            KeyboardInterrupt: one came.
+        """
+        if self._ask is not None:
+            ask, self._ask = self._ask, None
+            ask()
+
+    def heard(self, ask: Callable[[], Any]) -> None:
+        """Have the next `check` do this."""
+        self._ask = ask
+
+
+@contextmanager
+def stoppable(tell: Callable[[str], None]) -> Iterator[Stop]:
+    """Hold back the first signal until `Stop.check`; the second one does what it does elsewhere.
+
+    A signal that Python does not handle, as SIGTERM in a program of one's own, keeps doing what it does. Nothing is
+    held back in other threads than the main one, which get no signals.
+
+    Args:
+        tell: is told when a signal is held back.
+    """
+    stop = Stop()
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def first(number: int, frame: FrameType | None) -> None:
+        put_back()
+        handler = before[number]
+        stop.heard(lambda: handler(number, frame))
+        with suppress(RuntimeError, OSError):  # it may have come in the middle of a line
+            tell("stopping after this step; a second time stops at once")
+
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                before[number] = handler
+                signal.signal(number, first)
+    try:
+        yield stop
+    finally:
+        put_back()

@@ -1,0 +1,89 @@
+"""`train --resume` and `verify` on the command line: what they say, and how they end."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
+SMALL = "--clients 2 --local-steps 2 --batch-size 4 --tasks 3 --dtype float32 --test-examples-per-client 1".split()
+
+
+def test_a_finished_run_says_so(cli, run_copy):
+    (run_copy / "checkpoint").mkdir()
+    done = cli("train", "--resume", run_copy)
+    assert (done.returncode, done.stdout) == (0, f"{run_copy} is finished\n")
+    assert not (run_copy / "checkpoint").exists() and (run_copy / "report.html").exists()
+    assert json.loads(cli("train", "--resume", run_copy, "--json").stdout) == {"run": str(run_copy), "finished": True}
+
+
+@pytest.mark.parametrize("words", [["--out", "x"], ["--overwrite"], ["--seeds", "1,2"], ["--dry-run"]])
+def test_what_does_not_go_with_resume_is_refused(cli, finished_run, words):
+    done = cli("train", "--resume", finished_run, *words)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {words[0]}: does not go with --resume, which goes on as the run was begun\n"
+
+
+def test_nothing_to_resume_is_one_line(cli, tmp_path):
+    done = cli("train", "--resume", tmp_path / "run")
+    assert done.returncode == 2 and done.stderr.startswith(f"error: --resume {tmp_path}/run: there is no run")
+
+
+def test_a_reader_that_has_gone_is_one_line(cli, finished_run, monkeypatch):
+    def gone(*given: object, **more: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("fedrouter_sim.cli.verify.print_result", gone)
+    done = cli("verify", finished_run, "-q")
+    assert (done.returncode, done.stderr) == (2, "error: standard output: closed by its reader before the end\n")
+
+
+def test_verify_says_what_has_changed(cli, run_copy):
+    done = cli("verify", run_copy, "-q")
+    assert done.returncode == 0 and "same" in done.stdout and "changed" not in done.stdout
+    (run_copy / "router.json").unlink()
+    (run_copy / "router.safetensors").unlink()
+    done = cli("verify", run_copy, "-q", "--json")
+    assert done.returncode == 1
+    record = json.loads(done.stdout)
+    assert record["changed"] == 2
+    assert {"what": "router.json", "state": "changed", "said": "is gone"} in record["checks"]
+
+
+def done_in(checkpoint: Path) -> int:
+    """Return how many rounds are kept."""
+    kept = [path.name.removeprefix("round-") for path in checkpoint.glob("round-*")]
+    return max((int(name) for name in kept if name.isdigit()), default=0)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_or_killed_goes_on(tmp_path, cli):
+    """From the command line, by SIGTERM, then by SIGKILL."""
+    out, started = tmp_path / "run", tmp_path / ".run.partial" / "checkpoint"
+    words, ends = ["train", *SMALL, "--rounds", "6", "-q", "--out", out], [(signal.SIGTERM, 1), (signal.SIGKILL, 3)]
+    for number, rounds in ends:
+        with subprocess.Popen([SCRIPT, *words], stderr=subprocess.PIPE, text=True) as process:
+            deadline = time.monotonic() + 100
+            while done_in(started) < rounds and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if number == signal.SIGTERM:
+                assert cli("train", *SMALL, "--out", out).stderr.startswith(
+                    f"error: --out {out}: process {process.pid} is writing it; wait for it"
+                )
+            process.send_signal(number)
+            said = process.communicate(timeout=100)[1]
+        if number == signal.SIGTERM:
+            assert process.returncode == 128 + number
+            assert said.startswith("interrupted; ") and f"`fedrouter-sim train --resume {out}` goes on" in said
+            refused = cli("train", "--resume", out, "--lr", "0.5")
+            assert refused.stderr == (
+                f"error: --lr 0.5: {out} was begun with 0.01, and --resume goes on with that; drop the flag\n"
+            )
+        words = ["train", "--resume", out, "-q"]
+    done = cli(*words, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["optimizer_steps"] == 2 * 2 * 6
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,60 @@
+"""`verify`: each digest notices its change, and training again gives the same."""
+
+import json
+from pathlib import Path
+
+from fedrouter_sim.federation.observers import Display
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.operations.verify import CHANGED, SAME, UNKNOWN, verify
+
+
+def changed(run: Path) -> list[str]:
+    return [check.what for check in verify(run) if check.state == CHANGED]
+
+
+def test_a_run_is_what_it_says_and_training_again_gives_the_same(finished_run: Path) -> None:
+    checks = verify(finished_run, Display(), train)
+    assert {check.state for check in checks} == {SAME}
+    names = {check.what for check in checks}
+    assert {"data", "backbone", "adapter that all start from", "backbone of the router", "summary.json"} <= names
+    assert {"eval/all-global.jsonl", "samples of all-global", "rounds.jsonl, trained again"} <= names
+    assert "adapters/task_0/adapter_model.safetensors, trained again" in names
+
+
+def test_every_file_is_looked_at(run_copy: Path) -> None:
+    weights = run_copy / "adapters" / "task_0" / "adapter_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    (run_copy / "router.json").unlink()
+    (run_copy / "router.safetensors").unlink()
+    (run_copy / "adapters" / "extra.bin").touch()
+    assert changed(run_copy) == [
+        "adapters/extra.bin", "adapters/task_0/adapter_model.safetensors", "router.json", "router.safetensors",
+    ]  # fmt: skip
+
+
+def test_answers_that_are_not_of_their_scores_are_noticed(run_copy: Path) -> None:
+    path = run_copy / "eval" / "all-global.jsonl"
+    path.write_text(path.read_text().replace("task_1", "task_2"))
+    assert changed(run_copy) == ["eval/all-global.jsonl"]
+
+
+def test_other_data_and_another_backbone_are_noticed(run_copy: Path) -> None:
+    path = run_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"data_sha256": "0", "backbone_sha256": "0"}))
+    assert changed(run_copy) == ["data", "backbone", "backbone of the router"]
+
+
+def test_a_run_from_before_digests_were_written_down_is_said_to_be_unknown(run_copy: Path) -> None:
+    path = run_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files_sha256"]
+    path.write_text(json.dumps(manifest))
+    for scores in (run_copy / "eval").glob("*.json"):
+        record = json.loads(scores.read_text())
+        del record["answers_sha256"]
+        scores.write_text(json.dumps(record))
+    states = [check.state for check in verify(run_copy)]
+    assert CHANGED not in states and states.count(UNKNOWN) == 1 + 6

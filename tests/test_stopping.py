@@ -1,0 +1,74 @@
+"""Ctrl-C and SIGTERM: the first waits for a good moment, the second does not."""
+
+import os
+import signal
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from fedrouter_sim.stopping import stoppable
+
+
+def test_the_first_signal_waits_and_says_so() -> None:
+    told: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stoppable(told.append) as stop:
+        stop.check()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert told == ["stopping after this step; a second time stops at once"]
+        stop.check()
+        pytest.fail("it went on")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_second_signal_does_not_wait() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), stoppable(lambda text: None):
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it went on")
+    assert reached
+
+
+def test_a_signal_does_in_the_end_what_it_would_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with stoppable(lambda text: None) as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == []
+            stop.check()
+            stop.check()
+        assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_what_python_does_not_handle_and_other_threads_are_left_alone() -> None:
+    found: list[Any] = []
+
+    def look(where: Callable[[], Any]) -> None:
+        with stoppable(lambda text: None) as stop:
+            stop.check()
+            found.append(where())
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = Thread(target=look, args=(lambda: signal.getsignal(signal.SIGINT),))
+    thread.start()
+    thread.join()
+    assert found == [before]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    look(lambda: signal.getsignal(signal.SIGTERM))
+    assert found[1] is signal.SIG_DFL
+
+
+def test_a_display_that_is_in_the_middle_of_a_line_does_no_harm() -> None:
+    def busy(text: str) -> None:
+        raise RuntimeError("reentrant call")
+
+    with pytest.raises(KeyboardInterrupt), stoppable(busy) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        stop.check()
