@@ -1,17 +1,22 @@
 """PEFT folders in and out."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+import torch
+from safetensors.torch import save
 
-from fedrouter_sim.adapters.state import Adapter, check_finite
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import write_json
+from fedrouter_sim.showing import shown
+from fedrouter_sim.storage import read_json, write_json
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Within, taken
+
+MOST_RANK = 2**16
+"""Beyond the width of any model."""
 
 WEIGHTS_NAME = "adapter_model.safetensors"
 
@@ -33,15 +38,13 @@ def load_adapter(folder: Path) -> Adapter:
     Raises:
         UserError: the folder has no readable, finite safetensors weights.
     """
-    path = folder / WEIGHTS_NAME
-    try:
-        adapter = load_file(path)
-        check_finite(adapter)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a usable adapter ({error}); give a folder that train or aggregate wrote"
-        ) from None
-    return {key: value.float() for key, value in adapter.items()}
+    tensors = Tensors(folder / WEIGHTS_NAME, "give a folder that train or aggregate wrote")
+    for key, value in tensors.items():
+        if value.dtype.kind != "f":
+            raise tensors.refused(f"{shown(key)} must be floats")
+    if not tensors:
+        raise tensors.refused("it has no tensors")
+    return {key: torch.from_numpy(value).float() for key, value in tensors.items()}
 
 
 def load_peft_config(folder: Path) -> dict[str, Any]:
@@ -50,11 +53,9 @@ def load_peft_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or not JSON.
     """
-    path = folder / CONFIG_NAME
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
+    config = read_json(folder / CONFIG_NAME, "give a folder that PEFT, train or aggregate wrote")
+    if config.get("auto_mapping"):  # names of a module and a class that PEFT would import
+        raise UserError(f"{folder / CONFIG_NAME}: auto_mapping names code, which is not run; set it to null")
     return config
 
 
@@ -75,15 +76,14 @@ def load_lora_scale(folder: Path) -> LoraScale:
     path = folder / CONFIG_NAME
     config = load_peft_config(folder)
     try:
-        if config["peft_type"] != "LORA":
-            raise ValueError(f"peft_type is {config['peft_type']!r}, not 'LORA'")
+        if taken(config, "peft_type", str) != "LORA":
+            raise ValueError(f"peft_type is {shown(config['peft_type'])}, not 'LORA'")
         for key in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save"):
             if config.get(key):
                 raise ValueError(f"{key} is set")
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
-        if rank < 1 or not 0 < alpha < float("inf"):
-            raise ValueError(f"r is {rank} and lora_alpha {alpha:g}")
-    except (KeyError, TypeError, ValueError) as error:
-        fault = f"has no {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"{path}: no plain LoRA adapter ({fault}); only A and B of one rank can be averaged") from None
-    return LoraScale(rank, alpha / (rank**0.5 if config.get("use_rslora") else rank))
+        rank = taken(config, "r", Annotated[int, Within(1, MOST_RANK)])
+        alpha = float(taken(config, "lora_alpha", Annotated[float, Within(1e-30, 1e30)]))
+        rooted = taken(config, "use_rslora", bool | None, False)
+    except ValueError as error:
+        raise UserError(f"{path}: no plain LoRA adapter ({error}); only A and B of one rank can be averaged") from None
+    return LoraScale(rank, alpha / (rank**0.5 if rooted else rank))
