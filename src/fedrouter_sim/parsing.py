@@ -60,7 +60,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise
     except ValueError:  # Python's own limit on digits
         raise ValueError("a number has more digits than 64 bits hold") from None
-    _check(value, constants=False)
+    _check(value, constants=True)  # TOML has inf and nan; each setting says whether it may be one
     return value
 
 

@@ -114,9 +114,9 @@ class Tensors(Mapping[str, NDArray[Any]]):
         try:
             self._found = _loaded(path)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror or 'cannot be read'}; {remedy}") from None
+            raise UserError(f"{path}: missing or damaged ({error.strerror or 'not readable'}); {remedy}") from None
         except ValueError as error:
-            raise UserError(f"{path}: damaged ({error}); {remedy}") from None
+            raise UserError(f"{path}: missing or damaged ({error}); {remedy}") from None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._found:
@@ -134,7 +134,7 @@ class Tensors(Mapping[str, NDArray[Any]]):
 
     def refused(self, said: str) -> UserError:
         """Return the refusal of the file."""
-        return UserError(f"{self.path}: damaged ({said}); {self._remedy}")
+        return UserError(f"{self.path}: missing or damaged ({said}); {self._remedy}")
 
     def floats(self, name: str, shape: Shape, most: float = LARGEST) -> Floats:
         """Return a tensor of floats.

@@ -1,7 +1,7 @@
 """PEFT folders in and out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +57,18 @@ def load_peft_config(folder: Path) -> dict[str, Any]:
     if config.get("auto_mapping"):  # names of a module and a class that PEFT would import
         raise UserError(f"{folder / CONFIG_NAME}: auto_mapping names code, which is not run; set it to null")
     return config
+
+
+def plain_peft_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a PEFT folder with what PEFT knows of LoRA and nothing else, to be written anew.
+
+    Raises:
+        UserError: as `load_peft_config`.
+    """
+    from peft import LoraConfig
+
+    known = {one.name for one in fields(LoraConfig)}
+    return {key: value for key, value in load_peft_config(folder).items() if key in known}
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,16 @@ def load_tokenizer(folder: Path, name: str) -> tuple[Any, Any, Any]:
     return tokenizer, config, generation
 
 
+def skeleton_of(folder: Path, name: str) -> Any:
+    """Return a backbone's modules and shapes without its weights.
+
+    Raises:
+        UserError: its configuration is damaged.
+    """
+    with quiet(), torch.device("meta"), refusing(name, "not loadable", "it has to be a causal language model"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **_LOCAL))
+
+
 def stop_tokens(generation: Any, name: str) -> tuple[int, ...]:
     """Return the tokens that end an answer as a generation configuration says; a model may be without one.
 

@@ -19,7 +19,7 @@ from fedrouter_sim.backbone.gguf import (
 )
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
 from fedrouter_sim.errors import UserError, first_line
-from fedrouter_sim.showing import shown
+from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.storage import read_json
 from fedrouter_sim.tensors import read_header
 from fedrouter_sim.typed import taken
@@ -229,4 +229,4 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _say(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {plain(text)}", file=sys.stderr)

@@ -18,6 +18,7 @@ from fedrouter_sim.cli.route import route_command
 from fedrouter_sim.cli.study import study_command
 from fedrouter_sim.cli.train import train_command
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.showing import plain
 from fedrouter_sim.storage import no_room
 from fedrouter_sim.version import __version__
 
@@ -105,5 +106,5 @@ def _message(error: Exception) -> str:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {plain(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)

@@ -13,6 +13,11 @@ from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.sources import find_source
+from fedrouter_sim.runs.layout import CONFIG_FILE
+from fedrouter_sim.storage import refuse_existing
+
+MOST_SEEDS = 1_000
 
 
 @takes_settings
@@ -47,7 +52,11 @@ def train_command(
     """
     config, given = resolve_settings(preset, config_file, settings)
     chosen = None if seeds is None else _parsed(seeds)
-    resolve_model(config.model)  # what leads nowhere is refused before seconds of imports
+    # What leads nowhere is refused before seconds of imports.
+    resolve_model(config.model)
+    find_source(config.data)
+    if out is not None and not dry and chosen is None:
+        refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
 
     from fedrouter_sim import Run, train
     from fedrouter_sim.methods import METHODS
@@ -132,6 +141,8 @@ def _parsed(seeds: str) -> list[int]:
         found = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         found = []
-    if not found or min(found) < 0 or len(set(found)) < len(found):
+    if len(found) > MOST_SEEDS:
+        raise UserError(f"--seeds: are {len(found):,}; give at most {MOST_SEEDS:,}")
+    if not found or min(found) < 0 or max(found) >= 2**63 or len(set(found)) < len(found):
         raise UserError(f"--seeds {seeds}: must be different whole numbers, as 111,222,333")
     return found

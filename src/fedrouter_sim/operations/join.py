@@ -85,7 +85,7 @@ def aggregate_folders(
     options = AGGREGATIONS.options(aggregation or MEAN, (), option)
     backbone = resolve_model(model)
     found = [read_update_folder(folder) for folder in find_update_folders([Path(folder) for folder in folders])]
-    skeleton = _skeleton(backbone, model)
+    skeleton = skeleton_of(backbone, model)
     _check_dimension(found, hidden_width(skeleton), model)
     gathered, messages = gather(found)
     rounds = sorted({update.round for update in gathered})
@@ -174,16 +174,6 @@ def _lora_settings(scale: LoraScale, peft_config: Mapping[str, Any]) -> dict[str
         "lora_alpha": scale.factor * scale.rank,
         "lora_dropout": float(peft_config.get("lora_dropout", 0.0)),
     }
-
-
-def _skeleton(folder: Path, name: str) -> Any:
-    """Return the backbone's modules and shapes without its weights."""
-    with quiet(), torch.device("meta"):
-        try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            return AutoModelForCausalLM.from_config(config)
-        except Exception as error:  # every family builds itself by code of its own
-            raise UserError(f"--model {name}: not loadable ({first_line(error)})") from None
 
 
 def _targets(adapter: Adapter, skeleton: Any, folder: Path, model: str) -> tuple[str, ...]:

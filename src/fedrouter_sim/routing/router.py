@@ -192,7 +192,7 @@ def _landmarks_in(tensors: Tensors) -> dict[str, Any]:
         if len(np.unique(found["owners"])) != tasks:
             raise tensors.refused("a task has no prototype")
         if "prototype_sizes" in tensors:
-            found["sizes"] = tensors.whole("prototype_sizes", (count,), least=1)
+            found["sizes"] = tensors.whole("prototype_sizes", (count,))
     if "reach" in tensors or "reach_of_all" in tensors:
         found["reach"] = tensors.floats("reach", (tasks, len(LEVELS)))
         found["reach_of_all"] = tensors.floats("reach_of_all", (len(LEVELS),))
