@@ -45,7 +45,9 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
     """Return a TOML value as the type of its setting, or refuse it by file, key and value."""
     hints = get_type_hints(RunConfig)
     if key not in hints:
-        raise UserError(f"{source}: {shown(key)} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
+        raise UserError(
+            f"{source}: {shown(key)} is not a setting; `fedrouter-sim train --help` lists them (with - for _)"
+        )
     kind = hints[key]
     if get_origin(kind) is tuple:
         if key in _ONCE_SINGLE and isinstance(value, str):

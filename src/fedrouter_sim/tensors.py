@@ -28,7 +28,7 @@ _TYPES = {
 _MOST_HEADER = 10**8  # bytes: what the format allows
 _MOST_DIMENSIONS = 16
 LARGEST = 1e15
-"""The largest value of a number that distances are computed of: their squares, added up, stay far from float32's end."""
+"""The largest value that distances are computed of: its square, added up many times, is still a float32."""
 
 Shape = tuple[int | None, ...]
 """Sizes that a tensor must have; None: any of at least 1."""
@@ -116,7 +116,7 @@ class Tensors(Mapping[str, NDArray[Any]]):
         except OSError as error:
             raise UserError(f"{path}: missing or damaged ({error.strerror or 'not readable'}); {remedy}") from None
         except ValueError as error:
-            raise UserError(f"{path}: missing or damaged ({error}); {remedy}") from None
+            raise UserError(f"{path}: damaged ({error}); {remedy}") from None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._found:
@@ -134,7 +134,7 @@ class Tensors(Mapping[str, NDArray[Any]]):
 
     def refused(self, said: str) -> UserError:
         """Return the refusal of the file."""
-        return UserError(f"{self.path}: missing or damaged ({said}); {self._remedy}")
+        return UserError(f"{self.path}: damaged ({said}); {self._remedy}")
 
     def floats(self, name: str, shape: Shape, most: float = LARGEST) -> Floats:
         """Return a tensor of floats.

@@ -93,7 +93,13 @@ def _plain(kind: Any, value: Any, at: str) -> Any:
     return value
 
 
-_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "an object",
+}
 
 
 def _named(value: Any) -> str:

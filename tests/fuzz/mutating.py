@@ -79,7 +79,9 @@ def mutated_bytes(data: bytes, draw: Random) -> bytes:
     if kind == 2:
         return data[:at] + data[at + draw.choice((1, 8, 100)) :]
     if kind == 3:
-        return draw.choice((b"", b"\0" * 64, b"\xff\xfe" + data, b"[" * 100_000, b"{}", b"[]", b"null", b"\xef\xbb\xbf"))
+        return draw.choice(
+            (b"", b"\0" * 64, b"\xff\xfe" + data, b"[" * 100_000, b"{}", b"[]", b"null", b"\xef\xbb\xbf")
+        )
     if kind == 4:
         return data + data[:at]
     changed = bytearray(data)
@@ -224,7 +226,9 @@ def _with_other_header(data: bytes, draw: Random) -> bytes:
         hostile = ([2**63], [2**64 - 1, 2], [-1], [], [0], [1] * 100, None, 3, ["x"], [2**32, 2**32], [1.5], [True])
         one["shape"] = draw.choice(hostile)
     elif kind == 3:
-        one["data_offsets"] = draw.choice(([0, 0], [0, 2**63], [-8, 0], [8, 0], [0], None, [0, len(body) * 2], ["a", 1]))
+        one["data_offsets"] = draw.choice(
+            ([0, 0], [0, 2**63], [-8, 0], [8, 0], [0], None, [0, len(body) * 2], ["a", 1])
+        )
     elif kind == 4:
         record["__metadata__"] = draw.choice((None, 3, [], {"format": None}, {"format": "pt", "x": 10**400 % 97}))
     elif kind == 5:

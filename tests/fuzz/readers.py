@@ -15,7 +15,7 @@ from fedrouter_sim.runs.plans import load_plan
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.runs.update_folders import find_update_folders, gather, normalizer_for, read_update_folder
 from fedrouter_sim.studies.plan import read_study
-from fedrouter_sim.studies.reading import open_comparison, read_entry
+from fedrouter_sim.studies.reading import read_entry
 
 
 def read_run(folder: Path) -> None:

@@ -51,7 +51,9 @@ def test_mutated_files_are_read_or_refused_in_one_line(name: str, real: dict[str
     getattr(readers, f"read_{name}")(real[name])  # as it is, it is read
     cases = round(CASES * SHARES[name])
     found = fuzz(real[name], tmp_path, getattr(readers, f"read_{name}"), cases, SEED)
-    print(f"{name}: {found.cases} cases, {found.read} read, {found.refused} refused, {sum(found.faults.values())} faults")
+    print(
+        f"{name}: {found.cases} cases, {found.read} read, {found.refused} refused, {sum(found.faults.values())} faults"
+    )
     for fault, count in found.faults.most_common():
         print(f"  {count} x {fault} ({found.first[fault]})")
     assert not found.faults

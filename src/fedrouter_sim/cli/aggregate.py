@@ -122,7 +122,16 @@ def aggregate_command(
 
     if model is None:
         done = aggregate(
-            Run(folders[0], trust_code), out, overwrite, wanted, seed, normalize, aggregation, option or (), affinity, cut
+            Run(folders[0], trust_code),
+            out,
+            overwrite,
+            wanted,
+            seed,
+            normalize,
+            aggregation,
+            option or (),
+            affinity,
+            cut,
         )
     else:
         done = aggregate_folders(

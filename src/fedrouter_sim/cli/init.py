@@ -10,8 +10,8 @@ import typer
 from fedrouter_sim.config_file import settings_file
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.entries import TABLES
-from fedrouter_sim.storage import write_text
 from fedrouter_sim.showing import plain
+from fedrouter_sim.storage import write_text
 
 
 def init_command(

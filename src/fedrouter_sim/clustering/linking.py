@@ -59,7 +59,9 @@ class Linked:
         labels, affinity, units, tree = (tensors[name] for name in ("labels", "affinity", "units", "tree"))
         corrected = tensors["corrected"] if "corrected" in tensors else None
         whole = [own for own in (labels, units, corrected) if own is not None]
-        if any(own.dtype.kind != "i" or own.ndim != 1 for own in whole) or {affinity.dtype.kind, tree.dtype.kind} != {"f"}:
+        if any(own.dtype.kind != "i" or own.ndim != 1 for own in whole) or {affinity.dtype.kind, tree.dtype.kind} != {
+            "f"
+        }:
             raise ValueError("the arrays of linked local clusters are not of the types that they should be")
         count = len(affinity) if affinity.ndim else 0
         if (

@@ -142,7 +142,11 @@ def _passed_on(run: Run, config: RunConfig) -> dict[str, Any]:
     names = "seed data_sha256 data_clients data_notes backbone backbone_sha256 own_sha256 method_sha256".split()
     found = {key: run.manifest[key] for key in names if key in run.manifest}
     # Entries that were named now have no digest yet; those of the run keep what it was trained with.
-    now = {name: digest for name, digest in own_digests(config).items() if getattr(run.config, name) != getattr(config, name)}
+    now = {
+        name: digest
+        for name, digest in own_digests(config).items()
+        if getattr(run.config, name) != getattr(config, name)
+    }
     return found | ({"own_sha256": run.own_digests | now} if now else {})
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from fedrouter_sim.adapters.folders import plain_peft_config, save_adapter
-from fedrouter_sim.adapters.state import check_shapes
-from fedrouter_sim.backbone.loading import load_model, quiet
+from fedrouter_sim.adapters.state import Adapter, check_shapes
+from fedrouter_sim.backbone.loading import load_model, quiet, skeleton_of
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
@@ -69,6 +69,7 @@ def export(
         raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
     chosen = _chosen(run, pools)
     backbone = _backbone_of(run) if merged else None
+    shapes = None if merged else _slot_shapes(run)
     display.started("merging" if merged else "copying", len(chosen))
     with new_folder(out, overwrite) as folder:
         for pool in chosen:
@@ -76,7 +77,10 @@ def export(
             place.mkdir(parents=True)
             if backbone is None:
                 # Read and written anew: nothing that is damaged, or that we do not know, is passed on.
-                save_adapter(place, run.adapter(pool.name), plain_peft_config(adapter))
+                read = run.adapter(pool.name)
+                if shapes is not None:
+                    _check_fits(shapes, read, adapter, run)
+                save_adapter(place, read, plain_peft_config(adapter))
             else:
                 _write_merged(run, backbone, pool.name, place, DTYPES[dtype])
             write_text(place / "README.md", _card(run, pool, merged))
@@ -104,6 +108,26 @@ def _backbone_of(run: Run) -> Path:
     return folder
 
 
+def _slot_shapes(run: Run) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of an adapter of the run's backbone; None where that is not on this machine."""
+    name = run.config.model
+    try:
+        folder = resolve_model(name)
+    except UserError:
+        return None
+    with quiet(), torch.device("meta"):
+        skeleton = skeleton_of(folder, name)
+        slot = slot_of(with_lora(skeleton, lora_config(run.config, skeleton), name))
+    return {key: tuple(value.shape) for key, value in slot.items()}
+
+
+def _check_fits(shapes: dict[str, tuple[int, ...]], adapter: Adapter, where: Path, run: Run) -> None:
+    try:
+        check_shapes(shapes, adapter)
+    except ValueError as error:
+        raise UserError(f"{where}: is not of --model {run.config.model} ({error})") from None
+
+
 def _write_merged(run: Run, backbone: Path, pool: str, place: Path, dtype: torch.dtype) -> None:
     """Write the backbone with one adapter merged into its weights. The model is loaded anew: merging changes it.
 
@@ -115,10 +139,7 @@ def _write_merged(run: Run, backbone: Path, pool: str, place: Path, dtype: torch
     with quiet():
         peft = with_lora(model, lora_config(run.config, model), run.config.model)
         slot = slot_of(peft)
-        try:
-            check_shapes({key: tuple(value.shape) for key, value in slot.items()}, adapter)
-        except ValueError as error:
-            raise UserError(f"{where}: is not of --model {run.config.model} ({error})") from None
+        _check_fits({key: tuple(value.shape) for key, value in slot.items()}, adapter, where, run)
         with torch.no_grad():
             for key, parameter in slot.items():
                 parameter.copy_(adapter[key])

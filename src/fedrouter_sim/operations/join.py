@@ -5,9 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
@@ -15,12 +13,11 @@ from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.kind import context_of, hidden_width
-from fedrouter_sim.backbone.loading import quiet
 from fedrouter_sim.backbone.locating import describe_model, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
 from fedrouter_sim.config import STANDARDIZE, RunConfig, absolute_paths
-from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.machine import peak_memory_bytes

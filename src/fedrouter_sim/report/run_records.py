@@ -14,7 +14,6 @@ from fedrouter_sim.storage import read_json
 from fedrouter_sim.studies.reading import OWN_ROUTINGS
 from fedrouter_sim.typed import Count, Misfit, Within, taken
 
-
 _PLACE = Annotated[float, Within(-1e15, 1e15)]
 _POINT = {
     "task": str | None, "x": _PLACE, "y": _PLACE, "client": Count, "cluster": Count, "pool": str | None

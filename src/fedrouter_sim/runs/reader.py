@@ -69,9 +69,7 @@ class Run:
         refuse_links(folder)
         self.manifest = read_json(folder / MANIFEST_NAME, self._remedy)
         if self.manifest.get("format") not in READABLE or isinstance(self.manifest["format"], bool):
-            raise UserError(
-                f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew"
-            )
+            raise UserError(f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew")
         try:
             for key, kind in _MANIFEST.items():
                 taken(self.manifest, key, kind, None)

@@ -37,9 +37,7 @@ from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate
 from fedrouter_sim.storage import read_json, write_json, write_text
 from fedrouter_sim.version import __version__
 
-_PASSED_ON = (
-    "client group round examples clusters initial_sha256 answer_tokens normalize loss steps tokens".split()
-)
+_PASSED_ON = "client group round examples clusters initial_sha256 answer_tokens normalize loss steps tokens".split()
 """What of an update's record is written again."""
 
 

@@ -13,16 +13,15 @@ from fedrouter_sim.config import RunConfig, absolute_paths
 from fedrouter_sim.config_reading import typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
+from fedrouter_sim.parsing import parse_toml, read_bounded
 from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.paths import at_home
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.reader import Run
-from fedrouter_sim.studies.comparison import Claim
-from fedrouter_sim.parsing import parse_toml, read_bounded
 from fedrouter_sim.showing import plain, shown
-
+from fedrouter_sim.studies.comparison import Claim
 
 MOST_SEEDS = 1_000  # of a block
 MOST_RUNS = 5_000  # of a plan
@@ -161,12 +160,16 @@ def _planned(block: _Block, method: str, seed: int, settings: Mapping[str, Any])
 def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
     where = f"{path}, [[runs]] {number}"
     if not isinstance(block, dict) or (unknown := block.keys() - {"split", "methods", "seeds", "settings", "label"}):
-        raise UserError(f"{where}: {shown(block if not isinstance(block, dict) else sorted(unknown)[0])} is no key of a run")
+        raise UserError(
+            f"{where}: {shown(block if not isinstance(block, dict) else sorted(unknown)[0])} is no key of a run"
+        )
     methods, own = block.get("methods"), block.get("seeds", seeds)
     if not isinstance(methods, list) or not methods or not all(isinstance(method, str) for method in methods):
         raise UserError(f"{where}: methods = {shown(methods)} must be a list of methods")
     if not isinstance(own, list) or not own or not all(type(seed) is int for seed in own):
-        raise UserError(f"{where}: seeds = {shown(own)} must be a list of whole numbers, here or at the top of the plan")
+        raise UserError(
+            f"{where}: seeds = {shown(own)} must be a list of whole numbers, here or at the top of the plan"
+        )
     split = at_home(typed_setting(where, "split", block.get("split")))
     SPLITS.class_of(split)  # an unknown one is refused here
     label = block.get("label", "")
@@ -229,7 +232,9 @@ def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
     if found.config != run.config:
         old, new = found.config.to_dict(), run.config.to_dict()
         name = next(name for name in new if old[name] != new[name])
-        raise UserError(f"{folder}: was run with {name} = {shown(old[name])}, the plan says {shown(new[name])}; {remedy}")
+        raise UserError(
+            f"{folder}: was run with {name} = {shown(old[name])}, the plan says {shown(new[name])}; {remedy}"
+        )
     if changed := digests.changed(found):
         raise UserError(f"{folder}: the {changed} has changed since it was run; {remedy}")
     return True
