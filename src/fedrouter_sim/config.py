@@ -40,11 +40,8 @@ AUTO = "auto"
 ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 """What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
 
-MOST_CLIENTS = 10**7
-"""More than any data set has rows for."""
-
-MOST_DRAWN = 2 * 10**7
-"""Examples that a client may draw in a round: its steps times the batch size. They take a gigabyte."""
+MOST_CLIENTS, MOST_DRAWN = 10**7, 2 * 10**7
+"""Clients, and the examples that one may draw in a round (a gigabyte): more than any data set has rows for."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
@@ -285,11 +282,9 @@ class RunConfig:
             if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
                 object.__setattr__(self, field.name, (value,) if value else ())
             check_limits(f"{flag(field.name)} {value}", field, value)
-        if self.local_steps * self.batch_size > MOST_DRAWN:
-            raise UserError(
-                f"--local-steps {self.local_steps} with --batch-size {self.batch_size}: a client would draw "
-                f"{self.local_steps * self.batch_size:,} examples in a round; at most {MOST_DRAWN:,} fit"
-            )
+        if (drawn := self.local_steps * self.batch_size) > MOST_DRAWN:
+            steps = f"--local-steps {self.local_steps} with --batch-size {self.batch_size}"
+            raise UserError(f"{steps}: a client would draw {drawn:,} examples in a round; at most {MOST_DRAWN:,} fit")
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
         if (self.drift_at > 0) != (self.drift_to != "none"):

@@ -120,11 +120,11 @@ def _line(line: str, number: int, keys: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         record = parse_json(line, constants=True)
-        if not isinstance(record, dict) or any(key not in record for key in keys):
-            raise ValueError(f"it lacks one of {', '.join(keys)}")
-        return record | {key: taken(record, key, kind) for key, kind in keys.items()}
+        if isinstance(record, dict) and all(key in record for key in keys):
+            return record | {key: taken(record, key, kind) for key, kind in keys.items()}
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from None
+    raise ValueError(f"line {number} lacks one of {', '.join(keys)}")
 
 
 def refuse_links(folder: Path) -> None:

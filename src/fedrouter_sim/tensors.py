@@ -123,6 +123,10 @@ class Tensors(Mapping[str, NDArray[Any]]):
             raise self.refused(f"it has no tensor {shown(name)}")
         return self._found[name]
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a tensor; the default where there is none of the name."""
+        return self._found.get(name, default)
+
     def __iter__(self) -> Any:
         return iter(self._found)
 

@@ -80,9 +80,7 @@ def test_no_weights_broken_weights_and_nan_weights_are_one_line_user_errors(tmp_
     (tmp_path / "broken" / WEIGHTS_NAME).write_bytes(b"not safetensors")
     save_adapter(tmp_path / "nan", {A: torch.tensor([[float("nan")]])}, CONFIG)
     for name in ("missing", "broken", "nan"):
-        with pytest.raises(
-            UserError, match="missing or damaged .*; give a folder that train or aggregate wrote"
-        ) as caught:
+        with pytest.raises(UserError, match=r"damaged .*; give a folder that train or aggregate wrote") as caught:
             load_adapter(tmp_path / name)
         assert str(tmp_path / name / WEIGHTS_NAME) in str(caught.value)
         assert "\n" not in str(caught.value)

@@ -54,7 +54,7 @@ def mutated_json(text: str, draw: Random) -> str:
     value = json.loads(text)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         value = _changed(value, draw, _RAWS)
-    return _filled(json.dumps(value), {name: raw for name, raw in _RAWS.items()}, '"')
+    return _filled(json.dumps(value), _RAWS, '"')
 
 
 def mutated_toml(text: str, draw: Random) -> str:

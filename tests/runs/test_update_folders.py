@@ -84,9 +84,7 @@ def test_half_an_update_is_refused(tmp_path: Path, name: str) -> None:
         read_update_folder(found)
     assert "\n" not in str(caught.value)
     (folder / name).write_bytes(b"garbage")
-    with pytest.raises(
-        UserError, match=rf"{re.escape(str(folder / name))}: (not readable|missing or damaged) "
-    ) as caught:
+    with pytest.raises(UserError, match=rf"{re.escape(str(folder / name))}: (not readable|damaged) ") as caught:
         read_update_folder(folder)
     assert "\n" not in str(caught.value)
 
@@ -109,10 +107,10 @@ def test_half_an_update_is_refused(tmp_path: Path, name: str) -> None:
         ({"clusters": ["a", "b"]}, "clusters\\[0\\] must be a whole number, not a text"),
         ({"tensors": {"sizes": np.array([0, 3])}}, "sizes must be of at least 1"),
         ({"tensors": {"sizes": np.array([1.0, 3.0])}}, "sizes must be whole numbers"),
-        ({"tensors": {"centroids": np.zeros(3, dtype=np.float32)}}, r"centroids must be floats of shape \(any, any\)"),
+        ({"tensors": {"centroids": np.zeros(3, dtype=np.float32)}}, r"centroids must be floats of shape"),
         (
             {"tensors": {"centroids": np.zeros((0, 3), dtype=np.float32)}},
-            r"centroids must be floats of shape \(any, any\)",
+            r"centroids must be floats of shape",
         ),
         (
             {"tensors": {"centroids": np.full((2, 3), np.nan, dtype=np.float32)}},

@@ -4,6 +4,7 @@ Nothing here needs torch or transformers, so that a name that leads nowhere is r
 """
 
 import hashlib
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.storage import read_json
-from fedrouter_sim.tensors import read_header
+from fedrouter_sim.tensors import Described, read_header
 from fedrouter_sim.typed import taken
 
 # Weights, configuration and tokenizer; never code and never pickles.
@@ -42,6 +43,9 @@ _READERS = {
     "bitsandbytes": "bitsandbytes", "gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "compressed_tensors",
 }  # fmt: skip
 """Kinds of quantised checkpoints, and the package by which transformers reads them."""
+
+_LAYERS = re.compile(r"(n|num|num_hidden|num_decoder|decoder|encoder|num_encoder)_layers?")
+_MOST_EXPERTS = 10_000
 
 _HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of reach
 
@@ -99,13 +103,8 @@ def has_digest(folder: Path, recorded: str) -> bool:
 
 def weights_in(folder: Path) -> int:
     """Return how many numbers the weights of a model folder hold, by the headers of its files."""
-    count = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            count += sum(one.count for one in read_header(path)[0].values())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({first_line(error)}); give a whole model folder") from None
-    return count
+    paths = sorted(folder.glob("*.safetensors"))
+    return sum(one.count for path in paths for one in _header(path).values())
 
 
 def describe_model(name: str, folder: Path) -> str:
@@ -123,7 +122,7 @@ def describe_model(name: str, folder: Path) -> str:
     path = folder / DESCRIPTION_NAME
     if path.is_file():
         try:
-            return str(taken(read_json(path, "convert the model again"), "description", str))
+            return str(taken(read_json(path, f"remove {folder} and convert the model again"), "description", str))
         except ValueError as error:
             raise UserError(f"{path}: damaged ({error}); remove {folder} and convert the model again") from None
     config = read_json(folder / "config.json", f"correct it, or give another --model than {name}")
@@ -156,10 +155,37 @@ def _usable(folder: Path, name: str) -> Path:
             "folder of its own"
         )
     _refuse_quantized(config.get("quantization_config"), name)
+    _refuse_sizes(config, folder, name)
     for path in folder.iterdir():
         if not (path.is_file() or path.is_dir()):  # a pipe would be waited for, and a link leads nowhere
             raise UserError(f"--model {name}: {path} is no file; give a folder of regular files")
     return folder
+
+
+def _refuse_sizes(config: dict[str, Any], folder: Path, name: str) -> None:
+    """Refuse a configuration of more layers than the weights have tensors: modules would be made for all of them.
+
+    Raises:
+        UserError: it is of such.
+    """
+    try:
+        tensors = sum(len(read_header(path)[0]) for path in folder.glob("*.safetensors"))
+    except (OSError, ValueError):  # which loading says
+        return
+    for key, value in config.items():
+        most = tensors if _LAYERS.fullmatch(key) else _MOST_EXPERTS if "expert" in key else None
+        if most is not None and type(value) is int and value > most:
+            raise UserError(
+                f"--model {name}: its config.json says {shown(key, '')} = {value}, and its weights are {tensors:,} "
+                "tensors; give a folder whose files belong together"
+            )
+
+
+def _header(path: Path) -> dict[str, Described]:
+    try:
+        return read_header(path)[0]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({first_line(error)}); give a whole model folder") from None
 
 
 def _refuse_quantized(quantization: Any, name: str) -> None:

@@ -17,6 +17,9 @@ _LIKE_RELATIVES = {"qwen2_moe": "qwen2", "qwen3_moe": "qwen3", "gemma4_text": "g
 # Families whose kernels take the weight of `out_proj` without calling the module, so that PEFT refuses it.
 _FUSED_OUT_PROJ = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
+_SMALL = 64
+"""A rank that is allowed for modules of any width: it takes no memory to speak of."""
+
 
 def usual_targets(model_type: str) -> list[str]:
     """Return the names of the modules that LoRA usually adapts in a kind of model; none if it is not known."""
@@ -46,7 +49,7 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
                 f"{', '.join(sorted(known))}"
             )
     widest = max(min(_sizes(module)) for modules in found.values() for module in modules)
-    if config.lora_rank > widest:
+    if config.lora_rank > max(widest, _SMALL):
         raise UserError(
             f"--lora-rank {config.lora_rank}: the modules that LoRA adapts have at most {widest} inputs and outputs; "
             "give at most that"

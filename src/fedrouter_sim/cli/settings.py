@@ -11,6 +11,7 @@ import typer
 from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig, absolute_paths, table_settings
 from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import check_limits, flag, from_text, shown_default
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import ROUTERS
 from fedrouter_sim.runs.entries import TABLES, check_names
 from fedrouter_sim.runs.layout import MANIFEST_NAME
@@ -43,7 +44,7 @@ TrustCode = Annotated[
     bool,
     typer.Option(
         "--trust-code",
-        help="Run the files of code (FILE.py:CLASS) that the run's settings name, if they are as they were in training.",
+        help="Run the files of code (FILE.py:CLASS) that the settings of the run name, if they are as in training.",
     ),
 ]
 """`--trust-code` of the commands that take a run."""

@@ -57,7 +57,7 @@ class Linked:
             ValueError: they do not fit each other.
         """
         labels, affinity, units, tree = (tensors[name] for name in ("labels", "affinity", "units", "tree"))
-        corrected = tensors["corrected"] if "corrected" in tensors else None
+        corrected = tensors.get("corrected")
         whole = [own for own in (labels, units, corrected) if own is not None]
         if any(own.dtype.kind != "i" or own.ndim != 1 for own in whole) or {affinity.dtype.kind, tree.dtype.kind} != {
             "f"

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from fedrouter_sim.adapters.folders import plain_peft_config, save_adapter
-from fedrouter_sim.adapters.state import Adapter, check_shapes
 from fedrouter_sim.backbone.loading import load_model, quiet, skeleton_of
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
@@ -19,6 +18,7 @@ from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.examples.templates import TEMPLATES
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.federation.plan import Pool
+from fedrouter_sim.runs.checking import check_fits
 from fedrouter_sim.runs.layout import EXPORT_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.showing import plain as plain_text
@@ -79,7 +79,7 @@ def export(
                 # Read and written anew: nothing that is damaged, or that we do not know, is passed on.
                 read = run.adapter(pool.name)
                 if shapes is not None:
-                    _check_fits(shapes, read, adapter, run)
+                    check_fits(shapes, read, adapter)
                 save_adapter(place, read, plain_peft_config(adapter))
             else:
                 _write_merged(run, backbone, pool.name, place, DTYPES[dtype])
@@ -121,13 +121,6 @@ def _slot_shapes(run: Run) -> dict[str, tuple[int, ...]] | None:
     return {key: tuple(value.shape) for key, value in slot.items()}
 
 
-def _check_fits(shapes: dict[str, tuple[int, ...]], adapter: Adapter, where: Path, run: Run) -> None:
-    try:
-        check_shapes(shapes, adapter)
-    except ValueError as error:
-        raise UserError(f"{where}: is not of --model {run.config.model} ({error})") from None
-
-
 def _write_merged(run: Run, backbone: Path, pool: str, place: Path, dtype: torch.dtype) -> None:
     """Write the backbone with one adapter merged into its weights. The model is loaded anew: merging changes it.
 
@@ -139,7 +132,7 @@ def _write_merged(run: Run, backbone: Path, pool: str, place: Path, dtype: torch
     with quiet():
         peft = with_lora(model, lora_config(run.config, model), run.config.model)
         slot = slot_of(peft)
-        _check_fits({key: tuple(value.shape) for key, value in slot.items()}, adapter, where, run)
+        check_fits({key: tuple(value.shape) for key, value in slot.items()}, adapter, where)
         with torch.no_grad():
             for key, parameter in slot.items():
                 parameter.copy_(adapter[key])

@@ -13,6 +13,7 @@ from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.kind import context_of, hidden_width
+from fedrouter_sim.backbone.loading import skeleton_of
 from fedrouter_sim.backbone.locating import describe_model, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client

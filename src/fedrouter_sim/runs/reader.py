@@ -1,6 +1,6 @@
 """Reads a finished run folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from fedrouter_sim.routing.archive import ARCHIVE_NAME, MOST_TOKENS, Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.runs.cells import StoredCell, read_cells
+from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import named_entries
 from fedrouter_sim.runs.layout import (
@@ -40,10 +41,10 @@ from fedrouter_sim.runs.layout import (
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.updates import StoredUpdate, read_updates
 from fedrouter_sim.showing import shown
-from fedrouter_sim.storage import read_json, read_json_lines, refuse_links
+from fedrouter_sim.storage import read_json, refuse_links
 from fedrouter_sim.tables import parse_options
 from fedrouter_sim.tensors import Tensors
-from fedrouter_sim.typed import Count, Natural, Within, taken
+from fedrouter_sim.typed import Within, taken
 
 
 class Run:
@@ -70,11 +71,7 @@ class Run:
         self.manifest = read_json(folder / MANIFEST_NAME, self._remedy)
         if self.manifest.get("format") not in READABLE or isinstance(self.manifest["format"], bool):
             raise UserError(f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew")
-        try:
-            for key, kind in _MANIFEST.items():
-                taken(self.manifest, key, kind, None)
-        except ValueError as error:
-            raise UserError(f"{folder / MANIFEST_NAME}: damaged ({error}); train the run anew") from None
+        check_manifest(self.manifest, folder / MANIFEST_NAME)
         self.config = RunConfig.build(read_settings(folder / CONFIG_FILE))
 
     @property
@@ -262,14 +259,7 @@ class Run:
         path = self.folder / ROUNDS_NAME
         if not path.exists():
             return []
-        found = list(read_json_lines(path, {"round": Natural, "losses": Mapping[str, float]}, "train the run anew"))
-        for number, record in enumerate(found, 1):
-            try:
-                for key, kind in _ROUND.items():
-                    taken(record, key, kind, None)
-            except ValueError as error:
-                raise UserError(f"{path}: damaged (line {number}: {error}); train the run anew") from None
-        return found
+        return read_rounds(path)
 
     def cells(self) -> list[StoredCell]:
         """Read the scores of all cells that were evaluated."""
@@ -343,15 +333,11 @@ class Run:
                 f"{self.folder}: its router is of embeddings of {router.centroids.shape[1]} numbers, and those of the "
                 f"backbone have {backbone.dimension}; train the run anew"
             )
-        of_backbone = {key: tuple(value.shape) for key, value in backbone.initial_adapter(0).items()}
+        read = adapters or self.adapter
+        wanted = {key: tuple(value.shape) for key, value in backbone.initial_adapter(0).items()}
 
         def checked(pool: str) -> Adapter:
-            adapter = (adapters or self.adapter)(pool)
-            try:
-                check_shapes(of_backbone, adapter)
-            except ValueError as error:
-                raise UserError(f"{self.folder / 'adapters' / pool}: is of another backbone ({error})") from None
-            return adapter
+            return check_fits(wanted, read(pool), self.folder / "adapters" / pool)
 
         return Answerer(backbone, self.method, deployment, checked, self.longest_answer)
 
@@ -364,30 +350,6 @@ class Run:
             lacks = "has no router" if router is None else "has a router that was not calibrated"
             raise UserError(f"--unseen {unseen}: {self.folder} {lacks}, so it cannot tell which texts are unseen")
         return replace(deployment, router=replace(router, on_unseen=unseen))
-
-
-_MANIFEST: dict[str, Any] = {
-    "backbone": str | None,
-    "backbone_sha256": str | None,
-    "data_sha256": str | None,
-    "clustering_seed": Count | None,
-    "own_sha256": Mapping[str, str] | None,
-    "method_sha256": str | None,
-    "wall_seconds": Annotated[float, Within(0)] | None,
-    "data_clients": list[str] | None,
-    "data_notes": list[str] | None,
-}
-"""What of a manifest is read."""
-
-_ROUND: dict[str, Any] = {
-    "gaps": Mapping[str, float | None] | None,
-    "validation": Mapping[str, float | None] | None,
-    "participants": list[Count] | None,
-    "lr": float | None,
-    "steps": Count | None,
-    "tokens": Count | None,
-}
-"""What else of a round is read, where it is there."""
 
 
 def open_run(run: Run | Path | str) -> Run:

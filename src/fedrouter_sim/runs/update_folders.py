@@ -36,7 +36,7 @@ from fedrouter_sim.typed import Natural, Pattern, Within, taken
 
 _NUMBER = Annotated[int, Within(0, 2**40)]  # of a client, a group, a cluster or a round
 _TOKENS = Annotated[int, Within(1, MOST_TOKENS)]
-_DIGEST = Annotated[str, Pattern(r"[\w:.-]+", "hexadecimal digits")]
+_DIGEST = Annotated[str, Pattern(r"[^\n]{1,200}", "1 to 200 characters")]
 ANSWER_TOKENS = 64  # where a folder does not say how long its responses were
 
 
