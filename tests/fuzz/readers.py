@@ -85,7 +85,7 @@ def read_plan(folder: Path) -> None:
 
 
 def read_config(folder: Path) -> None:
-    """Read a file of settings."""
+    """Read a file of settings, and write them again."""
     RunConfig.build(read_settings(folder / "config.toml")).to_toml()
 
 

@@ -76,6 +76,7 @@ def evaluate(
     """
     run = open_run(run)
     config = run.config
+    run.check_own("method", "router", *(() if metric else ("metric",)))
     label, of_router, of_metric = _router_options(config.option, router, metric, option)
     other = run.other_router(router, option_texts(of_router)) if router else None
     display.started("loading data and backbone")
