@@ -68,7 +68,7 @@ def _sizes(module: nn.Module) -> tuple[int, int]:
     """Return the inputs and outputs of a linear module; of a quantised one its weight does not say."""
     if isinstance(module, nn.Linear):
         return module.in_features, module.out_features
-    return int(module.weight.shape[0]), int(module.weight.shape[1])  # type: ignore[union-attr, index, arg-type]
+    return int(module.weight.shape[0]), int(module.weight.shape[1])  # type: ignore[index]
 
 
 def with_lora(model: Any, lora: LoraConfig, name: str) -> Any:

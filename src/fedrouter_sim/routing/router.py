@@ -165,8 +165,8 @@ class Router:
             raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
         if values["rule"] not in (*ROUTERS.names, *ROUTERS.older, own_rule):
             raise UserError(f"{path}: rule must be a shipped one, or that of the run's settings; {_REMEDY}")
-        return cls(normalizer=_normalizer_in(tensors := Tensors(folder / TENSORS_NAME, _REMEDY), kind),
-                   **values, **_landmarks_in(tensors))  # fmt: skip
+        tensors = Tensors(folder / TENSORS_NAME, _REMEDY)
+        return cls(normalizer=_normalizer_in(tensors, kind), **values, **_landmarks_in(tensors))
 
 
 def _normalizer_in(tensors: Tensors, kind: str) -> Normalizer:
