@@ -104,8 +104,10 @@ for words in sys.argv[1:]:
 
 def test_cheap_refusals_import_nothing_heavy() -> None:
     words = (
-        "train --out .", "train --data /none", "train --method none", "train --model /none", "eval /none", "study /none",
-        "export /none --out x", "route /none x", "aggregate /none --out x", "compare /none", "report /none",
+        "train --out .", "train --data /none", "train --method none", "train --model /none", "eval /none",
+        "study /none", "export /none --out x",
+        "route /none x", "aggregate /none --out x",
+        "compare /none", "report /none",
     )  # fmt: skip
     done = subprocess.run([sys.executable, "-c", CHEAP, *words], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["2 False False"] * len(words), done.stderr
