@@ -93,9 +93,9 @@ def read_update_folder(folder: Path) -> ForeignUpdate:
         centroids = tensors.floats("centroids", (None, None)).astype(np.float32)
         k, d = centroids.shape
         sizes = tensors.whole("sizes", (k,), least=1, most=2**53).astype(np.int64)
-        if "answer_tokens" in record and len(record["answer_tokens"] or ()) != k:
-            raise ValueError(f"answer_tokens must be {k} whole numbers, one a centroid")
         tokens = np.array(taken(record, "answer_tokens", list[_TOKENS], [ANSWER_TOKENS] * k), dtype=np.int64)
+        if len(tokens) != k:
+            raise ValueError(f"answer_tokens must be {k} whole numbers, one a centroid")
         clusters = tuple(taken(record, "clusters", list[_NUMBER], list(range(k))))
         if len(clusters) != k:
             raise ValueError(f"clusters must be {k} whole numbers, one a centroid")
