@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.plans import save_plan
 
-CASES = int(os.environ.get("FUZZ_CASES", "400"))
+CASES = int(os.environ.get("FUZZ_CASES", "300"))
 """Over all readers."""
 
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
@@ -50,6 +51,7 @@ def real(
 def test_mutated_files_are_read_or_refused_in_one_line(name: str, real: dict[str, Path], tmp_path: Path) -> None:
     getattr(readers, f"read_{name}")(real[name])  # as it is, it is read
     cases = round(CASES * SHARES[name])
+    before = getrusage(RUSAGE_SELF).ru_maxrss
     found = fuzz(real[name], tmp_path, getattr(readers, f"read_{name}"), cases, SEED)
     print(
         f"{name}: {found.cases} cases, {found.read} read, {found.refused} refused, {sum(found.faults.values())} faults"
@@ -57,3 +59,4 @@ def test_mutated_files_are_read_or_refused_in_one_line(name: str, real: dict[str
     for fault, count in found.faults.most_common():
         print(f"  {count} x {fault} ({found.first[fault]})")
     assert not found.faults
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB: no size that a file claims was allocated

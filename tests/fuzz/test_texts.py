@@ -16,7 +16,7 @@ from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.typed import Misfit, fitted
 
-CASES = int(os.environ.get("FUZZ_CASES", "400")) // 10
+CASES = int(os.environ.get("FUZZ_CASES", "300")) // 10
 EASY = settings(
     max_examples=max(CASES, 10), deadline=None, derandomize="FUZZ_CASES" not in os.environ, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
