@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
+.PHONY: help demo test check fuzz audit format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -19,10 +19,21 @@ demo: $(STAMP)  ## the main job on the embedded data: 10 clients, result in runs
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-check: $(STAMP)  ## lint, format check and types: what CI runs before the tests
+check: $(STAMP)  ## lint, format check, types and bandit: what CI runs before the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src scripts
+
+# Over all readers of files; each case has a time limit. SEED makes others.
+CASES ?= 15500
+SEED ?= 0
+fuzz: $(STAMP)  ## read mutated files by every reader (CASES=15500, SEED=0): 15 minutes; each is read or refused in one line
+	OMP_NUM_THREADS=1 FUZZ_CASES=$(CASES) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz
+
+audit:  ## look up known vulnerabilities of the pinned versions; asks the network, so it is not in CI
+	test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/python -m pip install --quiet pip-audit; }
+	.audit/bin/pip-audit --no-deps --disable-pip --strict --requirement constraints.txt
 
 format: $(STAMP)  ## apply the lint fixes and the format
 	$(BIN)/ruff check --fix .

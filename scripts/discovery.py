@@ -59,7 +59,9 @@ BLOCKS: Mapping[str, Block] = {
 
 def rows_in(file: Path, tasks: tuple[str, ...]) -> list[Example]:
     """Read the rows of some tasks, or of all."""
-    lines = read_json_lines(file, ("instruction", "response", "task"), "give rows with task labels by --data")
+    lines = read_json_lines(
+        file, dict.fromkeys(("instruction", "response", "task"), str), "give rows with task labels by --data"
+    )
     rows = [Example(line["instruction"], line["response"], line["task"]) for line in lines]
     return [row for row in rows if not tasks or row.task in tasks]
 
@@ -94,7 +96,9 @@ def run(name: str, out: Path, rows: list[Example], count: int, first_seed: int, 
 def records(file: Path) -> Iterator[dict[str, Any]]:
     """Read what was measured."""
     if file.exists():
-        yield from read_json_lines(file, ("seed", "tasks", "ways"), "remove its last line, and run the study again")
+        yield from read_json_lines(
+            file, {"seed": int, "tasks": Any, "ways": Any}, "remove its last line, and run the study again"
+        )
 
 
 def main() -> None:

@@ -100,9 +100,9 @@ def test_a_json_object_comes_back_and_anything_else_is_refused_with_the_remedy(t
 def test_lines_of_json_are_read_one_by_one_and_each_has_its_keys(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1, "b": 2}\n{"a": 3, "b": null}\n', encoding="utf-8")
-    assert list(read_json_lines(path, ("a", "b"), "mend it")) == [{"a": 1, "b": 2}, {"a": 3, "b": None}]
+    assert list(read_json_lines(path, {"a": Any, "b": Any}, "mend it")) == [{"a": 1, "b": 2}, {"a": 3, "b": None}]
     path.write_text('{"a": 1}\n{"a": 2}\n{"b": 3}\n', encoding="utf-8")
-    reading = read_json_lines(path, ("a",), "mend it")
+    reading = read_json_lines(path, {"a": Any}, "mend it")
     assert [next(reading), next(reading)] == [{"a": 1}, {"a": 2}]
     with pytest.raises(UserError, match=r"x\.jsonl: damaged \(line 3 lacks one of a\); mend it$"):
         next(reading)
@@ -113,7 +113,7 @@ def test_what_is_no_file_of_json_lines_is_refused_in_one_line(tmp_path: Path, co
     if content is not None:
         (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=r"x\.jsonl: damaged .*; mend it$") as caught:
-        list(read_json_lines(tmp_path / "x.jsonl", (), "mend it"))
+        list(read_json_lines(tmp_path / "x.jsonl", {}, "mend it"))
     assert "\n" not in str(caught.value)
 
 

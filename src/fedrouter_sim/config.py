@@ -40,6 +40,9 @@ AUTO = "auto"
 ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 """What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
 
+MOST_CLIENTS, MOST_DRAWN = 10**7, 2 * 10**7
+"""Clients, and the examples that one may draw in a round (a gigabyte): more than any data set has rows for."""
+
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
 
@@ -99,7 +102,7 @@ class RunConfig:
         "refuse the data, or leave them out and say how many.",
         choices=ON_BAD_ROW,
     )
-    clients: int = setting(_DATA, 10, "Number of clients.", least=1)
+    clients: int = setting(_DATA, 10, "Number of clients.", least=1, most=MOST_CLIENTS)
     split: str = setting(
         _DATA,
         "dual",
@@ -146,7 +149,7 @@ class RunConfig:
         "Load the frozen base in 4 bits (NF4; CUDA only, needs the extra '4bit').",
         choices=("none", "4bit"),
     )
-    lora_rank: int = setting(_BACKBONE, 8, "Rank r of the LoRA factors.", least=1)
+    lora_rank: int = setting(_BACKBONE, 8, "Rank r of the LoRA factors.", least=1, most=2**16)
     lora_alpha: float = setting(_BACKBONE, 16.0, "LoRA scale: the update is (alpha / r) B A.", above=0)
     lora_dropout: float = setting(_BACKBONE, 0.05, "Dropout on the input of the LoRA factors.", least=0, most=0.99)
     lora_targets: tuple[str, ...] = setting(
@@ -279,6 +282,9 @@ class RunConfig:
             if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
                 object.__setattr__(self, field.name, (value,) if value else ())
             check_limits(f"{flag(field.name)} {value}", field, value)
+        if (drawn := self.local_steps * self.batch_size) > MOST_DRAWN:
+            steps = f"--local-steps {self.local_steps} with --batch-size {self.batch_size}"
+            raise UserError(f"{steps}: a client would draw {drawn:,} examples in a round; at most {MOST_DRAWN:,} fit")
         if self.lr_min > self.lr:
             raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
         if (self.drift_at > 0) != (self.drift_to != "none"):

@@ -1,6 +1,5 @@
 """Settings from TOML files and shipped presets, each value of its setting's type."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -9,7 +8,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import check_limits
 from fedrouter_sim.errors import UserError, first_line
-from fedrouter_sim.texts import read_utf8
+from fedrouter_sim.parsing import parse_toml, read_bounded
+from fedrouter_sim.showing import shown
 
 _ONCE_SINGLE = ("instruction_column", "hold_out")  # settings that may have several values, of which older runs have one
 
@@ -21,12 +21,12 @@ def read_settings(path: Path) -> dict[str, Any]:
         UserError: the file is missing or not TOML, or a key, or the type or limits of a value, is not a setting's.
     """
     try:
-        text = read_utf8(path)
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"--config {path}: cannot be read ({first_line(error)}); give a TOML file") from None
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = parse_toml(text)
+    except ValueError as error:
         raise UserError(f"--config {path}: not TOML: {first_line(error)}") from None
     return {key: typed_setting(str(path), key, value) for key, value in values.items()}
 
@@ -45,19 +45,21 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
     """Return a TOML value as the type of its setting, or refuse it by file, key and value."""
     hints = get_type_hints(RunConfig)
     if key not in hints:
-        raise UserError(f"{source}: {key!r} is not a setting; `fedrouter-sim train --help` lists them (with - for _)")
+        raise UserError(
+            f"{source}: {shown(key)} is not a setting; `fedrouter-sim train --help` lists them (with - for _)"
+        )
     kind = hints[key]
     if get_origin(kind) is tuple:
         if key in _ONCE_SINGLE and isinstance(value, str):
             return (value,) if value else ()
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
-        raise UserError(f"{source}: {key} = {value!r} must be a list of strings")
+        raise UserError(f"{source}: {key} = {shown(value)} must be a list of strings")
     if kind is float and type(value) is int:
         value = float(value)
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if type(value) not in kinds:
         named = " or ".join(one.__name__ for one in kinds)
-        raise UserError(f"{source}: {key} = {value!r} must be of type {named}")
-    check_limits(f"{source}: {key} = {value!r}", RunConfig.__dataclass_fields__[key], value)
+        raise UserError(f"{source}: {key} = {shown(value)} must be of type {named}")
+    check_limits(f"{source}: {key} = {shown(value)}", RunConfig.__dataclass_fields__[key], value)
     return value

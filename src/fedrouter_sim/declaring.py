@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.texts import half_character
 
 
 def setting(
@@ -46,7 +47,7 @@ def shown_default(field: "dataclasses.Field[Any]") -> str:
 
 def from_text(text: str) -> int | str:
     """Return the value of a setting with `words` that a flag gives as text: a number if it is one."""
-    return int(text) if text.lstrip("-").isdecimal() else text
+    return int(text) if len(text) < 20 and text.isascii() and text.lstrip("-").isdecimal() else text
 
 
 def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> None:
@@ -56,6 +57,10 @@ def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> Non
         UserError: with what the value has to be.
     """
     limits = field.metadata
+    if isinstance(value, str) and half_character(value):
+        raise UserError(f"{shown}: holds half a character (surrogate); correct it")
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise UserError(f"{shown}: must be a number of at most 64 bits")
     if limits["words"] and isinstance(value, str):
         if value not in limits["words"]:
             raise UserError(f"{shown}: must be a whole number or {' or '.join(limits['words'])}")

@@ -5,9 +5,12 @@ drawn before it. That makes methods comparable draw by draw, and lets a run cont
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, purpose: str, *key: int | str) -> int:
@@ -21,6 +24,8 @@ def numpy_generator(seed: int, purpose: str, *key: int | str) -> np.random.Gener
     return np.random.default_rng(derive_seed(seed, purpose, *key))
 
 
-def torch_generator(seed: int, purpose: str, *key: int | str) -> torch.Generator:
+def torch_generator(seed: int, purpose: str, *key: int | str) -> "torch.Generator":
     """Return the CPU torch generator of one keyed draw."""
+    import torch  # seconds of import, which whoever only reads data does without
+
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *key))

@@ -1,5 +1,6 @@
 """The simulation: the round loop, once, for every method."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -23,6 +24,7 @@ from fedrouter_sim.federation.server import Server
 from fedrouter_sim.federation.workers import Order
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods.method import Method
+from fedrouter_sim.showing import shown
 from fedrouter_sim.tables import parse_options
 
 Validate = Callable[[int, Deployment, Mapping[str, Adapter]], dict[str, float] | None]
@@ -154,6 +156,10 @@ def checked_plan(plan: Any, method: Method) -> Plan:
     if not isinstance(plan, Plan):
         raise UserError(f"method {method.name}: has to give a Plan, and gave {type(plan).__name__}")
     names = [pool.name for pool in plan.pools]
+    if odd := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name))]:
+        raise UserError(
+            f"method {method.name}: calls a pool {shown(odd[0])}; it names folders, so letters, digits, _ and -"
+        )
     needed = {group.pool for group in plan.groups} | {group.pull.pool for group in plan.groups if group.pull}
     if unknown := sorted(needed - {*names}):
         raise UserError(f"method {method.name}: a group of its plan is of pool {unknown[0]!r}, which the plan lacks")

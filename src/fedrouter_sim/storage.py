@@ -6,13 +6,15 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.errors import UserError, noted
+from fedrouter_sim.parsing import check_file, parse_json, read_bounded
+from fedrouter_sim.typed import taken
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO}
 """Errors of a disk that takes no more: they come where nothing names the file."""
@@ -41,6 +43,9 @@ def no_room(error: BaseException) -> str | None:
     found = re.search(r"\(os error (\d+)\)", str(error))  # of safetensors, which is written in Rust
     number = int(found[1]) if found else 0
     return os.strerror(number) if number in _NO_ROOM else None
+
+
+MOST_LINES_BYTES = 2**36  # of a file that is read line by line
 
 
 @contextmanager
@@ -163,26 +168,67 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         UserError: the file is missing, damaged, or holds something else; the message ends with the remedy.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = parse_json(read_bounded(path))
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror}); {remedy}") from None
+    except ValueError as error:
         raise UserError(f"{path}: not readable ({error}); {remedy}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: not a JSON object; {remedy}")
     return value
 
 
-def read_json_lines(path: Path, keys: Sequence[str], remedy: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of a file, one per line, each of which has all of `keys`.
+def read_json_lines(path: Path, keys: Mapping[str, Any], remedy: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a file, one per line, each of which has all of `keys`, of their types (`typed`).
+
+    Numbers may be NaN or infinite, as Python writes a loss that is none.
 
     Raises:
         UserError: the file is missing or damaged; the message ends with the remedy.
     """
     try:
+        check_file(path, MOST_LINES_BYTES)
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                record = json.loads(line)
-                if not isinstance(record, dict) or any(key not in record for key in keys):
-                    raise ValueError(f"line {number} lacks one of {', '.join(keys)}")
-                yield record
-    except (OSError, ValueError) as error:
+                yield _line(line, number, keys)
+    except OSError as error:
+        raise UserError(f"{path}: damaged ({error.strerror}); {remedy}") from None
+    except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); {remedy}") from None
+
+
+def _line(line: str, number: int, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object of a line, if it has what it should.
+
+    Raises:
+        ValueError: it has not.
+    """
+    try:
+        record = parse_json(line, constants=True)
+        if isinstance(record, dict) and all(key in record for key in keys):
+            return record | {key: taken(record, key, kind) for key, kind in keys.items()}
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
+    raise ValueError(f"line {number} lacks one of {', '.join(keys)}")
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder in which anything is neither a file nor a folder, at any depth.
+
+    A link would be followed to what is not the folder's own, for reading or for writing, and a pipe waited for.
+
+    Raises:
+        UserError: there is such a thing; the message names it.
+    """
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        what = "a link" if entry.is_symlink() else "no regular file"
+                        raise UserError(f"{entry.path}: is {what}, and none is followed within a folder; remove it")
+        except OSError as error:
+            raise UserError(f"{error.filename}: cannot be listed ({error.strerror}); correct its permissions") from None

@@ -152,6 +152,19 @@ class Table(Generic[Entry]):
         file = Path(name.rpartition(":")[0])
         return None if name in self.rows or not file.is_file() else hashlib.sha256(file.read_bytes()).hexdigest()
 
+    def is_own(self, name: str) -> bool:
+        """Say whether a name stands for the user's own, FILE.py:CLASS."""
+        return name not in self.rows and name not in self.older and ":" in name
+
+    def was_run(self, name: str) -> bool:
+        """Say whether the file of an own entry has been run by this process already, as it is now: because its user
+        named it, or imported it."""
+        file = Path(name.rpartition(":")[0]).resolve()
+        if not file.is_file():
+            return False
+        imported = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        return _state(file) in _were_run or str(file) in imported
+
     def _at(self, place: str) -> type[Entry]:
         module, _, name = place.partition(":")
         found: type[Entry] = getattr(import_module(module), name)
@@ -218,8 +231,19 @@ def option_texts(options: Options) -> tuple[str, ...]:
 
 def _run(file: Path) -> ModuleType:
     """Run a Python file and return its module; asked again, it is run again only if it has changed."""
+    state = _state(file.resolve())
+    module = _run_once(*state)
+    _were_run.add(state)
+    return module
+
+
+_were_run: set[tuple[Path, int, int]] = set()
+"""The files that were run, with size and time of change."""
+
+
+def _state(file: Path) -> tuple[Path, int, int]:
     stat = file.stat()
-    return _run_once(file.resolve(), stat.st_size, stat.st_mtime_ns)
+    return file, stat.st_size, stat.st_mtime_ns
 
 
 @lru_cache

@@ -33,8 +33,8 @@ def test_the_scale_of_an_adapter(tmp_path: Path, extra: dict[str, bool], factor:
         ({"use_dora": True}, "use_dora is set"),
         ({"rank_pattern": {"c_attn": 2}}, "rank_pattern is set"),
         ({"modules_to_save": ["wte"]}, "modules_to_save is set"),
-        ({"r": 0}, "r is 0"),
-        ({"lora_alpha": "much"}, "could not convert"),
+        ({"r": 0}, "r must be at least 1"),
+        ({"lora_alpha": "much"}, "lora_alpha must be a number, not a text"),
     ],
 )
 def test_the_scale_of_what_is_no_plain_lora_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
@@ -44,7 +44,7 @@ def test_the_scale_of_what_is_no_plain_lora_is_refused(tmp_path: Path, change: d
         load_lora_scale(tmp_path)
     assert "\n" not in str(caught.value)
     save_adapter(tmp_path, random_adapter(0), {key: plain[key] for key in ("peft_type", "r")})
-    with pytest.raises(UserError, match="has no 'lora_alpha'"):
+    with pytest.raises(UserError, match="it lacks lora_alpha"):
         load_lora_scale(tmp_path)
 
 
@@ -80,7 +80,7 @@ def test_no_weights_broken_weights_and_nan_weights_are_one_line_user_errors(tmp_
     (tmp_path / "broken" / WEIGHTS_NAME).write_bytes(b"not safetensors")
     save_adapter(tmp_path / "nan", {A: torch.tensor([[float("nan")]])}, CONFIG)
     for name in ("missing", "broken", "nan"):
-        with pytest.raises(UserError, match="not a usable adapter") as caught:
+        with pytest.raises(UserError, match=r"damaged .*; give a folder that train or aggregate wrote") as caught:
             load_adapter(tmp_path / name)
         assert str(tmp_path / name / WEIGHTS_NAME) in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -90,5 +90,5 @@ def test_no_weights_broken_weights_and_nan_weights_are_one_line_user_errors(tmp_
 def test_an_unreadable_configuration_is_a_user_error_with_its_path(tmp_path: Path, content: str | bytes | None) -> None:
     if content is not None:
         (tmp_path / CONFIG_NAME).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match=r"adapter_config\.json: not readable as JSON"):
+    with pytest.raises(UserError, match=r"adapter_config\.json: not readable"):
         load_peft_config(tmp_path)

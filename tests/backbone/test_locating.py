@@ -274,7 +274,7 @@ def test_a_converted_model_is_described_by_its_own_words(model: Path) -> None:
     assert describe_model(str(model), model) == WHAT
     for damaged in ("{", "{}", "[]"):
         (model / "backbone.json").write_text(damaged)
-        with pytest.raises(UserError, match=r"backbone\.json: damaged"):
+        with pytest.raises(UserError, match=r"backbone\.json: (damaged|not readable|not a JSON)"):
             describe_model("smollm2-135m", model)
 
 

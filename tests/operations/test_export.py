@@ -163,7 +163,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
             export(run, out, **options)
         assert "\n" not in str(caught.value)
     (run_copy / "adapters" / "task_3" / "adapter_model.safetensors").write_bytes(b"broken")
-    with pytest.raises(UserError, match="not a usable adapter"):
+    with pytest.raises(UserError, match="damaged"):
         export(run_copy, out)
     manifest = json.loads((run_copy / "manifest.json").read_text(encoding="utf-8"))
     (run_copy / "manifest.json").write_text(json.dumps(manifest | {"backbone_sha256": "0"}), encoding="utf-8")

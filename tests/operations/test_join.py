@@ -242,7 +242,7 @@ def test_what_does_not_fit_is_refused_by_folder_and_leaves_nothing(
     elif what == "nan":
         broken = {key: value * float("nan") for key, value in load_adapter(folder).items()}
         save_adapter(folder, broken, json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")))
-        words += r"/adapter_model.safetensors: not a usable adapter \(.* is not finite\)"
+        words += r"/adapter_model.safetensors: damaged \(.* is not finite\)"
     elif what == "tasks":
         options, words = {"tasks": 99}, "--tasks 99 is more than the"
     elif what == "normalize":

@@ -123,7 +123,10 @@ def test_a_rule_of_ones_own_and_its_options_survive_the_files(tmp_path: Path) ->
     file.write_text(FARTHEST, encoding="utf-8")
     router = Router(CENTROIDS, AFFINE, 128, "abc", f"{file}:Farthest", ("times=2.0", "for_others=x"))
     router.save(tmp_path)
-    loaded = Router.load(tmp_path)
+    for of_run in (None, "centroid", f"{file}:Other"):  # a file that the folder alone names is not run
+        with pytest.raises(UserError, match="rule must be a shipped one, or that of the run's settings"):
+            Router.load(tmp_path, of_run)
+    loaded = Router.load(tmp_path, router.rule)
     assert (loaded.rule, loaded.options) == (router.rule, router.options)
     texts = AFFINE.invert(np.array([[9, 0, 0], [0, 1, 0]], dtype=np.float32))
     for one in (router, loaded):

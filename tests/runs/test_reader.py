@@ -221,7 +221,11 @@ def test_own_entries_are_used_only_as_long_as_their_file_is_the_same(own_run: tu
         config = (folder / "config.toml").read_text(encoding="utf-8").replace(f"{file}:OwnMetric", "rouge1")
         (folder / "config.toml").write_text(config, encoding="utf-8")
         make_first_format(folder)
-    run: Any = Run(folder)
+    untrusted = Run(folder)
+    for name in ("method", "metric")[: 1 if form == 1 else 2]:
+        with pytest.raises(UserError, match="names this file of code, which is not run on the folder's word"):
+            getattr(untrusted, name)
+    run: Any = Run(folder, trust_code=True)
     assert run.method.name == "own" and run.method.few == (1 if form == 1 else 3)
     assert run.metric.name == ("rouge1" if form == 1 else "own_metric")
     for change in (lambda: file.write_text(OWN + "# changed", encoding="utf-8"), file.unlink):

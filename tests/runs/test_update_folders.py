@@ -84,7 +84,7 @@ def test_half_an_update_is_refused(tmp_path: Path, name: str) -> None:
         read_update_folder(found)
     assert "\n" not in str(caught.value)
     (folder / name).write_bytes(b"garbage")
-    with pytest.raises(UserError, match=rf"{re.escape(str(folder / name))}: not readable as") as caught:
+    with pytest.raises(UserError, match=rf"{re.escape(str(folder / name))}: (not readable|damaged) ") as caught:
         read_update_folder(folder)
     assert "\n" not in str(caught.value)
 
@@ -92,30 +92,38 @@ def test_half_an_update_is_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"without": "client"}, "'client', a whole number of at least 0, not None"),
-        ({"client": "Anna"}, "'client', .* not 'Anna'"),
-        ({"client": True}, "'client', .* not True"),
-        ({"group": -1}, "'group', .* not -1"),
-        ({"examples": 0}, "'examples', a whole number of at least 1, not 0"),
-        ({"examples": 2.5}, "'examples', .* not 2.5"),
-        ({"round": None}, "'round', .* not None"),
-        ({"initial_sha256": 7}, "initial_sha256 is 7"),
+        ({"without": "client"}, "it lacks client"),
+        ({"client": "Anna"}, "client must be a whole number, not a text"),
+        ({"client": True}, "client must be a whole number, not true or false"),
+        ({"group": -1}, "group must be at least 0"),
+        ({"examples": 0}, "examples must be at least 1"),
+        ({"examples": 2.5}, "examples must be a whole number, not a number"),
+        ({"round": None}, "round must be a whole number, not null"),
+        ({"initial_sha256": 7}, "initial_sha256 must be a text"),
         ({"normalize": "standardize"}, "its centroids are standardised .* --normalize none"),
         ({"normalize": "cosine"}, "normalize is 'cosine'"),
         ({"answer_tokens": [1]}, "answer_tokens must be 2 whole numbers"),
-        ({"answer_tokens": [1, 0]}, "answer_tokens must be 2 whole numbers of at least 1"),
-        ({"clusters": ["a", "b"]}, "clusters must be 2 whole numbers"),
-        ({"tensors": {"sizes": np.array([0, 3])}}, "sizes must be 2 whole numbers of at least 1"),
-        ({"tensors": {"sizes": np.array([1.0, 3.0])}}, "sizes must be 2 whole numbers"),
-        ({"tensors": {"centroids": np.zeros(3, dtype=np.float32)}}, r"floats of shape \(k, d\)"),
-        ({"tensors": {"centroids": np.zeros((0, 3), dtype=np.float32)}}, r"floats of shape \(k, d\)"),
-        ({"tensors": {"centroids": np.full((2, 3), np.nan, dtype=np.float32)}}, "a centroid is not finite"),
-        ({"tensors": {"total": np.zeros(2), "total_squares": np.zeros(3)}}, "3 finite numbers each"),
+        ({"answer_tokens": [1, 0]}, "answer_tokens\\[1\\] must be at least 1"),
+        ({"clusters": ["a", "b"]}, "clusters\\[0\\] must be a whole number, not a text"),
+        ({"tensors": {"sizes": np.array([0, 3])}}, "sizes must be of at least 1"),
+        ({"tensors": {"sizes": np.array([1.0, 3.0])}}, "sizes must be whole numbers"),
+        ({"tensors": {"centroids": np.zeros(3, dtype=np.float32)}}, r"centroids must be floats of shape"),
+        (
+            {"tensors": {"centroids": np.zeros((0, 3), dtype=np.float32)}},
+            r"centroids must be floats of shape",
+        ),
+        (
+            {"tensors": {"centroids": np.full((2, 3), np.nan, dtype=np.float32)}},
+            "tensor 'centroids' has a value that is not finite",
+        ),
+        ({"tensors": {"total": np.zeros(2), "total_squares": np.zeros(3)}}, r"total must be floats of shape \(3\)"),
     ],
 )
 def test_what_is_wrong_in_a_folder_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     folder = write(tmp_path / "update", **change)
-    with pytest.raises(UserError, match=rf"^{re.escape(str(folder))}: not a usable update \(.*{words}") as caught:
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(str(folder))}.*(not a usable update|damaged) \(.*{words}"
+    ) as caught:
         read_update_folder(folder)
     assert "\n" not in str(caught.value)
 

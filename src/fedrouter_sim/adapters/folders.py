@@ -1,17 +1,22 @@
 """PEFT folders in and out."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+import torch
+from safetensors.torch import save
 
-from fedrouter_sim.adapters.state import Adapter, check_finite
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import json_text, write_bytes
+from fedrouter_sim.showing import shown
+from fedrouter_sim.storage import json_text, read_json, write_bytes
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Within, taken
+
+MOST_RANK = 2**16
+"""Beyond the width of any model."""
 
 WEIGHTS_NAME = "adapter_model.safetensors"
 
@@ -36,15 +41,13 @@ def load_adapter(folder: Path) -> Adapter:
     Raises:
         UserError: the folder has no readable, finite safetensors weights.
     """
-    path = folder / WEIGHTS_NAME
-    try:
-        adapter = load_file(path)
-        check_finite(adapter)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a usable adapter ({error}); give a folder that train or aggregate wrote"
-        ) from None
-    return {key: value.float() for key, value in adapter.items()}
+    tensors = Tensors(folder / WEIGHTS_NAME, "give a folder that train or aggregate wrote")
+    for key, value in tensors.items():
+        if value.dtype.kind != "f":
+            raise tensors.refused(f"{shown(key)} must be floats")
+    if not tensors:
+        raise tensors.refused("it has no tensors")
+    return {key: torch.from_numpy(value).float() for key, value in tensors.items()}
 
 
 def load_peft_config(folder: Path) -> dict[str, Any]:
@@ -53,12 +56,20 @@ def load_peft_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or not JSON.
     """
-    path = folder / CONFIG_NAME
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
-    return config
+    return read_json(folder / CONFIG_NAME, "give a folder that PEFT, train or aggregate wrote")
+
+
+def plain_peft_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a PEFT folder with what PEFT knows of LoRA and nothing else, to be written anew.
+
+    Raises:
+        UserError: as `load_peft_config`.
+    """
+    from peft import LoraConfig
+
+    known = {one.name for one in fields(LoraConfig)}
+    config = {key: value for key, value in load_peft_config(folder).items() if key in known}
+    return config | ({"auto_mapping": None} if "auto_mapping" in config else {})  # a module that PEFT would import
 
 
 @dataclass(frozen=True)
@@ -78,15 +89,14 @@ def load_lora_scale(folder: Path) -> LoraScale:
     path = folder / CONFIG_NAME
     config = load_peft_config(folder)
     try:
-        if config["peft_type"] != "LORA":
-            raise ValueError(f"peft_type is {config['peft_type']!r}, not 'LORA'")
+        if taken(config, "peft_type", str) != "LORA":
+            raise ValueError(f"peft_type is {shown(config['peft_type'])}, not 'LORA'")
         for key in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save"):
             if config.get(key):
                 raise ValueError(f"{key} is set")
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
-        if rank < 1 or not 0 < alpha < float("inf"):
-            raise ValueError(f"r is {rank} and lora_alpha {alpha:g}")
-    except (KeyError, TypeError, ValueError) as error:
-        fault = f"has no {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"{path}: no plain LoRA adapter ({fault}); only A and B of one rank can be averaged") from None
-    return LoraScale(rank, alpha / (rank**0.5 if config.get("use_rslora") else rank))
+        rank = taken(config, "r", Annotated[int, Within(1, MOST_RANK)])
+        alpha = float(taken(config, "lora_alpha", Annotated[float, Within(1e-30, 1e30)]))
+        rooted = taken(config, "use_rslora", bool | None, False)
+    except ValueError as error:
+        raise UserError(f"{path}: no plain LoRA adapter ({error}); only A and B of one rank can be averaged") from None
+    return LoraScale(rank, alpha / (rank**0.5 if rooted else rank))

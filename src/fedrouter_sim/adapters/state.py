@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from fedrouter_sim.showing import shown
+
 Adapter = Mapping[str, Tensor]
 """PEFT state-dict key -> float32 CPU tensor: `....lora_A.weight` (r, d_in) and `....lora_B.weight` (d_out, r)."""
 
@@ -20,6 +22,17 @@ def check_compatible(reference: Adapter, adapter: Adapter) -> None:
             raise ValueError(
                 f"adapters differ in {key!r}: shape {tuple(value.shape)} against {tuple(adapter[key].shape)}"
             )
+
+
+def check_shapes(wanted: Mapping[str, tuple[int, ...]], adapter: Adapter) -> None:
+    """Raise ValueError unless an adapter has these keys with these shapes, and no others."""
+    if odd := sorted(wanted.keys() - adapter.keys()):
+        raise ValueError(f"it has {len(wanted) - len(odd)} of {len(wanted)} tensors and lacks {shown(odd[0])}")
+    if more := sorted(adapter.keys() - wanted.keys()):
+        raise ValueError(f"it has {len(more)} tensors too many, first {shown(more[0])}")
+    for key, shape in wanted.items():
+        if tuple(adapter[key].shape) != tuple(shape):
+            raise ValueError(f"{shown(key)} is of shape {tuple(adapter[key].shape)}, not {tuple(shape)}")
 
 
 def check_finite(adapter: Adapter) -> None:

@@ -34,9 +34,15 @@ class EncodedExample:
 
 
 class _Numbers(dict[int, int]):
-    """Token ids, each one object in memory however many texts hold it."""
+    """Token ids, each one object in memory however many texts hold it; `beyond` once one is not below `embedded`."""
+
+    def __init__(self, embedded: int) -> None:
+        super().__init__()
+        self._embedded = embedded
+        self.beyond = False
 
     def __missing__(self, number: int) -> int:
+        self.beyond |= not 0 <= number < self._embedded
         self[number] = number
         return number
 
@@ -79,8 +85,8 @@ class Encoder:
         self.tokenizer = tokenizer
         self.eos: int = tokenizer.eos_token_id
         self.limit = limit
-        self._name, self._of_model = name, of_model
-        self._numbers = _Numbers()
+        self._name, self._of_model, self._embedded = name, of_model, embedded
+        self._numbers = _Numbers(embedded)
         vocabulary = tokenizer.get_vocab()
         self._decodable = frozenset(vocabulary.values())
         self._unknown = {number: token for token, number in vocabulary.items() if number >= embedded}
@@ -90,6 +96,11 @@ class Encoder:
         self._render = chat.render if chat else text_renderer(template)
         end = self.eos if chat is None or chat.end is None else chat.end
         self.stops: tuple[int, ...] = tuple(dict.fromkeys((end, self.eos, *stops)))
+        if odd := [stop for stop in self.stops if not 0 <= stop < embedded]:
+            raise UserError(
+                f"--model {name}: answers are to end at token {odd[0]}, and the model embeds {embedded:,}; correct "
+                "eos_token_id in its generation_config.json or tokenizer"
+            )
         self._appended = self._count_appended()
 
     @property
@@ -181,15 +192,16 @@ class Encoder:
                 list(texts[start : start + _TOGETHER]), add_special_tokens=special, return_attention_mask=False
             )
             found += [tuple(map(number, ids[:end])) for ids in encoded["input_ids"]]
-        if self._unknown:
+        if self._numbers.beyond:
             self._refuse_unknown(texts, found)
         return found
 
     def _refuse_unknown(self, texts: Sequence[str], encoded: Sequence[tuple[int, ...]]) -> None:
         for text, ids in zip(texts, encoded, strict=True):
-            for number in self._unknown.keys() & set(ids):
+            for number in (number for number in set(ids) if not 0 <= number < self._embedded):
+                token = repr(self._unknown.get(number, f"token {number}"))
                 raise UserError(
-                    f"--model {self._name}: the text {text[:40]!r} holds {self._unknown[number]!r}, a token of the "
+                    f"--model {self._name}: the text {text[:40]!r} holds {token}, a token of the "
                     "tokenizer that the model does not embed; take it out of the text, or give a model that was "
                     "resized for it"
                 )

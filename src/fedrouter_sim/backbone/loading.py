@@ -50,7 +50,7 @@ def load_model(
         }
     with quiet():
         tokenizer = _load_tokenizer(folder, name)
-        with _refusing(name, "not loadable", "it has to be a causal language model"):
+        with refusing(name, "not loadable", "it has to be a causal language model"):
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
     model, found = loaded
     refuse_missing(found["missing_keys"], name, "give a folder whose config.json and weights belong together")
@@ -68,7 +68,7 @@ def load_tokenizer(folder: Path, name: str) -> tuple[Any, Any, Any]:
     Raises:
         UserError: a file is missing or damaged, or the tokenizer has tokens that the model does not embed.
     """
-    with quiet(), _refusing(name, "not loadable", "it has to be a causal language model"):
+    with quiet(), refusing(name, "not loadable", "it has to be a causal language model"):
         tokenizer = _load_tokenizer(folder, name)
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
         if (folder / "generation_config.json").is_file():
@@ -77,6 +77,16 @@ def load_tokenizer(folder: Path, name: str) -> tuple[Any, Any, Any]:
             generation = GenerationConfig.from_model_config(config)
     _refuse_unembedded(tokenizer, config.vocab_size, name)
     return tokenizer, config, generation
+
+
+def skeleton_of(folder: Path, name: str) -> Any:
+    """Return a backbone's modules and shapes without its weights.
+
+    Raises:
+        UserError: its configuration is damaged.
+    """
+    with quiet(), torch.device("meta"), refusing(name, "not loadable", "it has to be a causal language model"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **_LOCAL))
 
 
 def stop_tokens(generation: Any, name: str) -> tuple[int, ...]:
@@ -112,13 +122,18 @@ def take_stop_tokens(model: Any, name: str) -> tuple[int, ...]:
 
 
 def _load_tokenizer(folder: Path, name: str) -> Any:
-    with _refusing(name, "its tokenizer is not loadable", "its files belong into the folder, too"):
+    with refusing(name, "its tokenizer is not loadable", "its files belong into the folder, too"):
         return AutoTokenizer.from_pretrained(folder, **_LOCAL)
 
 
 @contextlib.contextmanager
-def _refusing(name: str, what: str, remedy: str) -> Iterator[None]:
-    """Refuse a model that fails to load.
+def refusing(name: str, what: str, remedy: str) -> Iterator[None]:
+    """Refuse a model that fails at something.
+
+    Args:
+        name: what the user called it.
+        what: what it is then: 'not loadable'.
+        remedy: at the end of the message.
 
     Raises:
         UserError: it does.

@@ -4,8 +4,7 @@ Nothing here needs torch or transformers, so that a name that leads nowhere is r
 """
 
 import hashlib
-import json
-import math
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +19,11 @@ from fedrouter_sim.backbone.gguf import (
     is_gguf,
 )
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.storage import read_json
+from fedrouter_sim.tensors import Described, read_header
+from fedrouter_sim.typed import taken
 
 # Weights, configuration and tokenizer; never code and never pickles.
 _PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja"]
@@ -41,6 +43,9 @@ _READERS = {
     "bitsandbytes": "bitsandbytes", "gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "compressed_tensors",
 }  # fmt: skip
 """Kinds of quantised checkpoints, and the package by which transformers reads them."""
+
+_LAYERS = re.compile(r"(n|num|num_hidden|num_decoder|decoder|encoder|num_encoder)_layers?")
+_MOST_EXPERTS = 10_000
 
 _HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of reach
 
@@ -98,12 +103,8 @@ def has_digest(folder: Path, recorded: str) -> bool:
 
 def weights_in(folder: Path) -> int:
     """Return how many numbers the weights of a model folder hold, by the headers of its files."""
-    count = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        count += sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
-    return count
+    paths = sorted(folder.glob("*.safetensors"))
+    return sum(one.count for path in paths for one in _header(path).values())
 
 
 def describe_model(name: str, folder: Path) -> str:
@@ -121,12 +122,13 @@ def describe_model(name: str, folder: Path) -> str:
     path = folder / DESCRIPTION_NAME
     if path.is_file():
         try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["description"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); remove {folder} and convert the model again") from None
+            return str(taken(read_json(path, f"remove {folder} and convert the model again"), "description", str))
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); remove {folder} and convert the model again") from None
     config = read_json(folder / "config.json", f"correct it, or give another --model than {name}")
-    kind = next(iter(config.get("architectures") or ()), config.get("model_type", "a model"))
-    return f"{folder.name if Path(name).is_dir() else name} ({kind})"
+    named = config.get("architectures")
+    kind = str(named[0]) if isinstance(named, list) and named else str(config.get("model_type", "a model"))
+    return f"{folder.name if Path(name).is_dir() else name} ({shown(kind, '')})"
 
 
 def loadable_name(name: str, folder: Path) -> str:
@@ -153,7 +155,37 @@ def _usable(folder: Path, name: str) -> Path:
             "folder of its own"
         )
     _refuse_quantized(config.get("quantization_config"), name)
+    _refuse_sizes(config, folder, name)
+    for path in folder.iterdir():
+        if not (path.is_file() or path.is_dir()):  # a pipe would be waited for, and a link leads nowhere
+            raise UserError(f"--model {name}: {path} is no file; give a folder of regular files")
     return folder
+
+
+def _refuse_sizes(config: dict[str, Any], folder: Path, name: str) -> None:
+    """Refuse a configuration of more layers than the weights have tensors: modules would be made for all of them.
+
+    Raises:
+        UserError: it is of such.
+    """
+    try:
+        tensors = sum(len(read_header(path)[0]) for path in folder.glob("*.safetensors"))
+    except (OSError, ValueError):  # which loading says
+        return
+    for key, value in config.items():
+        most = tensors if _LAYERS.fullmatch(key) else _MOST_EXPERTS if "expert" in key else None
+        if most is not None and type(value) is int and value > most:
+            raise UserError(
+                f"--model {name}: its config.json says {shown(key, '')} = {value}, and its weights are {tensors:,} "
+                "tensors; give a folder whose files belong together"
+            )
+
+
+def _header(path: Path) -> dict[str, Described]:
+    try:
+        return read_header(path)[0]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({first_line(error)}); give a whole model folder") from None
 
 
 def _refuse_quantized(quantization: Any, name: str) -> None:
@@ -216,11 +248,11 @@ def _is_whole(folder: Path) -> bool:
     """Say whether a cached download has all its weights; one that was broken off lacks some."""
     index = folder / "model.safetensors.index.json"
     try:
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values() if index.is_file() else ()
-    except (OSError, ValueError, KeyError, AttributeError):
+        shards = read_json(index, "")["weight_map"].values() if index.is_file() else ()
+    except (UserError, KeyError, AttributeError):
         return False
     return any(folder.glob("*.safetensors")) and all((folder / shard).is_file() for shard in shards)
 
 
 def _say(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {plain(text)}", file=sys.stderr)

@@ -17,6 +17,9 @@ _LIKE_RELATIVES = {"qwen2_moe": "qwen2", "qwen3_moe": "qwen3", "gemma4_text": "g
 # Families whose kernels take the weight of `out_proj` without calling the module, so that PEFT refuses it.
 _FUSED_OUT_PROJ = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
+_SMALL = 64
+"""A rank that is allowed for modules of any width: it takes no memory to speak of."""
+
 
 def usual_targets(model_type: str) -> list[str]:
     """Return the names of the modules that LoRA usually adapts in a kind of model; none if it is not known."""
@@ -45,6 +48,12 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
                 f"--lora-targets {target!r}: LoRA cannot adapt such a module of this model; choose among "
                 f"{', '.join(sorted(known))}"
             )
+    widest = max(min(_sizes(module)) for modules in found.values() for module in modules)
+    if config.lora_rank > max(widest, _SMALL):
+        raise UserError(
+            f"--lora-rank {config.lora_rank}: the modules that LoRA adapts have at most {widest} inputs and outputs; "
+            "give at most that"
+        )
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora_rank,
@@ -53,6 +62,13 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         target_modules=sorted(targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for modules in found.values() for module in modules),
     )
+
+
+def _sizes(module: nn.Module) -> tuple[int, int]:
+    """Return the inputs and outputs of a linear module; of a quantised one its weight does not say."""
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    return int(module.weight.shape[0]), int(module.weight.shape[1])  # type: ignore[index]
 
 
 def with_lora(model: Any, lora: LoraConfig, name: str) -> Any:

@@ -23,7 +23,7 @@ from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
-from fedrouter_sim.backbone.loading import load_model, quiet, take_stop_tokens, without_notices
+from fedrouter_sim.backbone.loading import load_model, quiet, refusing, take_stop_tokens, without_notices
 from fedrouter_sim.backbone.locating import (
     describe_model,
     has_digest,
@@ -71,6 +71,11 @@ class Backbone:
         Raises:
             UserError: the model, its LoRA targets, the device or the data type are not usable.
         """
+        # What a wrong value in a model folder's files leads to shows wherever the value is first used.
+        with refusing(config.model, "not usable", "its files have to belong together, as they were saved"):
+            self._open(config)
+
+    def _open(self, config: RunConfig) -> None:
         folder = resolve_model(config.model)
         self._folder = folder
         self.digest = model_digest(folder)

@@ -7,10 +7,12 @@ import typer
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN, PRODUCT
 from fedrouter_sim.cli.output import note, print_result
-from fedrouter_sim.cli.settings import OwnOptions, setting_of_flag
+from fedrouter_sim.cli.settings import OwnOptions, TrustCode, setting_of_flag
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import NORMALIZATIONS, RunConfig
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.folders import refuse_existing
+from fedrouter_sim.runs.layout import CONFIG_FILE, require_run
 
 _OLD_NAMES = {"factors": MEAN, "product": PRODUCT}  # of --average
 
@@ -73,6 +75,7 @@ def aggregate_command(
             f"[dim]\\[default: {RunConfig.max_tokens}][/]"
         ),
     ] = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
 ) -> None:
@@ -108,12 +111,27 @@ def aggregate_command(
             "without what --affinity and --cut go by"
         )
 
+    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+    if model is None:
+        require_run(folders[0])
+    elif missing := next((folder for folder in folders if not folder.is_dir()), None):
+        raise UserError(f"{missing}: no such folder; give folders with updates")
+
     from fedrouter_sim import Run, aggregate, aggregate_folders
     from fedrouter_sim.report.tables import aggregated_table, number
 
     if model is None:
         done = aggregate(
-            Run(folders[0]), out, overwrite, wanted, seed, normalize, aggregation, option or (), affinity, cut
+            Run(folders[0], trust_code),
+            out,
+            overwrite,
+            wanted,
+            seed,
+            normalize,
+            aggregation,
+            option or (),
+            affinity,
+            cut,
         )
     else:
         done = aggregate_folders(

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from fedrouter_sim.cli.output import note, print_result
-from fedrouter_sim.cli.settings import OwnOptions
+from fedrouter_sim.cli.settings import OwnOptions, TrustCode
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.runs.layout import require_run
 
 
 def compare_command(
@@ -21,6 +22,7 @@ def compare_command(
     ] = None,
     option: OwnOptions = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the page of the comparison.")] = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print scores and gains as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
 ) -> None:
@@ -28,10 +30,13 @@ def compare_command(
 
     Example: fedrouter-sim compare runs/first runs/second --baseline fedavg
     """
+    for run in runs:
+        require_run(run)
+
     from fedrouter_sim.report.tables import comparison_table, differences_table, gains_table
     from fedrouter_sim.studies.reading import open_comparison
 
-    comparison = open_comparison(runs, metric, option or ())
+    comparison = open_comparison(runs, metric, option or (), trust_code)
     for text in comparison.notes:
         note(text, quiet)
     if baseline is not None and baseline not in comparison.methods():

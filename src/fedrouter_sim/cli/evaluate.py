@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, UnseenAnswer
+from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, TrustCode, UnseenAnswer
 from fedrouter_sim.config import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.sources import find_source
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE
+from fedrouter_sim.runs.layout import require_run
 
 _ROUTINGS = (GLOBAL, LOCAL, ORACLE, BARE)
 
@@ -57,6 +59,7 @@ def eval_command(
     option: OwnOptions = None,
     unseen: UnseenAnswer = None,
     test_examples_per_client: Annotated[int | None, typer.Option(help="At most so many per client.")] = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
 ) -> None:
@@ -75,11 +78,15 @@ def eval_command(
     if test_examples_per_client is not None and test_examples_per_client < 1:
         raise UserError(f"--test-examples-per-client {test_examples_per_client}: must be at least 1")
 
+    require_run(run)
+    if data is not None:
+        find_source(data)
+
     from fedrouter_sim import Run, evaluate
     from fedrouter_sim.examples.record import Columns
     from fedrouter_sim.report.tables import confusion_table, scores_table, unseen_table
 
-    opened = Run(run)
+    opened = Run(run, trust_code)
     config = opened.config
     columns = Columns(
         tuple(instruction_column or ()) or config.instruction_column,

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, print_result
+from fedrouter_sim.folders import refuse_existing
+from fedrouter_sim.runs.layout import EXPORT_NAME, require_run
 
 
 def export_command(
@@ -26,6 +28,9 @@ def export_command(
 
     Example: fedrouter-sim export runs/first --merged --task task_0 --out exports/first
     """
+    require_run(run)
+    refuse_existing(out, overwrite, EXPORT_NAME, "an earlier export")
+
     from fedrouter_sim import export
 
     with display_for(quiet) as display:

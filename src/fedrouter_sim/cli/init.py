@@ -10,6 +10,7 @@ import typer
 from fedrouter_sim.config_file import settings_file
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.entries import TABLES
+from fedrouter_sim.showing import plain
 from fedrouter_sim.storage import write_text
 
 
@@ -38,4 +39,4 @@ def init_command(
         raise UserError(
             f"{file}: cannot be written ({error.strerror}); give a file where you may write, or - for standard output"
         ) from None
-    print(f"Written to {file}; train with it: fedrouter-sim train --config {shlex.quote(str(file))}")
+    print(f"Written to {plain(str(file))}; train with it: fedrouter-sim train --config {plain(shlex.quote(str(file)))}")

@@ -23,7 +23,9 @@ from fedrouter_sim.cli.study import study_command
 from fedrouter_sim.cli.train import train_command
 from fedrouter_sim.cli.verify import verify_command
 from fedrouter_sim.errors import Interrupted, UserError
+from fedrouter_sim.showing import plain
 from fedrouter_sim.storage import no_room
+from fedrouter_sim.texts import half_character
 from fedrouter_sim.version import __version__
 
 app = typer.Typer(
@@ -102,6 +104,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     try:
+        if odd := next((word for word in sys.argv[1:] if half_character(word) and "route" not in sys.argv[1:2]), None):
+            raise UserError(f"{odd}: holds bytes that are not UTF-8, so it could not be written down; give UTF-8 text")
         # Usage lines name the program so, however it was started.
         code = app(prog_name=app.info.name, standalone_mode=False)
         sys.stdout.flush()
@@ -141,5 +145,5 @@ def _fail(message: str, error: BaseException | None = None) -> NoReturn:
     """End with one line, and what was noted of the error on its way."""
     said = "; ".join([message, *getattr(error, "__notes__", ())])
     with suppress(OSError):  # standard error may have gone as well
-        print(f"error: {' '.join(said.split())}", file=sys.stderr)
+        print(f"error: {plain(' '.join(said.split()))}", file=sys.stderr)
     sys.exit(2)

@@ -26,6 +26,7 @@ from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.report.tables import cost_line, number
 from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.showing import plain
 from fedrouter_sim.studies.plan import PlannedRun
 from fedrouter_sim.studies.reading import OWN_ROUTINGS
 
@@ -33,7 +34,7 @@ from fedrouter_sim.studies.reading import OWN_ROUTINGS
 def _bar(console: Console, done: ProgressColumn, speed_estimate_period: float = 30) -> Progress:
     """Return a live bar; `done` is how it says how much is done. It shows nothing where there is no terminal."""
     return Progress(
-        TextColumn("[bold]{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         done,
         TimeElapsedColumn(),
@@ -69,9 +70,9 @@ class ProgressDisplay(Display):
     def started(self, what: str, total: int | None = None) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(what, total=total)
+        self._task = self._progress.add_task(plain(what), total=total)
         if not self._console.is_terminal:
-            self._console.print(what if total is None else f"{what} ({total})")
+            self._console.print(plain(what if total is None else f"{what} ({total})"), markup=False, emoji=False)
 
     def advanced(self, units: int) -> None:
         if self._task is not None:
@@ -82,7 +83,7 @@ class ProgressDisplay(Display):
         self._console.print(cost_line(cost()), highlight=False, markup=False, soft_wrap=True)
 
     def noted(self, text: str) -> None:
-        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"note: {plain(text)}", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def resumed(self, records: Sequence[RoundRecord]) -> None:
         self._round = len(records)
@@ -111,7 +112,8 @@ class ProgressDisplay(Display):
             name, score = next(iter(record.validation.items()))
             more = f"  validation {name} {score:.3f}"
         if not self._console.is_terminal or more:
-            self._console.print(f"round {record.round}/{self._last_round}  loss {losses}{more}", highlight=False)
+            line = plain(f"round {record.round}/{self._last_round}  loss {losses}{more}")
+            self._console.print(line, highlight=False, markup=False, emoji=False)
 
 
 _AROUND = 100  # units of the overall bar for what a run does besides its optimizer steps, in steps
@@ -152,8 +154,10 @@ class StudyDisplay(Display):
         own = [cell for cell in summary.scores if cell.endswith(tuple(f"-{routing}" for routing in OWN_ROUTINGS))]
         scores = "  ".join(f"{cell} {number(summary.score_in(cell))}" for cell in own)
         self._console.print(
-            f"{done}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)",
+            plain(f"{done}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)"),
             highlight=False,
+            markup=False,
+            emoji=False,
             soft_wrap=True,
         )
 

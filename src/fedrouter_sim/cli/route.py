@@ -1,6 +1,5 @@
 """`fedrouter-sim route`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, UnseenAnswer
+from fedrouter_sim.cli.output import as_json_line
+from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, TrustCode, UnseenAnswer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
 from fedrouter_sim.examples.record import Columns, Example
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL
+from fedrouter_sim.runs.layout import require_run
+from fedrouter_sim.showing import plain
 
 if TYPE_CHECKING:
     from fedrouter_sim.operations.route import Routed
@@ -51,6 +53,7 @@ def route_command(
     router: OtherRouter = None,
     option: OwnOptions = None,
     generate: Annotated[bool, typer.Option("--generate", help="Also answer each text.")] = False,
+    trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Stream one JSON object a line.")] = False,
 ) -> None:
     """Say which adapter answers each text, how far its centroid is, by what margin, and how unseen the text is; with
@@ -68,9 +71,14 @@ def route_command(
     if not text and file is None and sys.stdin.isatty():
         raise UserError("there is no text to route; give texts as arguments, --file PATH, or pipe lines in")
 
-    from fedrouter_sim import RoutedModel
+    require_run(run)
+    if file is not None and str(file) != "-" and not file.exists():
+        raise UserError(f"--file {file}: there is no such file")
 
-    model = RoutedModel(run, client=client, routing=routing, unseen=unseen, router=router, option=option or ())
+    from fedrouter_sim import RoutedModel, Run
+
+    opened = Run(run, trust_code)
+    model = RoutedModel(opened, client=client, routing=routing, unseen=unseen, router=router, option=option or ())
     asking = Asking(tuple(column or ()) or model.run.config.instruction_column, task_column)
     if text:
         texts: Iterator[str | Example] = iter(text)
@@ -80,7 +88,7 @@ def route_command(
         texts = asking.file(file)
     for routed in model.answer(texts) if generate else model.route(texts):
         if as_json:
-            print(json.dumps(asdict(routed), ensure_ascii=False), flush=True)
+            print(as_json_line(asdict(routed)), flush=True)
         else:
             print("\t".join(_fields(routed)), flush=True)
 
@@ -102,4 +110,4 @@ def _fields(routed: "Routed") -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return plain(" ".join(text.split()))

@@ -2,17 +2,19 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig, absolute_paths
+from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig, absolute_paths, table_settings
 from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import check_limits, flag, from_text, shown_default
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import ROUTERS
 from fedrouter_sim.runs.entries import TABLES, check_names
+from fedrouter_sim.runs.layout import MANIFEST_NAME
 
 OwnOptions = Annotated[
     list[str] | None,
@@ -37,6 +39,15 @@ UnseenAnswer = Annotated[
     ),
 ]
 """`--unseen` of the commands that answer by a run."""
+
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="Run the files of code (FILE.py:CLASS) that the settings of the run name, if they are as in training.",
+    ),
+]
+"""`--trust-code` of the commands that take a run."""
 
 OtherRouter = Annotated[
     str | None,
@@ -104,6 +115,8 @@ def resolve_settings(
     """
     from_preset = read_preset(preset) if preset else {}
     from_file = read_settings(config_file) if config_file else {}
+    if config_file and (config_file.parent / MANIFEST_NAME).exists():
+        _refuse_code(config_file, from_file, flags)
     given = {key: setting_of_flag(key, value) for key, value in flags.items() if value not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
     config = absolute_paths(config)
@@ -111,6 +124,21 @@ def resolve_settings(
     without_file = vars(RunConfig.build(from_preset))
     changed = {key for key, value in from_file.items() if value != without_file[key]}
     return config, frozenset(given) | changed
+
+
+def _refuse_code(config_file: Path, settings: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
+    """Refuse the settings of a run folder where they name code: who trains by them names it by a flag as well.
+
+    Raises:
+        UserError: they do, and no flag does.
+    """
+    for name, table in table_settings().items():
+        value = str(settings.get(name, ""))
+        if TABLES[table].is_own(value) and flags.get(name) is None:
+            raise UserError(
+                f"--config {config_file}: is of a run folder, and its {name} names a file of code, which is not run on "
+                f"the folder's word; look into it, then give {flag(name)} {value} as well"
+            )
 
 
 def setting_of_flag(name: str, value: Any) -> Any:

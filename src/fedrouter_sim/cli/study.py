@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import Console, note, print_result
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.parsing import parse_toml, read_bounded
 
 
 def study_command(
@@ -29,6 +30,8 @@ def study_command(
 
     Example: fedrouter-sim study scripts/plans/smoke.toml
     """
+    _check_plan(plan)
+
     from concurrent.futures.process import BrokenProcessPool
 
     from fedrouter_sim import train
@@ -71,3 +74,11 @@ def study_command(
         as_json,
         width=160,
     )
+
+
+def _check_plan(plan: Path) -> None:
+    """Refuse what is no TOML at all before seconds of imports."""
+    try:
+        parse_toml(read_bounded(plan))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--plan {plan}: cannot be read ({first_line(error)}); give a TOML file") from None

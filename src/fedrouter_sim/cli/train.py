@@ -14,9 +14,12 @@ from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.sources import find_source
 from fedrouter_sim.folders import refuse_existing, refuse_taken
 from fedrouter_sim.runs.layout import CONFIG_FILE, REPORT_NAME
 from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
+
+MOST_SEEDS = 1_000
 
 
 @takes_settings
@@ -78,8 +81,9 @@ def train_command(
         found.check(config, given)
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
-    # What cannot be is refused before seconds of imports.
+    # What leads nowhere is refused before seconds of imports.
     resolve_model(config.model)
+    find_source(config.data)
     if out is not None and not dry:
         refuse_taken(out)
         if resume is None and seeds is None:
@@ -182,6 +186,8 @@ def _parsed(seeds: str) -> list[int]:
         found = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         found = []
-    if not found or min(found) < 0 or len(set(found)) < len(found):
+    if len(found) > MOST_SEEDS:
+        raise UserError(f"--seeds: are {len(found):,}; give at most {MOST_SEEDS:,}")
+    if not found or min(found) < 0 or max(found) >= 2**63 or len(set(found)) < len(found):
         raise UserError(f"--seeds {seeds}: must be different whole numbers, as 111,222,333")
     return found

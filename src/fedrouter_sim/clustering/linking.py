@@ -57,16 +57,26 @@ class Linked:
             ValueError: they do not fit each other.
         """
         labels, affinity, units, tree = (tensors[name] for name in ("labels", "affinity", "units", "tree"))
-        corrected, count = tensors.get("corrected"), len(affinity)
+        corrected = tensors.get("corrected")
+        whole = [own for own in (labels, units, corrected) if own is not None]
+        if any(own.dtype.kind != "i" or own.ndim != 1 for own in whole) or {affinity.dtype.kind, tree.dtype.kind} != {
+            "f"
+        }:
+            raise ValueError("the arrays of linked local clusters are not of the types that they should be")
+        count = len(affinity) if affinity.ndim else 0
         if (
             affinity.shape != (count, count)
             or tree.shape != (count - 1, 4)
             or any(of_all is not None and of_all.shape != units.shape for of_all in (labels, corrected))
             or not (len(units) and 0 <= units.min() <= units.max() < count)
-            or min(own.min() for own in (labels, corrected) if own is not None) < 0
+            or min(own.min() for own in whole) < 0
+            or max(own.max() for own in whole) >= len(units)
+            or np.abs(affinity).max() > 1.001
             or not _is_tree(tree)
         ):
             raise ValueError("the arrays of linked local clusters do not fit each other")
+        if any(tensors[name].shape != (1,) for name in ("cut", "rows_sketched")):
+            raise ValueError("cut and rows_sketched must be one number each")
         (cut,), (rows,) = tensors["cut"].tolist(), tensors["rows_sketched"].tolist()
         return cls(labels, affinity, units, tree, float(cut), corrected, int(rows))
 

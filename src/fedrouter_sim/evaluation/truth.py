@@ -3,7 +3,6 @@
 Counted from training labels after the plan is fixed. No method reads it; the `oracle` routing of a fedrouter run does.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,10 @@ from fedrouter_sim.partition.run_data import RunData
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.simulation import Stage
-from fedrouter_sim.storage import write_json
+from fedrouter_sim.storage import read_json, write_json
+from fedrouter_sim.typed import Count, taken
+
+_REMEDY = "train the run anew"
 
 Counts = Mapping[str, int]
 """Label -> number of training examples."""
@@ -73,6 +75,8 @@ class Truth:
             tasks: their number.
             linked: whether affinity linked them; what was linked once stays taken together by task.
         """
+        if any(len(self.clusters.get(m.client, ())) != len(m.sizes) for m in archive.clients):
+            raise UserError(f"truth.json: is not of the clusters that the archive has; {_REMEDY}")
         pools: dict[str, Counter[str]] = {task_name(task): Counter() for task in range(tasks)}
         for message, assigned in zip(archive.clients, archive.assignment, strict=True):
             for counts, task in zip(self.clusters[message.client], assigned, strict=True):
@@ -127,11 +131,14 @@ class Truth:
         if not path.exists():
             return None
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            tasks = {int(client): tasks for client, tasks in record.get("tasks", {}).items()}
-            return cls(record["pools"], {int(client): c for client, c in record["clusters"].items()}, tasks)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
+            record = read_json(path, _REMEDY)
+            tasks = taken(record, "tasks", Mapping[int, list[Count]], {})
+            clusters = taken(record, "clusters", Mapping[int, list[Mapping[str, Count]]])
+            if any(len(clusters.get(client, ())) != len(own) for client, own in tasks.items()):
+                raise ValueError("tasks are not of as many clusters as there are")
+            return cls(taken(record, "pools", Mapping[str, Mapping[str, Count]]), clusters, tasks)
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
 
 
 def _tasks_of(archive: Archive) -> dict[int, Sequence[int]]:

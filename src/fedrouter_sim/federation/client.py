@@ -22,6 +22,8 @@ from fedrouter_sim.randomness import derive_seed, numpy_generator
 CALIBRATED_PART = 10  # one row in so many is a calibration row
 FEWEST_ROWS = 5  # of a client that has calibration rows
 
+_MEASURED = 100  # steps of which a middle one is measured
+
 
 class Client:
     """One client of the simulation. Clients share the backbone in memory; their data they do not share."""
@@ -163,7 +165,8 @@ class Client:
         config = self._config
         examples = [self.encoded[i] for i in group.examples]
         generator = numpy_generator(config.seed, "measured step")
-        batches = draw_batches([len(example) for example in examples], config.local_steps, config.batch_size, generator)
+        steps = min(config.local_steps, _MEASURED)  # counted, and not drawn: a run may have any number
+        batches = draw_batches([len(example) for example in examples], steps, config.batch_size, generator)
         batch = sorted(batches, key=lambda indices: sum(len(examples[i]) for i in indices))[len(batches) // 2]
         start = self._backbone.initial_adapter(config.seed)
         return self._backbone.train(start, examples, [batch], self._optimizer(config.lr), dropout_seed=0).tokens

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrouter_sim.messages import ClientFacts, Grouping
+from fedrouter_sim.typed import Count, Name, Natural
 
 
 @dataclass(frozen=True)
 class Pull:
     """A proximal term: strength / 2 times the squared distance of (A, B) to a pool's adapter of the round's start."""
 
-    pool: str
+    pool: Name
     strength: float
 
 
@@ -20,14 +21,14 @@ class Pull:
 class Group:
     """The examples of one client that train one adapter together."""
 
-    client: int
-    rank: int  # among its client's groups, by first example
-    examples: tuple[int, ...]  # positions in the client's list, ascending
-    pool: str
-    clusters: tuple[int, ...] = ()  # local clusters it is made of, where the method clusters
+    client: Count
+    rank: Count  # among its client's groups, by first example
+    examples: tuple[Count, ...]  # positions in the client's list, ascending
+    pool: Name
+    clusters: tuple[Count, ...] = ()  # local clusters it is made of, where the method clusters
     pull: Pull | None = None
-    steps: int | None = None  # optimizer steps per round, where the method fixes them; else a share of the client's
-    answer_tokens: int = 1  # longest training response of the group in tokens
+    steps: Natural | None = None  # optimizer steps per round, where the method fixes them; else a share of the client's
+    answer_tokens: Natural = 1  # longest training response of the group in tokens
 
 
 def group_by(

@@ -16,6 +16,7 @@ from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
+from fedrouter_sim.typed import Name, Natural
 
 Weights = tuple[tuple[str, float], ...]
 """Pools and their weights in an answer. What they lack to 1 is the bare backbone's."""
@@ -28,11 +29,11 @@ MethodState = Mapping[str, NDArray[Any]]
 class Pool:
     """The groups whose updates are averaged together; what it yields is an adapter."""
 
-    name: str
-    answer_tokens: int  # longest training response of the pool, EOS included: an answer may be that long
+    name: Name
+    answer_tokens: Natural  # longest training response of the pool, EOS included: an answer may be that long
     label: str | None = None  # the true task, where the method pools by it
     private: bool = False  # belongs to one client and stays with it: nothing is sent
-    parent: str | None = None  # pool of the plan before, whose adapter it starts from; None: the initial adapter
+    parent: Name | None = None  # pool of the plan before, whose adapter it starts from; None: the initial adapter
 
 
 @dataclass(frozen=True)

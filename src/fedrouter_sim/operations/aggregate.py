@@ -28,6 +28,7 @@ from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.discovery import Discovery
+from fedrouter_sim.runs.entries import own_digests
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
@@ -87,6 +88,7 @@ def aggregate(
         cut=run.config.cut if cut is None else cut,
         normalize=normalize or run.config.normalize,
     )
+    run.check_own("affinity")
     clustering_seed = run.clustering_seed if seed is None else seed
     # Rows were corrected on the way to the run's own tasks: local clusters, linked once, need not give the same.
     if by_kmeans(config) or (config, clustering_seed) != (run.config, run.clustering_seed):
@@ -102,6 +104,7 @@ def aggregate(
     scale = load_lora_scale(run.folder / "adapters" / run.pools[0].name)
     count = len(router.centroids)
     if aggregation is None and config.aggregation != MEAN:
+        run.check_own("aggregation")
         aggregation = config.aggregation
     options = AGGREGATIONS.options(aggregation or MEAN, config.option, option)
     averaged = average_by_task(chosen, lambda u: task_of(u, archive), count, aggregation, scale, options)
@@ -130,14 +133,21 @@ def aggregate(
             "clustering_seed": clustering_seed,
             "aggregation": averaged.aggregation,
         }
-        writer.write_summary(summary, origin | _passed_on(run))
+        writer.write_summary(summary, origin | _passed_on(run, config))
     return report(out, last, averaged, inherited, summary)
 
 
-def _passed_on(run: Run) -> dict[str, Any]:
+def _passed_on(run: Run, config: RunConfig) -> dict[str, Any]:
     """Return what the manifest of the new run says as the old one's does."""
     names = "seed data_sha256 data_clients data_notes backbone backbone_sha256 own_sha256 method_sha256".split()
-    return {key: run.manifest[key] for key in names if key in run.manifest}
+    found = {key: run.manifest[key] for key in names if key in run.manifest}
+    # Entries that were named now have no digest yet; those of the run keep what it was trained with.
+    now = {
+        name: digest
+        for name, digest in own_digests(config).items()
+        if getattr(run.config, name) != getattr(config, name)
+    }
+    return found | ({"own_sha256": run.own_digests | now} if now else {})
 
 
 def _routing_of(run: Run) -> tuple[Router, Archive]:

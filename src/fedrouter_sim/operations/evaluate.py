@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
-from fedrouter_sim.evaluation.metrics import METRICS, find_metric
+from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import Cell, CellResult
 from fedrouter_sim.evaluation.unseen import UnseenAuroc
@@ -76,12 +76,14 @@ def evaluate(
     """
     run = open_run(run)
     config = run.config
+    run.check_own("method", "router", *(() if metric else ("metric",)))
     label, of_router, of_metric = _router_options(config.option, router, metric, option)
     other = run.other_router(router, option_texts(of_router)) if router else None
     display.started("loading data and backbone")
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
     if data is not None:
+        run.check_own("format")
         reading = reading_of(config)
         reading = replace(reading, columns=columns or reading.columns, on_bad_row=on_bad_row or reading.on_bad_row)
         asked, notes = _given_shares(run, data, reading, most)
@@ -95,8 +97,10 @@ def evaluate(
     notes += fitting_notes
     routings, routing_notes = _routings(method.routings, routing, method.name)
     notes += routing_notes
-    first = run.metric
+    first = find_metric(DEFAULT_METRIC) if metric else run.metric
     if metric or of_metric:
+        if not metric:
+            run.check_own("metric")
         metric = metric or config.metric
         first = find_metric(metric, METRICS.options(metric, config.option, of_metric))
     evaluator = Evaluator(answerer, run.truth, first, display.advanced)
@@ -129,9 +133,9 @@ def _router_options(
 def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:
     if given is None and run.config.data in NOT_ON_DISK:
         raise UserError(f"{run.folder}: its data are not on disk ({run.config.data}); give test data with --data")
-    run.check_own("split", "drift_to")
+    run.check_own("split", "drift_to", "format")
     run_data = partition_data(run.config, given)
-    if run_data.shares.digest() != run.manifest["data_sha256"]:
+    if run_data.shares.digest() != run.manifest.get("data_sha256"):
         raise UserError(
             f"--data {run.config.data}: has changed since {run.folder} was trained; give test data with --data"
         )

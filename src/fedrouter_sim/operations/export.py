@@ -1,18 +1,17 @@
 """`export`: a run's adapters as folders for other tools, as PEFT adapters or merged into plain models."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
-from fedrouter_sim.adapters.folders import CONFIG_NAME, WEIGHTS_NAME
-from fedrouter_sim.backbone.loading import load_model, quiet
+from fedrouter_sim.adapters.folders import plain_peft_config, save_adapter
+from fedrouter_sim.backbone.loading import load_model, quiet, skeleton_of
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
+from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
@@ -20,11 +19,15 @@ from fedrouter_sim.examples.templates import TEMPLATES
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.federation.plan import Pool
 from fedrouter_sim.folders import new_folder, refuse_existing
+from fedrouter_sim.runs.checking import check_fits
+from fedrouter_sim.runs.layout import EXPORT_NAME
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.showing import plain as plain_text
+from fedrouter_sim.showing import shown
 from fedrouter_sim.storage import write_json, write_text
 
 FORMAT = 1
-RECORD_NAME = "export.json"
+RECORD_NAME = EXPORT_NAME
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -67,17 +70,20 @@ def export(
         raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
     chosen = _chosen(run, pools)
     backbone = _backbone_of(run) if merged else None
+    shapes = None if merged else _slot_shapes(run)
     display.started("merging" if merged else "copying", len(chosen))
     with new_folder(out, overwrite) as folder:
         for pool in chosen:
             adapter, place = run.folder / "adapters" / pool.name, folder / pool.name
             place.mkdir(parents=True)
             if backbone is None:
-                run.adapter(pool.name)  # a damaged one is not passed on
-                for name in (CONFIG_NAME, WEIGHTS_NAME):
-                    shutil.copyfile(adapter / name, place / name)
+                # Read and written anew: nothing that is damaged, or that we do not know, is passed on.
+                read = run.adapter(pool.name)
+                if shapes is not None:
+                    check_fits(shapes, read, adapter)
+                save_adapter(place, read, plain_peft_config(adapter))
             else:
-                _write_merged(backbone, run.config.model, adapter, place, DTYPES[dtype])
+                _write_merged(run, backbone, pool.name, place, DTYPES[dtype])
             write_text(place / "README.md", _card(run, pool, merged))
             display.advanced(1)
         write_json(folder / RECORD_NAME, _record(run, chosen, dtype if merged else None))
@@ -96,19 +102,46 @@ def _chosen(run: Run, names: Sequence[str]) -> list[Pool]:
 
 def _backbone_of(run: Run) -> Path:
     folder = resolve_model(run.config.model)
-    if not has_digest(folder, run.manifest["backbone_sha256"]):
+    if not has_digest(folder, str(run.manifest.get("backbone_sha256"))):
         raise UserError(
             f"--model {run.config.model}: has changed since {run.folder} was trained on it; put it back or train anew"
         )
     return folder
 
 
-def _write_merged(backbone: Path, name: str, adapter: Path, place: Path, dtype: torch.dtype) -> None:
-    """Write the backbone with one adapter merged into its weights. The model is loaded anew: merging changes it."""
-    tokenizer, model = load_model(backbone, name)
+def _slot_shapes(run: Run) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of an adapter of the run's backbone; None where that is not on this machine."""
+    name = run.config.model
+    try:
+        folder = resolve_model(name)
+    except UserError:
+        return None
+    with quiet(), torch.device("meta"):
+        skeleton = skeleton_of(folder, name)
+        slot = slot_of(with_lora(skeleton, lora_config(run.config, skeleton), name))
+    return {key: tuple(value.shape) for key, value in slot.items()}
+
+
+def _write_merged(run: Run, backbone: Path, pool: str, place: Path, dtype: torch.dtype) -> None:
+    """Write the backbone with one adapter merged into its weights. The model is loaded anew: merging changes it.
+
+    Raises:
+        UserError: the adapter is not usable, or not of this backbone; or a merged weight is not finite.
+    """
+    tokenizer, model = load_model(backbone, run.config.model)
+    adapter, where = run.adapter(pool), run.folder / "adapters" / pool
     with quiet():
-        plain: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-        plain.to(dtype).save_pretrained(place)
+        peft = with_lora(model, lora_config(run.config, model), run.config.model)
+        slot = slot_of(peft)
+        check_fits({key: tuple(value.shape) for key, value in slot.items()}, adapter, where)
+        with torch.no_grad():
+            for key, parameter in slot.items():
+                parameter.copy_(adapter[key])
+        plain: Any = peft.merge_and_unload().to(dtype)
+        for key, value in plain.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise UserError(f"{where}: merged, {shown(key)} is not finite in {str(dtype).removeprefix('torch.')}")
+        plain.save_pretrained(place)
         tokenizer.save_pretrained(place)
     for path in place.glob("*.safetensors"):  # which safetensors lets only their owner read
         path.chmod((place / "config.json").stat().st_mode)
@@ -121,7 +154,7 @@ def _record(run: Run, pools: Sequence[Pool], dtype: str | None) -> dict[str, Any
         "method": run.summary.method,
         "seed": run.config.seed,
         "model": run.config.model,
-        "backbone_sha256": run.manifest["backbone_sha256"],
+        "backbone_sha256": run.manifest.get("backbone_sha256"),
         "template": run.config.template,
         "merged": dtype is not None,
         "dtype": dtype,
@@ -159,7 +192,7 @@ def _card(run: Run, pool: Pool, merged: bool) -> str:
         f"This is {what}, {origin}, made by fedrouter-sim.",
         "",
         f"- Base model: `{config.model}` (SHA-256 of weights, configuration and tokenizer: "
-        f"`{run.manifest['backbone_sha256']}`)",
+        f"`{run.manifest.get('backbone_sha256')}`)",
         f"- LoRA: rank {config.lora_rank}, alpha {config.lora_alpha:g}",
         f"- Training examples by label, for those who measure: {trained or 'unknown'}",
         f"- Answers: at most {pool.answer_tokens} tokens, the longest training response; greedy; they end with EOS",
@@ -167,4 +200,4 @@ def _card(run: Run, pool: Pool, merged: bool) -> str:
         *prompt,
         "",
     ]
-    return "\n".join(lines)
+    return plain_text("\n".join(lines))

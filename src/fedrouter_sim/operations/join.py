@@ -5,9 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
@@ -15,12 +13,12 @@ from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.kind import context_of, hidden_width
-from fedrouter_sim.backbone.loading import quiet
+from fedrouter_sim.backbone.loading import skeleton_of
 from fedrouter_sim.backbone.locating import describe_model, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
 from fedrouter_sim.config import STANDARDIZE, RunConfig, absolute_paths
-from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.folders import new_folder, refuse_existing
@@ -85,7 +83,7 @@ def aggregate_folders(
     options = AGGREGATIONS.options(aggregation or MEAN, (), option)
     backbone = resolve_model(model)
     found = [read_update_folder(folder) for folder in find_update_folders([Path(folder) for folder in folders])]
-    skeleton = _skeleton(backbone, model)
+    skeleton = skeleton_of(backbone, model)
     _check_dimension(found, hidden_width(skeleton), model)
     gathered, messages = gather(found)
     rounds = sorted({update.round for update in gathered})
@@ -174,16 +172,6 @@ def _lora_settings(scale: LoraScale, peft_config: Mapping[str, Any]) -> dict[str
         "lora_alpha": scale.factor * scale.rank,
         "lora_dropout": float(peft_config.get("lora_dropout", 0.0)),
     }
-
-
-def _skeleton(folder: Path, name: str) -> Any:
-    """Return the backbone's modules and shapes without its weights."""
-    with quiet(), torch.device("meta"):
-        try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            return AutoModelForCausalLM.from_config(config)
-        except Exception as error:  # every family builds itself by code of its own
-            raise UserError(f"--model {name}: not loadable ({first_line(error)})") from None
 
 
 def _targets(adapter: Adapter, skeleton: Any, folder: Path, model: str) -> tuple[str, ...]:

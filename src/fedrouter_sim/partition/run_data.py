@@ -16,6 +16,8 @@ from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
 from fedrouter_sim.tables import parse_options
 from fedrouter_sim.texts import half_character
 
+_FEW = 4096  # of clients, or examples in a batch: what fits into any memory
+
 TestShares = Mapping[int, Sequence[Example]]
 """Client -> the test samples that it answers."""
 
@@ -88,6 +90,7 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
         UserError: the data cannot be partitioned so, or have no task of a name to be held out.
     """
     shares, held = load_data(config, shares)
+    _check_sizes(config, len(shares.train))
     options = parse_options(config.option)
     wanted = Wanted(
         config.clients, config.seed, config.examples_per_client, config.test_examples_per_client, config.alpha
@@ -109,6 +112,18 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
         (*shares.notes, *naming.notes(shares.train, shares.test, config.clients)),
         shares.validation,
     )
+
+
+def _check_sizes(config: RunConfig, rows: int) -> None:
+    """Refuse more clients, or a larger batch, than the data have rows for, before anything is made for each of them.
+
+    Raises:
+        UserError: they have not.
+    """
+    if config.clients > max(rows, _FEW):
+        raise UserError(f"--clients {config.clients}: --data {config.data} has {rows:,} training rows; give fewer")
+    if config.batch_size > max(rows, _FEW):
+        raise UserError(f"--batch-size {config.batch_size}: --data {config.data} has {rows:,} training rows; give less")
 
 
 def checked_shares(shares: Shares) -> Shares:

@@ -11,6 +11,7 @@ from fedrouter_sim.machine import size
 from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
 from fedrouter_sim.report.page import Entry, Grid
 from fedrouter_sim.report.tables import estimate_text, number
+from fedrouter_sim.showing import plain
 from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged, Score
 
 TITLES = {
@@ -111,13 +112,13 @@ def comparison_markdown(comparison: Comparison, judged: Sequence[Judged]) -> str
 
 def _markdown(grid: Grid) -> str:
     lines = [
-        f"{grid.caption}.",
+        f"{_escaped(grid.caption)}.",
         "",
         "| " + " | ".join(map(_escaped, grid.heads)) + " |",
         "|" + "---|" * len(grid.heads),
     ]
     for name, *entries in grid.rows:
-        fields = [f"**{entry.text}**" if entry.best else entry.text for entry in entries]
+        fields = [f"**{text}**" if entry.best else text for entry in entries for text in [_in_cell(entry.text)]]
         lines.append("| " + " | ".join([_escaped(name.text), *fields]) + " |")
     return "\n".join(lines)
 
@@ -190,5 +191,10 @@ def _grid(
     return Grid(caption, ("Method", *columns), rows, folded)
 
 
+def _in_cell(text: str) -> str:
+    """Return a number with its interval, or a word, as it may stand in a field: brackets stay as they are."""
+    return re.sub(r"([\\`<>|])", r"\\\1", plain(" ".join(text.split())))
+
+
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", plain(" ".join(text.split())))

@@ -10,6 +10,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from fedrouter_sim.report.figures import Drawing
+from fedrouter_sim.showing import plain
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,14 @@ def rendered(title: str, lead: Sequence[str], sections: Sequence[Section]) -> st
     return _template().render(title=title, lead=lead, sections=sections, markup=Markup) + "\n"
 
 
+def _plain(value: object) -> object:
+    """Return what is put into a page with its controls and overrides of direction written out."""
+    return plain(value) if type(value) is str else value
+
+
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_plain
+    )
     return environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -12,6 +12,12 @@ from fedrouter_sim.runs.cells import StoredCell
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.storage import read_json
 from fedrouter_sim.studies.reading import OWN_ROUTINGS
+from fedrouter_sim.typed import Count, Misfit, Within, taken
+
+_PLACE = Annotated[float, Within(-1e15, 1e15)]
+_POINT = {
+    "task": str | None, "x": _PLACE, "y": _PLACE, "client": Count, "cluster": Count, "pool": str | None
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,20 @@ def read_samples(run: Run) -> dict[str, Any] | None:
         return None
     record = read_json(path, "delete it, or train the run anew")
     try:
-        first, second = map(float, record["explained"])
-        points = [{"task": None} | dict(point) for point in record["points"]]
-        if any(not {"x", "y", "client", "cluster", "pool"} <= point.keys() for point in points):
-            raise KeyError("x, y, client, cluster or pool")
-        centroids = [(str(c["pool"]), float(c["x"]), float(c["y"])) for c in record["centroids"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); delete it, or train the run anew") from None
+        explained = taken(record, "explained", list[float])
+        if len(explained) != 2:
+            raise Misfit("explained must be two numbers")
+        first, second = map(float, explained)
+        points = [
+            {key: taken(point, key, kind, *([None] if key == "task" else [])) for key, kind in _POINT.items()}
+            for point in taken(record, "points", list[dict[str, Any]])
+        ]
+        centroids = [
+            (taken(c, "pool", str), float(taken(c, "x", _PLACE)), float(taken(c, "y", _PLACE)))
+            for c in taken(record, "centroids", list[dict[str, Any]])
+        ]
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); delete it, or train the run anew") from None
     return {"explained": (first, second), "points": points, "centroids": centroids}
 
 

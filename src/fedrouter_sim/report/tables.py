@@ -36,7 +36,7 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row(f"{name} of the bare backbone", number(summary.score_in(summary.bare_cell)))
     for cell in summary.scores:
         if not cell.endswith(f"-{BARE}"):
-            table.add_row(f"{name} in cell {cell}", number(summary.score_in(cell)))
+            table.add_row(f"{name} in cell {escape(cell)}", number(summary.score_in(cell)))
     table.add_row("Routing accuracy", number(summary.routing_accuracy))
     table.add_row("Calibration error of routing", number(summary.routing_ece))
     if summary.tasks_found is not None:
@@ -50,7 +50,7 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row("Optimizer steps", f"{summary.optimizer_steps:,}")
     table.add_row("Tokens trained on", f"{summary.tokens_trained:,}")
     for phase, seconds in summary.seconds.items():
-        table.add_row(f"Seconds: {phase}", number(seconds, 1))
+        table.add_row(f"Seconds: {escape(phase)}", number(seconds, 1))
     table.add_row("Peak memory", size(summary.peak_memory_bytes))
     return table
 
@@ -109,7 +109,7 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
         spread = stdev(own) if len(own) > 1 else None
         for place, (name, scores) in enumerate(rows.items()):
             table.add_row(
-                result.cell.name if place == 0 else "",
+                escape(result.cell.name) if place == 0 else "",
                 escape(name),
                 str(scores.samples),
                 number(scores[first.name]),
@@ -135,7 +135,7 @@ def confusion_table(result: CellResult) -> Table:
     """Show how many samples of each task each adapter answered."""
     pools = sorted({pool for row in result.confusion.values() for pool in row})
     table = Table(
-        "task", *map(escape, pools), title=f"Samples of a task answered by an adapter, cell {result.cell.name}"
+        "task", *map(escape, pools), title=f"Samples of a task answered by an adapter, cell {escape(result.cell.name)}"
     )
     table.title_justify = "left"
     for task, row in result.confusion.items():
@@ -149,7 +149,7 @@ def aggregated_table(done: Aggregated) -> Table:
     table.title = f"Updates of round {done.round}"
     for task, count in enumerate(done.updates_per_task):
         name = f"task_{task}"
-        table.add_row(name, str(count), done.inherited.get(name, ""))
+        table.add_row(name, str(count), escape(done.inherited.get(name, "")))
     return table
 
 
@@ -176,7 +176,7 @@ def comparison_table(comparison: Comparison) -> Table:
     )
     table.add_column("method")
     for split, test_data in cells:
-        table.add_column(f"{split}\n{test_data}")
+        table.add_column(escape(f"{split}\n{test_data}"))
     for heading in ("steps", "tokens", "up"):
         table.add_column(heading, justify="right")
     for method in comparison.methods():
@@ -202,7 +202,7 @@ def gains_table(comparison: Comparison, baseline: str) -> Table:
         title_justify="left",
     )
     for split, test_data in comparison.cells():
-        table.add_column(f"{split}\n{test_data}")
+        table.add_column(escape(f"{split}\n{test_data}"))
     for method in comparison.methods():
         if method != baseline:
             gains = [comparison.gain(method, baseline, *cell) for cell in comparison.cells()]

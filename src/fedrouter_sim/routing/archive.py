@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from fedrouter_sim.arrays import Floats, Ints
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME
 from fedrouter_sim.storage import read_json
+from fedrouter_sim.tensors import Tensors
 
 ARCHIVE_NAME = "clients.safetensors"
+MOST_TOKENS = 2**24
+"""Of an answer: far beyond any context."""
 _REMEDY = "train or aggregate the run anew"
 
 
@@ -93,20 +94,25 @@ class Archive:
             path = folder / TENSORS_NAME  # where format 1 had it
             if not path.exists() or read_json(folder / RECIPE_NAME, _REMEDY).get("format") != 1:
                 return None
-        try:
-            tensors = load_file(path)
-            owners = tensors["client_ids"]
-            rows = [np.flatnonzero(owners == client) for client in dict.fromkeys(owners.tolist())]
-            clients = tuple(
-                CentroidMessage(
-                    client=int(owners[own[0]]),
-                    centroids=tensors["client_centroids"][own],
-                    sizes=tensors["client_cluster_sizes"][own],
-                    answer_tokens=tensors["client_answer_tokens"][own],
-                    halves=tensors["client_sketches"][own] if "client_sketches" in tensors else None,
-                )
-                for own in rows
+        tensors = Tensors(path, _REMEDY)
+        owners = tensors.whole("client_ids", (None,))
+        count = len(owners)
+        centroids = tensors.floats("client_centroids", (count, None))
+        sizes = tensors.whole("client_cluster_sizes", (count,), least=1)
+        tokens = tensors.whole("client_answer_tokens", (count,), most=MOST_TOKENS)
+        tasks = tensors.whole("assignment", (count,), most=count - 1)
+        sketches = tensors.floats("client_sketches", (count, 2, None)) if "client_sketches" in tensors else None
+        if len(np.unique(tasks)) != int(tasks.max()) + 1:
+            raise tensors.refused("a task has no local cluster")
+        rows = [np.flatnonzero(owners == client) for client in dict.fromkeys(owners.tolist())]
+        clients = tuple(
+            CentroidMessage(
+                client=int(owners[own[0]]),
+                centroids=centroids[own],
+                sizes=sizes[own],
+                answer_tokens=tokens[own],
+                halves=None if sketches is None else sketches[own],
             )
-            return cls(clients, tuple(tuple(tensors["assignment"][own].tolist()) for own in rows))
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None
+            for own in rows
+        )
+        return cls(clients, tuple(tuple(tasks[own].tolist()) for own in rows))

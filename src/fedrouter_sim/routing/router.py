@@ -1,33 +1,35 @@
 """The router: task centroids and the recipe that embeds a text; text -> task, distance, margin."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import ANSWER
+from fedrouter_sim.config import ANSWER, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.routing import CENTROID, find_router, task_name
-from fedrouter_sim.routing.reach import unseen_score
+from fedrouter_sim.routing import CENTROID, ROUTERS, find_router, task_name
+from fedrouter_sim.routing.reach import LEVELS, unseen_score
 from fedrouter_sim.routing.rule import Landmarks, Routes, RoutingRule
-from fedrouter_sim.storage import write_json
+from fedrouter_sim.showing import shown
+from fedrouter_sim.storage import read_json, write_json
 from fedrouter_sim.tables import parse_options
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Natural, Within, taken
 
 FORMAT = 2  # 1 had every client's local centroids in the same file
 READABLE = (1, FORMAT)
 TENSORS_NAME = "router.safetensors"
 RECIPE_NAME = "router.json"
+_REMEDY = "train or aggregate the run anew"
 
 
 @dataclass(frozen=True)
@@ -133,37 +135,67 @@ class Router:
         write_json(folder / RECIPE_NAME, recipe)
 
     @classmethod
-    def load(cls, folder: Path) -> "Router":
+    def load(cls, folder: Path, own_rule: str | None = None) -> "Router":
         """Read a router back.
 
+        Args:
+            folder: where it lies.
+            own_rule: the FILE.py:CLASS that its rule may be; None: it has to be a shipped one. A file that the folder
+                alone names is never run.
+
         Raises:
-            UserError: the files are missing, damaged, or of another format.
+            UserError: the files are missing, damaged, or of another format; or the rule is another's code.
         """
+        path = folder / RECIPE_NAME
+        recipe = read_json(path, _REMEDY)
+        if recipe.get("format") not in READABLE:
+            raise UserError(f"{path}: format {shown(recipe.get('format'))} is not {FORMAT}; use a newer fedrouter-sim")
         try:
-            recipe = json.loads((folder / RECIPE_NAME).read_text(encoding="utf-8"))
-            if recipe["format"] not in READABLE:
-                raise UserError(
-                    f"{folder / RECIPE_NAME}: format {recipe['format']} is not {FORMAT}; use a newer fedrouter-sim"
-                )
-            tensors = load_file(folder / TENSORS_NAME)
-            return cls(
-                centroids=tensors["task_centroids"],
-                normalizer=Normalizer(
-                    recipe["normalize"], tensors.get("feature_mean"), tensors.get("feature_deviation")
-                ),
-                max_tokens=recipe["max_tokens"],
-                backbone_digest=recipe["backbone_sha256"],
-                rule=recipe.get("rule", CENTROID),
-                options=tuple(recipe.get("options", ())),
-                prototypes=tensors.get("prototypes"),
-                owners=tensors.get("prototype_tasks"),
-                temperature=float(recipe.get("temperature", 1.0)),
-                reach=tensors.get("reach"),
-                reach_of_all=tensors.get("reach_of_all"),
-                on_unseen=recipe.get("unseen", ANSWER),
-                sizes=tensors.get("prototype_sizes"),
-            )
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
-            raise UserError(
-                f"{folder}: its router is missing or damaged ({error!r}); train or aggregate it anew"
-            ) from None
+            kind = taken(recipe, "normalize", Literal[NORMALIZATIONS])
+            values: dict[str, Any] = {
+                "max_tokens": taken(recipe, "max_tokens", Natural),
+                "backbone_digest": taken(recipe, "backbone_sha256", str),
+                "rule": taken(recipe, "rule", str, CENTROID),
+                "options": taken(recipe, "options", tuple[str, ...], ()),
+                "temperature": float(taken(recipe, "temperature", Annotated[float, Within(1e-30, 1e30)], 1.0)),
+                "on_unseen": taken(recipe, "unseen", Literal[UNSEEN_ANSWERS], ANSWER),
+            }
+            parse_options(values["options"])
+        except (ValueError, UserError) as error:
+            raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
+        if values["rule"] not in (*ROUTERS.names, *ROUTERS.older, own_rule):
+            raise UserError(f"{path}: rule must be a shipped one, or that of the run's settings; {_REMEDY}")
+        tensors = Tensors(folder / TENSORS_NAME, _REMEDY)
+        return cls(normalizer=_normalizer_in(tensors, kind), **values, **_landmarks_in(tensors))
+
+
+def _normalizer_in(tensors: Tensors, kind: str) -> Normalizer:
+    """Return the normaliser of a router's tensors: one that standardises has both a mean and a deviation."""
+    width = tensors.floats("task_centroids", (None, None)).shape[1]
+    if kind not in STANDARDIZING:
+        return Normalizer(kind)
+    mean, deviation = (tensors.floats(name, (width,)) for name in ("feature_mean", "feature_deviation"))
+    if (deviation <= 0).any():
+        raise tensors.refused("feature_deviation must be above 0")
+    return Normalizer(kind, mean, deviation)
+
+
+def _landmarks_in(tensors: Tensors) -> dict[str, Any]:
+    """Return what of a router's tensors says where the tasks lie, each checked against the others."""
+    centroids = tensors.floats("task_centroids", (None, None))
+    tasks, width = centroids.shape
+    found: dict[str, Any] = {"centroids": centroids}
+    if "prototypes" in tensors or "prototype_tasks" in tensors:
+        found["prototypes"] = tensors.floats("prototypes", (None, width))
+        count = len(found["prototypes"])
+        found["owners"] = tensors.whole("prototype_tasks", (count,), most=tasks - 1)
+        if len(np.unique(found["owners"])) != tasks:
+            raise tensors.refused("a task has no prototype")
+        if "prototype_sizes" in tensors:
+            found["sizes"] = tensors.whole("prototype_sizes", (count,))
+    if "reach" in tensors or "reach_of_all" in tensors:
+        found["reach"] = tensors.floats("reach", (tasks, len(LEVELS)))
+        found["reach_of_all"] = tensors.floats("reach_of_all", (len(LEVELS),))
+        if (np.diff(found["reach_of_all"]) < 0).any() or found["reach_of_all"][0] < 0 or (found["reach"] < 0).any():
+            raise tensors.refused("reach must be quantiles of distances: rising, and at least 0")
+    return found

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.words import TOKENIZER
@@ -14,9 +14,16 @@ from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.routing import ROUTINGS
 from fedrouter_sim.runs.digests import file_digest
 from fedrouter_sim.storage import read_json, read_json_lines, write_json, write_text
+from fedrouter_sim.typed import Count, Misfit, Name, Pattern, taken
 
 FOLDER_NAME = "eval"
 _REMEDY = "evaluate or train the run anew"
+
+_ANSWER = {
+    "client": Count, "task": str | None, "instruction": str, "reference": str, "pool": str | None, "answer": str
+}  # fmt: skip
+"""What every line of a cell's answers has."""
+_ROUTER = Annotated[str, Pattern(r"[\w +.=-]+", "letters, digits, spaces and _ + . = -")]
 
 MetricScores = Mapping[str, float | None]
 """Metric -> score; in a cell's file `samples` as well, the number of answers."""
@@ -83,8 +90,7 @@ def read_answers(folder: Path, cell: StoredCell) -> Iterator[dict[str, Any]]:
     path = folder / FOLDER_NAME / f"{cell.name}.jsonl"
     if cell.answers_sha256 is not None and path.is_file() and file_digest(path) != cell.answers_sha256:
         raise UserError(f"{path}: is not of the scores beside it (an evaluation was broken off); {_REMEDY}")
-    keys = ("client", "task", "instruction", "reference", "pool", "answer")
-    yield from read_json_lines(path, keys, _REMEDY)
+    yield from read_json_lines(path, _ANSWER, _REMEDY)
 
 
 def samples_digest(folder: Path, cell: StoredCell) -> str:
@@ -100,23 +106,27 @@ def samples_digest(folder: Path, cell: StoredCell) -> str:
 def _read(path: Path) -> StoredCell:
     record = read_json(path, _REMEDY)
     try:
-        return StoredCell(
-            test_data=str(record["cell"]["test_data"]),
-            routing=str(record["cell"]["routing"]),
-            mean=_scores(record["mean"]),
-            per_client={int(client): _scores(scores) for client, scores in record["per_client"].items()},
-            per_task={task: _scores(scores) for task, scores in record["per_task"].items()},
-            confusion={task: {p: int(n) for p, n in row.items()} for task, row in record["confusion"].items()},
-            samples=str(record["samples_sha256"]),
-            rouge_words=str(record.get("rouge_words", "unicode-1")),
-            router=record["cell"].get("router"),
-            answers_sha256=record.get("answers_sha256"),
+        cell = taken(record, "cell", dict)
+        found = StoredCell(
+            test_data=taken(cell, "test_data", Name),
+            routing=taken(cell, "routing", Name),
+            mean=_scores(taken(record, "mean", MetricScores)),
+            per_client={c: _scores(s) for c, s in taken(record, "per_client", Mapping[int, MetricScores]).items()},
+            per_task={t: _scores(s) for t, s in taken(record, "per_task", Mapping[str, MetricScores]).items()},
+            confusion=taken(record, "confusion", Mapping[str, Mapping[str, Count]]),
+            samples=taken(record, "samples_sha256", str),
+            rouge_words=taken(record, "rouge_words", str, "unicode-1"),
+            router=taken(cell, "router", _ROUTER | None, None),
+            answers_sha256=taken(record, "answers_sha256", str | None, None),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None
+        if found.name != path.stem:
+            raise Misfit(f"it says that it is {found.name}")
+        return found
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
 
 
-def _scores(record: Mapping[str, Any]) -> dict[str, float | None]:
+def _scores(record: MetricScores) -> dict[str, float | None]:
     return {name: None if value is None else float(value) for name, value in record.items()}
 
 

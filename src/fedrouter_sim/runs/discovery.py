@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from fedrouter_sim.arrays import Ints
 from fedrouter_sim.clustering.linking import Linked
@@ -16,6 +14,8 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.plan import Deployment
 from fedrouter_sim.storage import read_json, write_json
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Count, taken
 
 DISCOVERY_NAME = "discovery.json"
 ARRAYS_NAME = "discovery.safetensors"
@@ -26,9 +26,9 @@ _REMEDY = "train or aggregate the run anew"
 class TaskFound:
     """One task: who holds it, and how sharply it stands apart. Affinities are means, as linkage goes by them."""
 
-    rows: int
-    local_clusters: int  # that were linked, by the task of most of their rows in the end
-    clients: Mapping[int, int]  # client -> its rows
+    rows: Count
+    local_clusters: Count  # that were linked, by the task of most of their rows in the end
+    clients: Mapping[int, Count]  # client -> its rows
     within: float | None  # the lowest, over its units, of the affinity to the others of the task; None: it has one
     to_other: float | None  # the highest, over the other tasks, of the affinity to one; None: there is no other
 
@@ -105,25 +105,20 @@ class Discovery:
             return None
         record = read_json(path, _REMEDY)
         try:
-            tasks = tuple(_task(task) for task in record["tasks"])
-            traffic = Traffic(int(record["bytes_up"]), int(record["bytes_down"]))
-            name = str(record["affinity"])
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None
+            tasks: tuple[TaskFound, ...] = taken(record, "tasks", tuple[TaskFound, ...])
+            traffic = Traffic(taken(record, "bytes_up", Count), taken(record, "bytes_down", Count))
+            name = taken(record, "affinity", str)
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
         path = folder / ARRAYS_NAME
+        tensors = Tensors(path, _REMEDY)
         try:
-            linked = Linked.of_tensors(load_file(path))
-            if int(linked.unit_tasks.max()) >= len(tasks):
-                raise ValueError(f"it has more tasks than {DISCOVERY_NAME}")
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
-            raise UserError(f"{path}: missing or damaged ({error}); {_REMEDY}") from None
+            linked = Linked.of_tensors(tensors)
+        except ValueError as error:
+            raise tensors.refused(str(error)) from None
+        if int(linked.unit_tasks.max()) >= len(tasks):
+            raise tensors.refused(f"it has more tasks than {DISCOVERY_NAME}")
         return cls(name, linked, tasks, traffic)
-
-
-def _task(record: Mapping[str, Any]) -> TaskFound:
-    clients = {int(client): int(rows) for client, rows in record["clients"].items()}
-    within, to_other = (None if record[key] is None else float(record[key]) for key in ("within", "to_other"))
-    return TaskFound(int(record["rows"]), int(record["local_clusters"]), clients, within, to_other)
 
 
 def _mean_affinities(linked: Linked, tasks: int) -> NDArray[np.float64]:

@@ -1,5 +1,9 @@
 """What the files of a run folder are called."""
 
+from pathlib import Path
+
+from fedrouter_sim.errors import UserError
+
 FORMAT = 2
 """Version of the run folder. Format 1 had the clients' centroids in the router's file and one metric in its summary."""
 READABLE = (1, FORMAT)
@@ -16,3 +20,18 @@ CHECKPOINT_FOLDER = "checkpoint"
 REPORT_NAME = "report.html"
 NOT_IN_MANIFEST = (MANIFEST_NAME, CHECKPOINT_FOLDER, "eval", "tensorboard", REPORT_NAME, "figures")
 """Files and folders whose digests the manifest does not have: they are written anew now and then, or not yet whole."""
+
+EXPORT_NAME = "export.json"
+"""What says that a folder is an export."""
+
+
+def require_run(folder: Path) -> None:
+    """Refuse what is no run folder at first sight; nothing heavy is imported for it.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
+    if not (folder / MANIFEST_NAME).exists():
+        raise UserError(f"{folder / MANIFEST_NAME}: is not there; is {folder} a run folder of fedrouter-sim?")

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
+from fedrouter_sim.arrays import Ints
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.federation.groups import Group, Pull
+from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.plan import Plan, Pool
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.storage import read_json, write_json
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Count, Misfit, fitted, taken
 
 PLAN_NAME = "plan.json"
 TENSORS_NAME = "plan.safetensors"
@@ -50,40 +52,55 @@ def save_plan(folder: Path, plan: Plan) -> None:
     write_json(folder / PLAN_NAME, record)
 
 
-def load_plan(folder: Path) -> Plan:
+def load_plan(folder: Path, own_rule: str | None = None) -> Plan:
     """Read a plan back.
+
+    Args:
+        folder: where it lies.
+        own_rule: the FILE.py:CLASS that its router's rule may be; None: a shipped one.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     record = read_json(folder / PLAN_NAME, "a folder that holds a plan needs it")
+    tensors = Tensors(folder / TENSORS_NAME, "a folder that holds a plan needs it")
     try:
-        tensors = load_file(folder / TENSORS_NAME)
-        groups = tuple(
-            _group(group, tuple(tensors[f"{_EXAMPLES}{number}"].tolist()))
-            for number, group in enumerate(record["groups"])
-        )
+        listed = taken(record, "groups", list[dict[str, Any]])
+        groups = tuple(_group(group, number, tensors) for number, group in enumerate(listed))
         linked = _below(_LINKED, tensors)
+        pools = taken(record, "pools", tuple[Pool, ...])
+        if not {group.pool for group in groups} <= {pool.name for pool in pools}:
+            raise Misfit("a group is of a pool that there is none of")
         return Plan(
             groups=groups,
-            pools=tuple(Pool(**pool) for pool in record["pools"]),
-            router=Router.load(folder) if (folder / RECIPE_NAME).exists() else None,
+            pools=pools,
+            router=Router.load(folder, own_rule) if (folder / RECIPE_NAME).exists() else None,
             archive=Archive.load(folder),
-            local_clusters={int(client): labels for client, labels in _below(_LOCAL, tensors).items()},
+            local_clusters=_labels(tensors),
             state=_below(_STATE, tensors),
             linked=Linked.of_tensors(linked) if linked else None,
-            gathered=record["gathered"],
-            until=record["until"],
-            more_follows=record["more_follows"],
+            gathered=taken(record, "gathered", bool),
+            until=taken(record, "until", Count | None),
+            more_follows=taken(record, "more_follows", bool),
         )
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
-        raise UserError(f"{folder}: its plan is missing or damaged ({error!r})") from None
+    except (ValueError, LookupError) as error:
+        raise UserError(f"{folder}: its plan is missing or damaged ({error})") from None
 
 
-def _group(record: Mapping[str, Any], examples: tuple[int, ...]) -> Group:
-    values = dict(record) | {"clusters": tuple(record["clusters"]), "examples": examples}
-    values["pull"] = Pull(**record["pull"]) if record["pull"] is not None else None
-    return Group(**values)
+def _group(record: Mapping[str, Any], number: int, tensors: Tensors) -> Group:
+    examples = f"{_EXAMPLES}{number}"
+    positions = tensors.whole(examples, tensors[examples].shape[:1]).tolist()
+    if "examples" in record:
+        raise Misfit(f"groups[{number}] says its examples itself")
+    made: Group = fitted(Group, {**record, "examples": positions}, f"groups[{number}]")
+    return made
+
+
+def _labels(tensors: Tensors) -> dict[int, Ints]:
+    """Return the local cluster of each example, by client."""
+    names = [name for name in tensors if name.startswith(_LOCAL)]
+    clients = fitted(Mapping[int, str], {name.removeprefix(_LOCAL): name for name in names}, "local clusters")
+    return {client: tensors.whole(name, tensors[name].shape[:1]) for client, name in clients.items()}
 
 
 def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

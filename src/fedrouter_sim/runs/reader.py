@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
+from fedrouter_sim.adapters.aggregation.product import factors_by_module
 from fedrouter_sim.adapters.folders import load_adapter, load_peft_config
-from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.state import Adapter, check_shapes
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig
@@ -23,10 +21,11 @@ from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.method import Method
-from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
+from fedrouter_sim.routing.archive import ARCHIVE_NAME, MOST_TOKENS, Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.runs.cells import StoredCell, read_cells
+from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import named_entries
 from fedrouter_sim.runs.layout import (
@@ -41,26 +40,38 @@ from fedrouter_sim.runs.layout import (
 )
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.updates import StoredUpdate, read_updates
-from fedrouter_sim.storage import read_json, read_json_lines
+from fedrouter_sim.showing import shown
+from fedrouter_sim.storage import read_json, refuse_links
 from fedrouter_sim.tables import parse_options
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Within, taken
 
 
 class Run:
     """A finished run folder, opened for reading."""
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, trust_code: bool = False) -> None:
         """Open a run.
 
+        Args:
+            folder: of the run.
+            trust_code: run the files of own entries (FILE.py:CLASS) that the folder names, as long as they are what the
+                run was trained with; else only those that have been named to this process otherwise.
+
         Raises:
-            UserError: the folder is none that `train` or `aggregate` wrote, or is of another format.
+            UserError: the folder is none that `train` or `aggregate` wrote, is of another format, or holds a link.
         """
         folder = Path(folder)
         self.folder = folder
+        self._trusts = trust_code
+        self._adapter_shapes: dict[str, tuple[int, ...]] | None = None  # of the first that was read
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
+        refuse_links(folder)
         self.manifest = read_json(folder / MANIFEST_NAME, self._remedy)
-        if self.manifest.get("format") not in READABLE:
-            raise UserError(f"{folder}: run format {self.manifest.get('format')} is not {FORMAT}; train it anew")
+        if self.manifest.get("format") not in READABLE or isinstance(self.manifest["format"], bool):
+            raise UserError(f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew")
+        check_manifest(self.manifest, folder / MANIFEST_NAME)
         self.config = RunConfig.build(read_settings(folder / CONFIG_FILE))
 
     @property
@@ -89,15 +100,21 @@ class Run:
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
         """The run's pools, each with an adapter."""
+        found: tuple[Pool, ...] = self._of_pools("pools", tuple[Pool, ...])
+        if len({pool.name for pool in found}) < len(found):
+            raise UserError(f"{self.folder / POOLS_NAME}: damaged (a pool is named twice); train the run anew")
+        return found
+
+    def _of_pools(self, key: str, kind: Any) -> Any:
         try:
-            return tuple(Pool(**pool) for pool in self._pools["pools"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{self.folder / POOLS_NAME}: damaged ({error!r}); train the run anew") from None
+            return taken(self._pools, key, kind)
+        except ValueError as error:
+            raise UserError(f"{self.folder / POOLS_NAME}: damaged ({error}); train the run anew") from None
 
     @property
     def longest_answer(self) -> int:
         """Most tokens of an answer of the bare backbone."""
-        return int(self._pools["longest_answer"])
+        return int(self._of_pools("longest_answer", Annotated[int, Within(1, MOST_TOKENS)]))
 
     @cached_property
     def router(self) -> Router | None:
@@ -105,7 +122,15 @@ class Run:
         if not (self.folder / RECIPE_NAME).exists():
             return None
         self.check_own("router")
-        return Router.load(self.folder)
+        router = Router.load(self.folder, self.config.router)
+        archive = self.archive
+        if archive is not None:
+            of_archive = archive.clients[0].centroids.shape[1], max(map(max, archive.assignment)) + 1
+            if of_archive != router.centroids.shape[::-1]:
+                raise UserError(
+                    f"{self.folder}: its router and {ARCHIVE_NAME} are of other tasks or widths; train the run anew"
+                )
+        return router
 
     @cached_property
     def archive(self) -> Archive | None:
@@ -127,30 +152,40 @@ class Run:
     def deployment(self) -> Deployment:
         """What the run answers with, beside the adapters."""
         path = self.folder / STATE_NAME
-        try:
-            kept = load_file(path) if path.exists() else {}
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
+        kept = dict(Tensors(path, "train the run anew")) if path.exists() else {}
         return Deployment(self.pools, self.router, self.archive, kept)
 
     @property
     def own_digests(self) -> dict[str, str]:
         """The SHA-256 of the files of the user's own entries when the run was trained, by setting."""
         older = self.manifest.get("method_sha256")  # run format 1 had own methods only
-        return dict(self.manifest.get("own_sha256") or ({"method": older} if older else {}))
+        return dict(self.manifest.get("own_sha256") or ({"method": str(older)} if older else {}))
 
     def check_own(self, *settings: str) -> dict[str, str]:
-        """Return the run's `--option`s, if the files of these entries are those that the run was trained with.
+        """Return the run's `--option`s, if the files of these entries are those that the run was trained with, and may
+        be run: they are trusted, or this process was told of them by its user and not by the folder alone.
 
         Raises:
-            UserError: an entry is the user's own and its file is gone or has changed since.
+            UserError: an entry is the user's own and its file is gone or has changed since, has no digest, or is not
+                trusted.
         """
         digests, named = self.own_digests, named_entries(self.config)
         for name in settings:
-            if name in digests and name in named and named[name][0].digest(named[name][1]) != digests[name]:
+            table, value = named.get(name, (None, ""))
+            if table is None or not table.is_own(value):
+                continue
+            where = f"{flag(name)} {value}: {self.folder}"
+            if name not in digests:
+                raise UserError(f"{where} has no digest of this file, so it is not run; train the run anew")
+            if table.digest(value) != digests[name]:
                 raise UserError(
-                    f"{flag(name)} {named[name][1]}: the file is gone or has changed since {self.folder} was trained "
-                    "with it; put it back or train the run anew"
+                    f"{flag(name)} {value}: the file is gone or has changed since {self.folder} was trained with it; "
+                    "put it back or train the run anew"
+                )
+            if not self._trusts and not table.was_run(value):
+                raise UserError(
+                    f"{where} names this file of code, which is not run on the folder's word; look into it, then give "
+                    "--trust-code"
                 )
         return parse_options(self.config.option)
 
@@ -178,8 +213,21 @@ class Run:
         return Truth.load(self.folder / TRUTH_NAME)
 
     def adapter(self, pool: str) -> Adapter:
-        """Read the adapter of a pool."""
-        return load_adapter(self.folder / "adapters" / pool)
+        """Read the adapter of a pool.
+
+        Raises:
+            UserError: it is damaged, or no LoRA of the run's rank with as many factors as the run's other adapters.
+        """
+        folder = self.folder / "adapters" / pool
+        adapter = load_adapter(folder)
+        try:
+            factors_by_module(adapter)
+            if self._adapter_shapes is None:
+                self._adapter_shapes = {key: tuple(value.shape) for key, value in adapter.items()}
+            check_shapes(self._adapter_shapes, adapter)
+        except ValueError as error:
+            raise UserError(f"{folder}: not a usable adapter ({error}); train or aggregate the run anew") from None
+        return adapter
 
     @cached_property
     def peft_config(self) -> dict[str, Any]:
@@ -187,8 +235,20 @@ class Run:
         return load_peft_config(self.folder / "adapters" / self.pools[0].name)
 
     def updates(self) -> Iterator[StoredUpdate]:
-        """Yield the record of every group's last update, in client and group order."""
-        return read_updates(self.folder)
+        """Yield the record of every group's last update, in client and group order.
+
+        Raises:
+            UserError: a record is damaged, or is of no client or local cluster of the run.
+        """
+        archive = self.archive
+        held = {message.client: len(message.sizes) for message in archive.clients} if archive else {}
+        for update in read_updates(self.folder):
+            if archive is not None and max(update.clusters, default=-1) >= held.get(update.client, 0):
+                raise UserError(
+                    f"{update.folder}: is of a client or local cluster that {ARCHIVE_NAME} has none of; train the run "
+                    "anew"
+                )
+            yield update
 
     def rounds(self) -> list[dict[str, Any]]:
         """Read rounds.jsonl; empty for a run of `aggregate` or of a method that does not train.
@@ -197,7 +257,9 @@ class Run:
             UserError: the file is damaged.
         """
         path = self.folder / ROUNDS_NAME
-        return list(read_json_lines(path, ("round", "losses"), "train the run anew")) if path.exists() else []
+        if not path.exists():
+            return []
+        return read_rounds(path)
 
     def cells(self) -> list[StoredCell]:
         """Read the scores of all cells that were evaluated."""
@@ -210,7 +272,7 @@ class Run:
             UserError: it is not the one the run was trained on.
         """
         backbone = Backbone(self.config)
-        if not backbone.has_digest(self.manifest["backbone_sha256"]):
+        if not backbone.has_digest(str(self.manifest.get("backbone_sha256"))):
             raise UserError(
                 f"--model {self.config.model}: has changed since {self.folder} was trained on it; train the run anew"
             )
@@ -266,7 +328,18 @@ class Run:
             )
         if unseen is not None:
             deployment = self._when_unseen(unseen, deployment)
-        return Answerer(backbone, self.method, deployment, adapters or self.adapter, self.longest_answer)
+        if router is not None and router.centroids.shape[1] != backbone.dimension:
+            raise UserError(
+                f"{self.folder}: its router is of embeddings of {router.centroids.shape[1]} numbers, and those of the "
+                f"backbone have {backbone.dimension}; train the run anew"
+            )
+        read = adapters or self.adapter
+        wanted = {key: tuple(value.shape) for key, value in backbone.initial_adapter(0).items()}
+
+        def checked(pool: str) -> Adapter:
+            return check_fits(wanted, read(pool), self.folder / "adapters" / pool)
+
+        return Answerer(backbone, self.method, deployment, checked, self.longest_answer)
 
     def _when_unseen(self, unseen: str, deployment: Deployment) -> Deployment:
         """Return the deployment with another answer to texts that count as unseen."""

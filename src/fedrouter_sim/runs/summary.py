@@ -14,6 +14,7 @@ from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.cells import MetricScores
 from fedrouter_sim.storage import read_json, write_json
+from fedrouter_sim.typed import Count, fitted, taken
 
 SUMMARY_NAME = "summary.json"
 
@@ -24,8 +25,8 @@ class Summary:
 
     method: str
     split: str
-    clients: int
-    seed: int
+    clients: Count
+    seed: Count
     metric: str = DEFAULT_METRIC  # the one that is shown first
     cell: str | None = None  # the cell that is shown first; None before any evaluation
     scores: Mapping[str, MetricScores] = field(default_factory=dict)  # cell -> metric -> score
@@ -40,14 +41,14 @@ class Summary:
     nmi_local: float | None = None
     ari_global: float | None = None
     nmi_global: float | None = None
-    tasks_found: int | None = None  # tasks with a centroid in the router; None: the method has none
-    bytes_up: int = 0
-    bytes_down: int = 0
-    optimizer_steps: int = 0
-    tokens_trained: int = 0
-    truncated: Mapping[str, int] = field(default_factory=dict)  # share -> instructions that were cut
+    tasks_found: Count | None = None  # tasks with a centroid in the router; None: the method has none
+    bytes_up: Count = 0
+    bytes_down: Count = 0
+    optimizer_steps: Count = 0
+    tokens_trained: Count = 0
+    truncated: Mapping[str, Count] = field(default_factory=dict)  # share -> instructions that were cut
     seconds: Mapping[str, float] = field(default_factory=dict)  # phase -> seconds
-    peak_memory_bytes: int = 0
+    peak_memory_bytes: Count = 0
 
     @property
     def bare_cell(self) -> str:
@@ -112,16 +113,22 @@ class Summary:
         try:
             if "scores" not in record:
                 record = _from_first_format(record)
-            return cls(**{one.name: record[one.name] for one in fields(cls) if one.name in record})
-        except (AttributeError, TypeError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); train the run anew") from None
+            known = {one.name: record[one.name] for one in fields(cls) if one.name in record}
+            found: Summary = fitted(cls, known, "")
+            return found
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
 
 
 def _from_first_format(record: dict[str, Any]) -> dict[str, Any]:
     """Bring a summary of run format 1, which had ROUGE-1 only, into the present form."""
-    per_cell: dict[str, float] = record.get("rouge1_per_cell") or {}
+    of_tasks = Mapping[str, float] | None
+    per_cell: Mapping[str, float] = taken(record, "rouge1_per_cell", of_tasks, None) or {}
     first = next((cell for cell in per_cell if cell.startswith(f"{ALL}-") and cell != f"{ALL}-{BARE}"), None)
-    tasks = {first: record.get("rouge1_per_task"), f"{ALL}-{BARE}": record.get("rouge1_base_per_task")}
+    tasks = {
+        first: taken(record, "rouge1_per_task", of_tasks, None),
+        f"{ALL}-{BARE}": taken(record, "rouge1_base_per_task", of_tasks, None),
+    }
     return record | {
         "metric": DEFAULT_METRIC,
         "cell": first,

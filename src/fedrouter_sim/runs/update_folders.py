@@ -15,24 +15,28 @@ cluster among all of the client's), `round`, and `normalize`: 'l2' if the embedd
 embeddings and of their squares: `total` and `total_squares` (d,) in `centroids.safetensors`.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from fedrouter_sim.adapters.folders import WEIGHTS_NAME
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage, FeatureSums
+from fedrouter_sim.routing.archive import MOST_TOKENS
 from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate
+from fedrouter_sim.showing import shown
+from fedrouter_sim.storage import read_json, refuse_links
+from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Natural, Pattern, Within, taken
 
+_NUMBER = Annotated[int, Within(0, 2**40)]  # of a client, a group, a cluster or a round
+_TOKENS = Annotated[int, Within(1, MOST_TOKENS)]
+_DIGEST = Annotated[str, Pattern(r"[^\n]{1,200}", "1 to 200 characters")]
 ANSWER_TOKENS = 64  # where a folder does not say how long its responses were
 
 
@@ -56,6 +60,7 @@ def find_update_folders(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; give folders with updates")
+        refuse_links(path)
         top = path / "updates" if (path / "manifest.json").is_file() else path
         inside = {file.parent for name in (UPDATE_NAME, WEIGHTS_NAME) for file in top.rglob(name)}
         if not inside:
@@ -71,29 +76,31 @@ def read_update_folder(folder: Path) -> ForeignUpdate:
         UserError: a file is missing or damaged, or a value is none that it may be.
     """
     record = _record(folder / UPDATE_NAME)
-    tensors = _tensors(folder / CENTROIDS_NAME)
+    tensors = Tensors(folder / CENTROIDS_NAME, "an update needs this file")
     try:
-        client, group = (_whole(record, key, 0) for key in ("client", "group"))
-        examples = _whole(record, "examples", 1)
-        round_ = _whole(record, "round", 0) if "round" in record else 0
-        initial = record.get("initial_sha256")
-        if initial is not None and not (isinstance(initial, str) and initial):
-            raise ValueError(f"initial_sha256 is {initial!r}, not a digest")
-        normalize = record.get("normalize", "none")
+        client, group = (taken(record, key, _NUMBER) for key in ("client", "group"))
+        examples = taken(record, "examples", Natural)
+        round_ = taken(record, "round", _NUMBER, 0)
+        initial = taken(record, "initial_sha256", _DIGEST | None, None)
+        normalize = taken(record, "normalize", str, "none")
         if normalize == "standardize":
             raise ValueError(
                 "its centroids are standardised by sums that only their run has; aggregate that run, or train it with "
                 "--normalize none"
             )
         if normalize not in ("none", "l2"):
-            raise ValueError(f"normalize is {normalize!r}, not 'none' or 'l2'")
-        centroids = _centroids(tensors)
+            raise ValueError(f"normalize is {shown(normalize)}, not 'none' or 'l2'")
+        centroids = tensors.floats("centroids", (None, None)).astype(np.float32)
         k, d = centroids.shape
-        sizes = _counts(tensors.get("sizes"), "sizes", k)
-        tokens = _counts(record.get("answer_tokens", [ANSWER_TOKENS] * k), "answer_tokens", k)
-        clusters = tuple(_counts(record.get("clusters", range(k)), "clusters", k, least=0).tolist())
+        sizes = tensors.whole("sizes", (k,), least=1, most=2**53).astype(np.int64)
+        tokens = np.array(taken(record, "answer_tokens", list[_TOKENS], [ANSWER_TOKENS] * k), dtype=np.int64)
+        if len(tokens) != k:
+            raise ValueError(f"answer_tokens must be {k} whole numbers, one a centroid")
+        clusters = tuple(taken(record, "clusters", list[_NUMBER], list(range(k))))
+        if len(clusters) != k:
+            raise ValueError(f"clusters must be {k} whole numbers, one a centroid")
         sums = _sums(tensors, examples, d)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{folder}: not a usable update ({error})") from None
     numbered = clusters if "clusters" in record else ()
     stored = StoredUpdate(folder, client, group, round_, examples, numbered, initial)
@@ -174,53 +181,13 @@ def normalizer_for(updates: Sequence[ForeignUpdate], wanted: str | None) -> Norm
 
 
 def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; an update needs this file") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: not a JSON object")
-    return record
+    if not path.exists():
+        raise UserError(f"{path}: No such file or directory; an update needs this file")
+    return read_json(path, "an update needs this file")
 
 
-def _tensors(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: {error.strerror or error}; an update needs this file") from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not readable as safetensors of NumPy's types ({error})") from None
-
-
-def _whole(record: dict[str, Any], key: str, least: int) -> int:
-    value = record.get(key)
-    if type(value) is not int or value < least:
-        raise ValueError(f"{UPDATE_NAME} must say {key!r}, a whole number of at least {least}, not {value!r}")
-    return value
-
-
-def _counts(values: Any, name: str, k: int, least: int = 1) -> NDArray[np.int64]:
-    counts = np.asarray(values if values is not None else [])
-    if counts.shape != (k,) or counts.dtype.kind not in "iu" or (counts < least).any():
-        raise ValueError(f"{name} must be {k} whole numbers of at least {least}, one a centroid")
-    return counts.astype(np.int64)
-
-
-def _centroids(tensors: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-    centroids = tensors.get("centroids")
-    if centroids is None or centroids.ndim != 2 or not centroids.size or centroids.dtype.kind != "f":
-        raise ValueError(f"{CENTROIDS_NAME} must hold 'centroids', floats of shape (k, d)")
-    if not np.isfinite(centroids).all():
-        raise ValueError("a centroid is not finite")
-    return centroids.astype(np.float32)
-
-
-def _sums(tensors: dict[str, NDArray[Any]], examples: int, d: int) -> FeatureSums | None:
+def _sums(tensors: Tensors, examples: int, d: int) -> FeatureSums | None:
     if "total" not in tensors or "total_squares" not in tensors:
         return None
-    total, squares = (tensors[key].astype(np.float64) for key in ("total", "total_squares"))
-    if total.shape != (d,) or squares.shape != (d,) or not (np.isfinite(total) & np.isfinite(squares)).all():
-        raise ValueError(f"total and total_squares must be {d} finite numbers each")
+    total, squares = (tensors.floats(key, (d,), most=1e30).astype(np.float64) for key in ("total", "total_squares"))
     return FeatureSums(examples, total, squares)

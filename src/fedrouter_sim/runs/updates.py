@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import read_json
+from fedrouter_sim.typed import Count, Natural, taken
 
 UPDATE_NAME = "update.json"
 CENTROIDS_NAME = "centroids.safetensors"
@@ -39,10 +40,13 @@ def read_updates(run: Path) -> Iterator[StoredUpdate]:
     for path in (run / "updates").glob(f"*/*/{UPDATE_NAME}"):
         value = read_json(path, "train the run anew")
         try:
-            own = {key: int(value[key]) for key in ("client", "group", "round", "examples")}
-            initial = None if value.get("initial_sha256") is None else str(value["initial_sha256"])
-            clusters = tuple(map(int, value["clusters"]))
-            records.append(StoredUpdate(folder=path.parent, clusters=clusters, initial_sha256=initial, **own))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); train the run anew") from None
+            own = {key: taken(value, key, Count) for key in ("client", "group", "round")}
+            examples = taken(value, "examples", Natural)
+            initial = taken(value, "initial_sha256", str | None, None)
+            clusters = taken(value, "clusters", tuple[Count, ...])
+            records.append(
+                StoredUpdate(folder=path.parent, examples=examples, clusters=clusters, initial_sha256=initial, **own)
+            )
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); train the run anew") from None
     yield from sorted(records, key=lambda update: (update.client, update.group))

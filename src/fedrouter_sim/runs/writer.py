@@ -1,7 +1,6 @@
 """Writes a run folder while the simulation runs."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from fedrouter_sim.adapters.folders import CONFIG_NAME, WEIGHTS_NAME, save_adapter
+from fedrouter_sim.adapters.folders import load_adapter, plain_peft_config, save_adapter
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.evaluation.sample_map import SAMPLES_NAME
@@ -40,6 +39,9 @@ from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate, update_folder
 from fedrouter_sim.storage import read_json, write_json, write_text
 from fedrouter_sim.version import __version__
+
+_PASSED_ON = "client group round examples clusters initial_sha256 answer_tokens normalize loss steps tokens".split()
+"""What of an update's record is written again."""
 
 
 class RunWriter(Observer):
@@ -79,10 +81,9 @@ class RunWriter(Observer):
     def copy_update(self, update: StoredUpdate, router: Router, archive: Archive) -> None:
         """Copy an update that lies elsewhere, with its centroids as they stand in the archive."""
         folder = self._folder / update_folder(update.client, update.group)
-        folder.mkdir(parents=True)
-        for name in (CONFIG_NAME, WEIGHTS_NAME):
-            shutil.copyfile(update.folder / name, folder / name)
-        record = read_json(update.folder / UPDATE_NAME, "give a folder that holds an update")
+        save_adapter(folder, load_adapter(update.folder), plain_peft_config(update.folder))
+        stored = read_json(update.folder / UPDATE_NAME, "give a folder that holds an update")
+        record = {key: value for key, value in stored.items() if key in _PASSED_ON}
         own = {key: getattr(update, key) for key in ("client", "group", "round", "examples", "clusters")}
         self._write_record(folder, record | own, update.client, update.clusters, router, archive)
 

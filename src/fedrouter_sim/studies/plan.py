@@ -1,7 +1,7 @@
 """A study: methods x splits x seeds from a TOML plan, and what is claimed before anything runs."""
 
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -13,14 +13,18 @@ from fedrouter_sim.config import RunConfig, absolute_paths
 from fedrouter_sim.config_reading import typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
+from fedrouter_sim.parsing import parse_toml, read_bounded
 from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.paths import at_home
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.studies.comparison import Claim
-from fedrouter_sim.texts import read_utf8
+
+MOST_SEEDS = 1_000  # of a block
+MOST_RUNS = 5_000  # of a plan
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     unknown = plan.keys() - {"title", "seeds", "settings", "runs", "claims"}
     if unknown:
         raise UserError(
-            f"{path}: {sorted(unknown)[0]!r} is no key of a plan; it has title, seeds, settings, runs, claims"
+            f"{path}: {shown(sorted(unknown)[0])} is no key of a plan; it has title, seeds, settings, runs, claims"
         )
     shared = _settings(path, plan.get("settings", {}))
     blocks = [
@@ -75,6 +79,7 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     ]
     if not blocks:
         raise UserError(f"{path}: has no [[runs]]; give at least one with methods and a split")
+    _check_size(path, blocks)
     seeds = list(dict.fromkeys(seed for block in blocks for seed in block.seeds))
     runs = [
         _planned(block, method, seed, {**shared, **block.settings, **(overrides or {})})
@@ -83,8 +88,8 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
         if seed in block.seeds
         for method in block.methods
     ]
-    names = [run.name for run in runs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    counts = Counter(run.name for run in runs)
+    if twice := next((name for name, count in counts.items() if count > 1), None):
         raise UserError(
             f"{path}: {twice} is planned twice; name each method once per split and seed, or give a block with other "
             "settings a label"
@@ -93,7 +98,7 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
         _claim(f"{path}, [[claims]] {number}", claim, runs)
         for number, claim in enumerate(_list(path, plan, "claims"), 1)
     ]
-    return Study(str(plan.get("title", path.stem)), tuple(runs), tuple(claims))
+    return Study(plain(str(plan.get("title", path.stem))), tuple(runs), tuple(claims))
 
 
 @dataclass(frozen=True)
@@ -105,18 +110,32 @@ class _Block:
     label: str = ""  # by which the runs of a method that is planned several times are told apart
 
 
+def _check_size(path: Path, blocks: Sequence[_Block]) -> None:
+    """Refuse a plan of more runs than anyone waits for, before any of them is looked at."""
+    for number, block in enumerate(blocks, 1):
+        if len(block.seeds) > MOST_SEEDS:
+            raise UserError(
+                f"{path}, [[runs]] {number}: seeds are {len(block.seeds):,}; a plan has at most {MOST_SEEDS:,}"
+            )
+    count = sum(len(block.seeds) * len(block.methods) for block in blocks)
+    if count > MOST_RUNS:
+        raise UserError(f"{path}: plans {count:,} runs, and at most {MOST_RUNS:,} are planned in one; split the plan")
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_utf8(path))
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"--plan {path}: cannot be read ({error}); give a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
         raise UserError(f"--plan {path}: not TOML: {error}") from None
 
 
 def _settings(path: Path, values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise UserError(f"{path}: settings = {values!r} must be a table of settings")
+        raise UserError(f"{path}: settings = {shown(values)} must be a table of settings")
     for key in ("method", "split", "seed"):
         if key in values:
             raise UserError(f"{path}: {key} is no setting of a plan; name it under [[runs]]")
@@ -126,7 +145,7 @@ def _settings(path: Path, values: Any) -> dict[str, Any]:
 def _list(path: Path, plan: Mapping[str, Any], key: str) -> list[Any]:
     found = plan.get(key, [])
     if not isinstance(found, list):
-        raise UserError(f"{path}: {key} = {found!r} must be tables, [[{key}]]")
+        raise UserError(f"{path}: {key} = {shown(found)} must be tables, [[{key}]]")
     return found
 
 
@@ -141,17 +160,21 @@ def _planned(block: _Block, method: str, seed: int, settings: Mapping[str, Any])
 def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
     where = f"{path}, [[runs]] {number}"
     if not isinstance(block, dict) or (unknown := block.keys() - {"split", "methods", "seeds", "settings", "label"}):
-        raise UserError(f"{where}: {block if not isinstance(block, dict) else sorted(unknown)[0]!r} is no key of a run")
+        raise UserError(
+            f"{where}: {shown(block if not isinstance(block, dict) else sorted(unknown)[0])} is no key of a run"
+        )
     methods, own = block.get("methods"), block.get("seeds", seeds)
     if not isinstance(methods, list) or not methods or not all(isinstance(method, str) for method in methods):
-        raise UserError(f"{where}: methods = {methods!r} must be a list of methods")
+        raise UserError(f"{where}: methods = {shown(methods)} must be a list of methods")
     if not isinstance(own, list) or not own or not all(type(seed) is int for seed in own):
-        raise UserError(f"{where}: seeds = {own!r} must be a list of whole numbers, here or at the top of the plan")
+        raise UserError(
+            f"{where}: seeds = {shown(own)} must be a list of whole numbers, here or at the top of the plan"
+        )
     split = at_home(typed_setting(where, "split", block.get("split")))
     SPLITS.class_of(split)  # an unknown one is refused here
     label = block.get("label", "")
     if not isinstance(label, str) or not re.fullmatch(r"[\w.-]*", label):
-        raise UserError(f"{where}: label = {label!r} must be letters, digits, . - and _: it names folders")
+        raise UserError(f"{where}: label = {shown(label)} must be letters, digits, . - and _: it names folders")
     settings = _settings(path, block.get("settings", {}))
     return _Block(split, [at_home(method) for method in methods], own, settings, label)
 
@@ -159,11 +182,11 @@ def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
 def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
     """Return a claim, if the plan has the runs that it is about."""
     if not isinstance(claim, dict):
-        raise UserError(f"{where}: {claim!r} must be a table")
+        raise UserError(f"{where}: {shown(claim)} must be a table")
     for field in fields(Claim):
         kinds = (int, float) if field.name == "least" else (str,)
         if field.name in claim and type(claim[field.name]) not in kinds:
-            raise UserError(f"{where}: {field.name} = {claim[field.name]!r} must be a {kinds[-1].__name__}")
+            raise UserError(f"{where}: {field.name} = {shown(claim[field.name])} must be a {kinds[-1].__name__}")
     try:
         made = Claim(**claim)
     except TypeError as error:
@@ -173,7 +196,7 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
         if (made.split, method.partition("/")[0].partition(" (")[0]) not in planned:
             raise UserError(f"{where}: is about {method} on {made.split}, which is not planned; name it under [[runs]]")
     if made.test_data not in RUN_TEST_DATA:
-        raise UserError(f"{where}: test_data = {made.test_data!r}: choose one of {', '.join(RUN_TEST_DATA)}")
+        raise UserError(f"{where}: test_data = {shown(made.test_data)}: choose one of {', '.join(RUN_TEST_DATA)}")
     return made
 
 
@@ -209,7 +232,9 @@ def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
     if found.config != run.config:
         old, new = found.config.to_dict(), run.config.to_dict()
         name = next(name for name in new if old[name] != new[name])
-        raise UserError(f"{folder}: was run with {name} = {old[name]!r}, the plan says {new[name]!r}; {remedy}")
+        raise UserError(
+            f"{folder}: was run with {name} = {shown(old[name])}, the plan says {shown(new[name])}; {remedy}"
+        )
     if changed := digests.changed(found):
         raise UserError(f"{folder}: the {changed} has changed since it was run; {remedy}")
     return True

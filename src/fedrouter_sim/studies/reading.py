@@ -20,7 +20,9 @@ OWN_ROUTINGS = (GLOBAL, FIXED)
 'fedrouter/local'."""
 
 
-def open_comparison(folders: Sequence[Path], metric: str | None = None, option: Sequence[str] = ()) -> Comparison:
+def open_comparison(
+    folders: Sequence[Path], metric: str | None = None, option: Sequence[str] = (), trust_code: bool = False
+) -> Comparison:
     """Read finished runs and set them side by side.
 
     Args:
@@ -28,16 +30,19 @@ def open_comparison(folders: Sequence[Path], metric: str | None = None, option: 
         metric: what they are compared by; None: what the first of them shows first or, where a run has no score by
             that, the default metric.
         option: options of `metric`, as 'name=value'; those of the first run hold where none is given.
+        trust_code: as of `Run`.
 
     Raises:
         UserError: a folder is no run, two runs are the same method on the same clients, their test samples differ, or
             one was not scored by the metric.
     """
-    runs = [Run(folder) for folder in folders]
+    runs = [Run(folder, trust_code) for folder in folders]
     if not runs:
         return compare([])
     notes = []
     if metric or option:
+        if not metric:
+            runs[0].check_own("metric")
         metric = metric or runs[0].config.metric
         chosen = find_metric(metric, METRICS.options(metric, runs[0].config.option, option))
     else:
