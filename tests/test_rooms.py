@@ -12,8 +12,8 @@ PACKAGE = Path(fedrouter_sim.__file__).parent
 ROOT = PACKAGE.parents[1]
 
 GROUND = (
-    "errors version texts paths arrays rounding machine packages randomness storage bundled tables declaring config "
-    "config_reading config_file"
+    "errors version texts paths arrays rounding machine packages randomness storage bundled tables declaring "
+    "config_checks config config_reading config_file"
 ).split()
 ROOMS = (
     "examples partition adapters messages clustering routing backbone federation methods simulation answerer "

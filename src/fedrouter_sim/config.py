@@ -13,8 +13,8 @@ from typing import Any, Self
 import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
+from fedrouter_sim.config_checks import check_together
 from fedrouter_sim.declaring import check_limits, flag, setting
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.paths import at_home
 
 _COMPARISON = "Comparison"
@@ -171,6 +171,9 @@ class RunConfig:
     drift_to: str = setting(
         _FEDERATION, "none", "The split that the clients' data drift to; none: no drift.", table="splits"
     )
+    drift_brings: tuple[str, ...] = setting(
+        _FEDERATION, (), "Task that no client holds before the drift, and that is part of what it brings. Repeatable."
+    )
     aggregation: str = setting(
         _FEDERATION,
         "mean",
@@ -279,21 +282,7 @@ class RunConfig:
             if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
                 object.__setattr__(self, field.name, (value,) if value else ())
             check_limits(f"{flag(field.name)} {value}", field, value)
-        if self.lr_min > self.lr:
-            raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
-        if (self.drift_at > 0) != (self.drift_to != "none"):
-            raise UserError(
-                f"--drift-at {self.drift_at} with --drift-to {self.drift_to}: a drift needs both, a round and a split"
-            )
-        if self.drift_at > self.rounds + 1:
-            raise UserError(
-                f"--drift-at {self.drift_at}: is after the last round; give at most --rounds + 1 = {self.rounds + 1}"
-            )
-        if self.template not in ("alpaca", "plain", "chat") and self.template.count("{instruction}") != 1:
-            raise UserError(
-                f"--template {self.template!r} is not 'alpaca', 'plain' or 'chat', and it does not hold "
-                "{instruction} once"
-            )
+        check_together(self)
 
     @classmethod
     def build(cls, *layers: Mapping[str, Any]) -> Self:

@@ -53,6 +53,17 @@ class Normalizer:
             return points * self.deviation + self.mean
         return points
 
+    def moved(self, means: Floats, to: "Normalizer") -> Floats:
+        """Return where the means (k, d) of some normalised rows would lie, had another of the kind normalised the rows.
+
+        Exact but for 'cosine', where all rows are taken to have the usual length, the root of d, before they are scaled
+        to unit length.
+        """
+        if self.mean is None or self.deviation is None or to.mean is None or to.deviation is None:
+            return means
+        length = np.float32(means.shape[1] ** 0.5 if self.kind == COSINE else 1)
+        return ((means * length * self.deviation + self.mean) - to.mean) / to.deviation / length
+
 
 def unit_rows(rows: Floats) -> Floats:
     """Scale each row of (n, d) to unit length; a row of zeros stays."""
