@@ -19,7 +19,16 @@ from fedrouter_sim.runs.writer import RunWriter
 
 PEFT = {"peft_type": "LORA", "r": 2}
 SUMMARY = Summary("fedavg", "dual", 10, 42)
-NEW_SETTINGS = ("option", "metric", "format", "aggregation", "router", "affinity", "cut")  # that format 1 did not have
+NEW_SETTINGS = (
+    "option",
+    "metric",
+    "format",
+    "aggregation",
+    "router",
+    "affinity",
+    "cut",
+    "drift_brings",
+)  # that format 1 did not have
 
 
 def adapter(value: float) -> Adapter:

@@ -274,7 +274,9 @@ def test_a_drift_brings_tasks_that_there_are_and_not_all(
     assert "\n" not in str(caught.value)
 
 
-def test_a_drift_does_not_bring_clients_of_their_own(micro_config: ConfigMaker, micro_data: Path, tmp_path: Path) -> None:
+def test_a_drift_does_not_bring_clients_of_their_own(
+    micro_config: ConfigMaker, micro_data: Path, tmp_path: Path
+) -> None:
     users = {"sum": "1", "title": "2", "opinion": "3", "reverse": "4"}
     data = rewritten(micro_data, tmp_path / "owned", lambda row, _: row | {"user": users[row["task"]]})
     given = {"data": data, "split": "natural", "client_column": "user", "clients": 3}

@@ -15,6 +15,7 @@ from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.plan import Deployment
+from fedrouter_sim.runs.births import Asleep, Birth
 from fedrouter_sim.storage import read_json, write_json
 
 DISCOVERY_NAME = "discovery.json"
@@ -41,6 +42,8 @@ class Discovery:
     linked: Linked
     tasks: tuple[TaskFound, ...]
     traffic: Traffic  # of planning
+    births: tuple[Birth, ...] = ()  # tasks that came later; `tasks` are those of before round 1
+    sleeping: tuple[Asleep, ...] = ()  # tasks that no client has rows of in the end
 
     @classmethod
     def of(cls, deployment: Deployment, linked: Linked | None, affinity: str, traffic: Traffic) -> "Discovery | None":
@@ -87,6 +90,9 @@ class Discovery:
             "bytes_down": self.traffic.down,
             "tasks": [asdict(task) | {"clients": {str(c): n for c, n in task.clients.items()}} for task in self.tasks],
         }
+        # Only where there is something to say: the record of other runs is as it was.
+        record |= {"births": [asdict(one) for one in self.births]} if self.births else {}
+        record |= {"sleeping": [asdict(one) for one in self.sleeping]} if self.sleeping else {}
         write_json(folder / DISCOVERY_NAME, record)
         tensors = self.linked.tensors()
         (folder / ARRAYS_NAME).write_bytes(
@@ -108,6 +114,8 @@ class Discovery:
             tasks = tuple(_task(task) for task in record["tasks"])
             traffic = Traffic(int(record["bytes_up"]), int(record["bytes_down"]))
             name = str(record["affinity"])
+            births = tuple(_birth(one) for one in record.get("births", []))
+            sleeping = tuple(Asleep(str(one["task"]), int(one["since"])) for one in record.get("sleeping", []))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: damaged ({error!r}); {_REMEDY}") from None
         path = folder / ARRAYS_NAME
@@ -117,7 +125,12 @@ class Discovery:
                 raise ValueError(f"it has more tasks than {DISCOVERY_NAME}")
         except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
             raise UserError(f"{path}: missing or damaged ({error}); {_REMEDY}") from None
-        return cls(name, linked, tasks, traffic)
+        return cls(name, linked, tasks, traffic, births, sleeping)
+
+
+def _birth(record: Mapping[str, Any]) -> Birth:
+    clients = tuple(int(client) for client in record["clients"])
+    return Birth(str(record["task"]), int(record["round"]), int(record["rows"]), clients)
 
 
 def _task(record: Mapping[str, Any]) -> TaskFound:

@@ -41,6 +41,7 @@ class Summary:
     ari_global: float | None = None
     nmi_global: float | None = None
     tasks_found: int | None = None  # tasks with a centroid in the router; None: the method has none
+    tasks_born: int = 0  # of them, those that came with a drift
     bytes_up: int = 0
     bytes_down: int = 0
     optimizer_steps: int = 0
