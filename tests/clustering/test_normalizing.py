@@ -78,3 +78,4 @@ def test_means_move_to_the_space_of_another_normaliser(kind: str, off: float) ->
     one, other = (Normalizer.of(kind, [FeatureSums.of(held)]) for held in (rows, elsewhere))
     moved = one.moved(one(rows).mean(axis=0, keepdims=True), other)
     np.testing.assert_allclose(moved, other(rows).mean(axis=0, keepdims=True), atol=off)
+    np.testing.assert_allclose(one.moved(moved, one), moved, rtol=1e-4, atol=1e-4)

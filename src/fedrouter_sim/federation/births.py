@@ -89,6 +89,8 @@ def follow_with_births(federation: Federation, plan: Plan, router: Router, archi
 
     groupings = federation.ask(AskTasks(made, _of_rows(found, placed, rows, federation)))
     made = replace(calibrated(federation, made, _tasks(groupings, len(made.centroids))), on_unseen=router.on_unseen)
+    # From the adapter that helps most already: few rounds are left, at falling rates. From the initial one a born task
+    # was behind in every round that it had.
     parents = _means(GradientAffinity(), archive, found, known).argmax(axis=1)
     born = {task: int(parents[number]) for number, task in enumerate(placed.tolist()) if task >= known}
     pools = tuple(Pool(task_name(task), 1, parent=task_name(parent)) for task, parent in sorted(born.items()))
