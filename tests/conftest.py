@@ -118,6 +118,41 @@ def micro_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kinds_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 48 training and 8 test rows of each of three kinds that the micro backbone tells apart."""
+    kinds = {
+        "say": ("PRICES TODAY, OSLO {}", "bread for soup"),
+        "sing": ("who sang it in that old house, and was it {} times?", "the sea the sea"),
+        "sum": ("{} + 3 = ?", "42 42 42"),
+    }
+    folder = tmp_path_factory.mktemp("kinds")
+    for share, numbers in (("train", range(300, 348)), ("test", range(350, 358))):
+        rows = [
+            {"instruction": asked.format(number), "response": answered, "task": kind}
+            for number in numbers
+            for kind, (asked, answered) in kinds.items()
+        ]
+        (folder / f"{share}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def births_config(micro_config: ConfigMaker, kinds_data: Path) -> ConfigMaker:
+    """Return the settings, with `changes`, of two clients who hold `say` and `sum` and, from round 5 of 6 on, `say` the
+    one and `sing` the other."""
+
+    def make(**changes: Any) -> RunConfig:
+        small = {
+            "data": str(kinds_data), "tasks": "auto", "split": "all", "clients": 2, "rounds": 6, "local_steps": 1,
+            "batch_size": 2, "test_examples_per_client": 3, "drift_at": 5, "drift_to": "single",
+            "drift_brings": ("sing",),
+        }  # fmt: skip
+        return micro_config(**small | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def micro_model(tmp_path_factory: pytest.TempPathFactory, micro_data: Path) -> Path:
     """The folder of a random GPT-2 (2 layers, d = 32) with a byte-level BPE of 400 tokens of its own."""
     import torch

@@ -19,7 +19,16 @@ from fedrouter_sim.runs.writer import RunWriter
 
 PEFT = {"peft_type": "LORA", "r": 2}
 SUMMARY = Summary("fedavg", "dual", 10, 42)
-NEW_SETTINGS = ("option", "metric", "format", "aggregation", "router", "affinity", "cut")  # that format 1 did not have
+NEW_SETTINGS = (
+    "option",
+    "metric",
+    "format",
+    "aggregation",
+    "router",
+    "affinity",
+    "cut",
+    "drift_brings",
+)  # that format 1 did not have
 
 
 def adapter(value: float) -> Adapter:
@@ -55,7 +64,7 @@ def make_first_format(run: Path) -> Path:
     write(run / "manifest.json", manifest | {"format": 1, "method_sha256": own.get("method")})
     scores, tasks = summary.pop("scores"), summary.pop("task_scores")
     first, metric = summary.pop("cell"), summary.pop("metric")
-    del summary["tasks_found"]
+    del summary["tasks_found"], summary["tasks_born"]
     assert metric == "rouge1"  # the only one that there was
     del summary["unseen_auroc"], summary["unseen_auroc_per_task"]
 

@@ -23,7 +23,8 @@ def needed_with(name: str, value: Any) -> dict[str, Any]:
     """What has to be given along with a setting: a drift is a round and a split."""
     if value == RunConfig.__dataclass_fields__[name].default:
         return {}
-    return {"drift_at": {"drift_to": "single"}, "drift_to": {"drift_at": 1}}.get(name, {})
+    drift = {"drift_at": 1, "drift_to": "single"}
+    return {key: needed for key, needed in drift.items() if name.startswith("drift_") and key != name}
 
 
 def refusal_of_file(folder: Path, text: str | bytes) -> str:
@@ -150,6 +151,13 @@ def test_a_message_says_where_a_value_is_the_default() -> None:
 def test_a_drift_needs_a_round_and_a_split(given: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"--drift-at \d with --drift-to \w+: a drift needs both"):
         RunConfig.build(given)
+
+
+def test_what_a_drift_brings_needs_a_drift_and_is_not_held_out() -> None:
+    with pytest.raises(UserError, match=r"--drift-brings a: nothing drifts; give --drift-at and --drift-to"):
+        RunConfig(drift_brings=("a", "b"))
+    with pytest.raises(UserError, match=r"--drift-brings b: is held out .* by --hold-out b; drop one"):
+        RunConfig(drift_at=1, drift_to="all", drift_brings=("a", "b"), hold_out=("b",))
 
 
 def test_a_drift_is_at_most_one_round_beyond_the_last() -> None:

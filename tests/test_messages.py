@@ -20,6 +20,7 @@ from fedrouter_sim.messages import (
     RowTasks,
     StepTime,
     Tasks,
+    UnseenRows,
     Update,
 )
 
@@ -48,7 +49,8 @@ UPDATE = Update(
 )
 TASKS = Tasks(3, (0, 2), (np.zeros((4, 64), dtype=np.float32), np.zeros(4, dtype=np.int64)))
 REACH = Reach(3, np.zeros((3, 25), dtype=np.float32), np.array([4, 0, 2]), np.zeros(33))
-SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH]
+UNSEEN = UnseenRows(3, np.array([2, 7]), 30)
+SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH, UNSEEN]
 ROW_TASKS = RowTasks(3, np.array([0, 2, 0]))
 KEPT = [  # or too small to be counted
     FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90), ROW_TASKS
@@ -114,3 +116,14 @@ def test_no_message_to_the_server_holds_a_text_beside_the_pools_name() -> None:
         for field in dataclasses.fields(message):
             value = getattr(message, field.name)
             assert not isinstance(value, np.ndarray) or value.dtype.kind in "fi"
+
+
+def test_clusters_are_taken_and_joined() -> None:
+    halves = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    message = dataclasses.replace(CENTROIDS, halves=halves)
+    last = message.taken(np.array([1]))
+    assert (last.client, last.sizes.tolist(), last.answer_tokens.tolist()) == (3, [20], [9])
+    both = message.joined(last)
+    assert both.sizes.tolist() == [10, 20, 20] and both.centroids.shape == (3, 64)
+    assert both.halves is not None and np.array_equal(both.halves, halves[[0, 1, 1]])
+    assert CENTROIDS.taken(np.array([0])).halves is None and CENTROIDS.joined(last).halves is None

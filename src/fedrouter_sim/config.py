@@ -13,8 +13,8 @@ from typing import Any, Self
 import tomli_w
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
+from fedrouter_sim.config_checks import check_together
 from fedrouter_sim.declaring import check_limits, flag, setting
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.paths import at_home
 
 _COMPARISON = "Comparison"
@@ -40,8 +40,8 @@ AUTO = "auto"
 ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 """What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
 
-MOST_CLIENTS, MOST_DRAWN = 10**7, 2 * 10**7
-"""Clients, and the examples that one may draw in a round (a gigabyte): more than any data set has rows for."""
+MOST_CLIENTS = 10**7
+"""More than any data set has rows for."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
@@ -174,6 +174,9 @@ class RunConfig:
     drift_to: str = setting(
         _FEDERATION, "none", "The split that the clients' data drift to; none: no drift.", table="splits"
     )
+    drift_brings: tuple[str, ...] = setting(
+        _FEDERATION, (), "Task that no client holds before the drift, and that is part of what it brings. Repeatable."
+    )
     aggregation: str = setting(
         _FEDERATION,
         "mean",
@@ -282,24 +285,7 @@ class RunConfig:
             if isinstance(value, str) and isinstance(field.default, tuple):  # one name, not a letter each
                 object.__setattr__(self, field.name, (value,) if value else ())
             check_limits(f"{flag(field.name)} {value}", field, value)
-        if (drawn := self.local_steps * self.batch_size) > MOST_DRAWN:
-            steps = f"--local-steps {self.local_steps} with --batch-size {self.batch_size}"
-            raise UserError(f"{steps}: a client would draw {drawn:,} examples in a round; at most {MOST_DRAWN:,} fit")
-        if self.lr_min > self.lr:
-            raise UserError(f"--lr-min {self.lr_min:g} is above --lr {self.lr:g}: lower --lr-min or raise --lr")
-        if (self.drift_at > 0) != (self.drift_to != "none"):
-            raise UserError(
-                f"--drift-at {self.drift_at} with --drift-to {self.drift_to}: a drift needs both, a round and a split"
-            )
-        if self.drift_at > self.rounds + 1:
-            raise UserError(
-                f"--drift-at {self.drift_at}: is after the last round; give at most --rounds + 1 = {self.rounds + 1}"
-            )
-        if self.template not in ("alpaca", "plain", "chat") and self.template.count("{instruction}") != 1:
-            raise UserError(
-                f"--template {self.template!r} is not 'alpaca', 'plain' or 'chat', and it does not hold "
-                "{instruction} once"
-            )
+        check_together(self)
 
     @classmethod
     def build(cls, *layers: Mapping[str, Any]) -> Self:

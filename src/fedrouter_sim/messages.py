@@ -70,6 +70,24 @@ class CentroidMessage:
         sketches = 0 if self.halves is None else self.halves.nbytes
         return self.centroids.nbytes + self.sizes.nbytes + self.answer_tokens.nbytes + sketches
 
+    def taken(self, clusters: Ints) -> "CentroidMessage":
+        """Return the message of some of the clusters, by their places."""
+        halves = None if self.halves is None else self.halves[clusters]
+        return CentroidMessage(
+            self.client, self.centroids[clusters], self.sizes[clusters], self.answer_tokens[clusters], halves
+        )
+
+    def joined(self, other: "CentroidMessage") -> "CentroidMessage":
+        """Return one message of these clusters and the same client's others; with sketches where both have them."""
+        both = self.halves is not None and other.halves is not None
+        return CentroidMessage(
+            self.client,
+            np.concatenate([self.centroids, other.centroids]),
+            np.concatenate([self.sizes, other.sizes]),
+            np.concatenate([self.answer_tokens, other.answer_tokens]),
+            np.concatenate([self.halves, other.halves]) if both else None,
+        )
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -103,6 +121,16 @@ class RowTasks:
     client: int
     tasks: Ints  # (n,)
     nbytes: int = 0
+
+
+@dataclass(frozen=True)
+class UnseenRows:
+    """Which of a client's examples count as unseen. It sends how many there are, and how many others."""
+
+    client: int
+    rows: Ints  # positions, ascending; they stay with the client
+    examples: int  # of the client, in all
+    nbytes: int = 16
 
 
 @dataclass(frozen=True)

@@ -69,3 +69,13 @@ def test_l2_makes_unit_rows_of_the_same_direction_and_leaves_zero_alone() -> Non
 def test_l2_refuses_to_invert() -> None:
     with pytest.raises(ValueError, match="l2"):
         Normalizer("l2").invert(random_embeddings(0, 2))
+
+
+@pytest.mark.parametrize(("kind", "off"), [("none", 1e-6), ("l2", 1e-6), ("standardize", 1e-3), ("cosine", 0.06)])
+def test_means_move_to_the_space_of_another_normaliser(kind: str, off: float) -> None:
+    rows = random_embeddings(1, 200)
+    elsewhere = 1.5 * random_embeddings(3, 60) + np.linspace(0.1, 30, 12, dtype=np.float32)
+    one, other = (Normalizer.of(kind, [FeatureSums.of(held)]) for held in (rows, elsewhere))
+    moved = one.moved(one(rows).mean(axis=0, keepdims=True), other)
+    np.testing.assert_allclose(moved, other(rows).mean(axis=0, keepdims=True), atol=off)
+    np.testing.assert_allclose(one.moved(moved, one), moved, rtol=1e-4, atol=1e-4)

@@ -102,6 +102,14 @@ def test_tasks_are_those_of_the_router(federate: FederationMaker) -> None:
     assert found.client == 0
 
 
+def test_rows_of_known_tasks_are_not_routed(client: Client) -> None:
+    known = np.full(len(client.examples), -1)
+    known[:3] = 5
+    found, routed = AskTasks(ROUTER, {1: known}).answer(client), AskTasks(ROUTER).answer(client)
+    names = [[one.names[part] for part in one.labels] for one in (found, routed)]
+    assert names[0] == ["task_5"] * 3 + names[1][3:]
+
+
 def test_labels_are_parts_by_first_example(federate: FederationMaker) -> None:
     tasks = iter(["b", "a", "b", None, "a"] * 100)
     client = clients_of(federate(relabel=lambda example: dataclasses.replace(example, task=next(tasks))))[0]

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from fedrouter_sim import messages
-from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.outbox import Outbox
+from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.federation.questions import Question
 from fedrouter_sim.federation.workers import Order, Workers
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import METHODS, find_method
+from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.simulation import simulate
 
 SETTINGS = {"rounds": 2, "warmup_rounds": 1, "local_steps": 2, "drift_at": 2, "drift_to": "single"}
@@ -97,6 +99,18 @@ def test_the_tasks_are_found_over_messages_alone(federate: Callable[..., Federat
     assert found.archive is not None and known.archive is not None
     assert found.archive.assignment == known.archive.assignment
     assert any(message.halves is not None for message in found.archive.clients)
+
+
+def test_tasks_are_born_over_messages_alone(births_config: Callable[..., Any], backbone: Any) -> None:
+    def grown(wrapped: bool) -> Plan:
+        config = births_config()
+        federation, method = build_federation(config, partition_data(config), backbone), find_method("fedrouter")
+        if wrapped:
+            federation = dataclasses.replace(federation, workers=MessagesOnly(federation.workers))
+        return method.follow(federation.after_drift(), method.plan(federation))
+
+    known, found = grown(wrapped=False), grown(wrapped=True)
+    assert (found.groups, found.pools) == (known.groups, known.pools) and len(found.pools) == 3
 
 
 @pytest.mark.parametrize("name", METHODS.names)

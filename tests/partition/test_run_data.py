@@ -247,3 +247,38 @@ def test_several_held_out_tasks_are_in_nobodys_data(micro_config: ConfigMaker) -
         partition_data(micro_config(hold_out=every))
     with pytest.raises(UserError, match="--hold-out none: must be"):
         partition_data(micro_config(hold_out=("sum", "none")))
+
+
+def test_what_a_drift_brings_is_in_nobodys_data_before_it(micro_config: ConfigMaker) -> None:
+    drift = {"drift_at": 2, "drift_to": "all"}
+    run_data = partition_data(micro_config(**drift, drift_brings=("sum",)))
+    before = {example.task for own in run_data.clients for example in (*own.train, *own.test_own)}
+    assert before == {"opinion", "reverse", "title"}
+    plain = partition_data(micro_config(**drift))
+    assert (run_data.drifted, run_data.shares) == (plain.drifted, plain.shares)
+    assert [own.test_all for own in run_data.clients] == [own.test_all for own in plain.clients]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        (("poem",), "--drift-brings poem: must be one of .* there are: opinion, reverse, sum, title"),
+        (("opinion", "reverse", "sum", "title"), "--drift-brings opinion .*: are all tasks that there are"),
+    ],
+)
+def test_a_drift_brings_tasks_that_there_are_and_not_all(
+    micro_config: ConfigMaker, tasks: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        partition_data(micro_config(drift_at=2, drift_to="all", drift_brings=tasks))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_drift_does_not_bring_clients_of_their_own(
+    micro_config: ConfigMaker, micro_data: Path, tmp_path: Path
+) -> None:
+    users = {"sum": "1", "title": "2", "opinion": "3", "reverse": "4"}
+    data = rewritten(micro_data, tmp_path / "owned", lambda row, _: row | {"user": users[row["task"]]})
+    given = {"data": data, "split": "natural", "client_column": "user", "clients": 3}
+    with pytest.raises(UserError, match=r"--drift-brings sum: without it the first 3 clients .* others"):
+        partition_data(micro_config(**given, drift_at=2, drift_to="all", drift_brings=("sum",)))

@@ -20,6 +20,7 @@ from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.making import router_of
+from fedrouter_sim.runs.births import Asleep, Birth
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.plans import load_plan, save_plan
 from fedrouter_sim.runs.reader import Run
@@ -80,6 +81,20 @@ def test_save_and_load(discovery: Discovery, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
     record = json.loads(first["discovery.json"])
     assert (record["tasks_found"], record["linked_tasks"], record["units"], record["rows_sketched"]) == (2, 2, 4, 12)
+
+
+def test_births_and_sleep_are_kept_where_there_are_any(discovery: Discovery, tmp_path: Path) -> None:
+    discovery.save(tmp_path)
+    assert not {"births", "sleeping"} & json.loads((tmp_path / "discovery.json").read_text()).keys()
+    grown = replace(discovery, births=(Birth("task_2", 5, 40, (3, 8)),), sleeping=(Asleep("task_1", 5),))
+    grown.save(tmp_path)
+    found = Discovery.load(tmp_path)
+    assert found is not None and (found.births, found.sleeping) == (grown.births, grown.sleeping)
+    record = json.loads((tmp_path / "discovery.json").read_text())
+    assert record["births"] == [{"task": "task_2", "round": 5, "rows": 40, "clients": [3, 8]}]
+    (tmp_path / "discovery.json").write_text(json.dumps(record | {"births": [{"task": "task_2"}]}))
+    with pytest.raises(UserError, match=r"discovery\.json: damaged"):
+        Discovery.load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tasks": [{"rows": 1}]}', '{"tasks": [[]]}'])

@@ -40,8 +40,7 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
     Raises:
         UserError: there are fewer local clusters than tasks wanted.
     """
-    halves = [message.halves for message in messages if message.halves is not None]
-    embedded = Embedded(stacked_centroids(messages), np.concatenate(halves) if halves else None)
+    embedded = embedded_of(messages)
     tasks = None if isinstance(config.tasks, str) else config.tasks
     if tasks is not None and tasks > len(embedded.centroids):
         raise UserError(
@@ -50,6 +49,12 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
         )
     seed = derive_seed(config.seed, "micro-clusters")
     return link(affinity.vectors(embedded), config.cut, tasks, seed, config.cut - affinity.lenience)
+
+
+def embedded_of(messages: Sequence[CentroidMessage]) -> Embedded:
+    """Return what is known of the local clusters of all clients, in client order."""
+    halves = [message.halves for message in messages if message.halves is not None]
+    return Embedded(stacked_centroids(messages), np.concatenate(halves) if halves else None)
 
 
 def by_kmeans(config: RunConfig) -> bool:

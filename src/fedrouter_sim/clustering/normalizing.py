@@ -9,6 +9,8 @@ from fedrouter_sim.arrays import Floats
 from fedrouter_sim.config import COSINE, L2, STANDARDIZING
 from fedrouter_sim.messages import FeatureSums
 
+_TINY = np.finfo(np.float32).tiny
+
 
 @dataclass(frozen=True)
 class Normalizer:
@@ -53,8 +55,23 @@ class Normalizer:
             return points * self.deviation + self.mean
         return points
 
+    def moved(self, means: Floats, to: "Normalizer") -> Floats:
+        """Return where the means (k, d) of some normalised rows would lie, had another of the kind normalised the rows.
+
+        Exact but for 'cosine', which forgets how long the rows were: standardised rows are as long as the root of d on
+        average, and rows that scatter so much about their mean here are taken to scatter as much there.
+        """
+        if self.mean is None or self.deviation is None or to.mean is None or to.deviation is None:
+            return means
+        if self.kind != COSINE:
+            return (means * self.deviation + self.mean - to.mean) / to.deviation
+        width = means.shape[1]
+        there = (means * np.float32(width**0.5) * self.deviation + self.mean - to.mean) / to.deviation
+        scatter = width * np.maximum(1 - (means**2).sum(axis=1, keepdims=True), 0)
+        return np.asarray(there / np.sqrt((there**2).sum(axis=1, keepdims=True) + scatter + _TINY), dtype=np.float32)
+
 
 def unit_rows(rows: Floats) -> Floats:
     """Scale each row of (n, d) to unit length; a row of zeros stays."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
+    return np.asarray(rows / np.maximum(norms, _TINY), dtype=np.float32)

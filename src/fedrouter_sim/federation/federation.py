@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.questions import AskFacts, Question
+from fedrouter_sim.federation.restricting import AskOfRows
 from fedrouter_sim.federation.workers import InProcess, Workers
 from fedrouter_sim.messages import ClientFacts, Message
 from fedrouter_sim.partition.partitioning import ClientShares
@@ -27,10 +29,13 @@ class Federation:
     initial: Adapter  # that every pool starts from
     max_tokens: int  # texts are cut at this many tokens
     backbone_digest: str
+    rows: Mapping[int, Ints] | None = None  # client -> its rows, where questions are about some rows of some clients
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Ask clients, and return their answers in client order; None asks all."""
-        return self.workers.ask(question, clients)
+        if self.rows is None:
+            return self.workers.ask(question, clients)
+        return self.workers.ask(AskOfRows(question, self.rows), self.rows if clients is None else clients)
 
     def tell(self, messages: Mapping[int, Message]) -> None:
         """Send a message to each of these clients."""
@@ -53,6 +58,15 @@ class Federation:
     def after_drift(self) -> "Federation":
         """Return the federation of the clients with the data that they drift to."""
         return self._with(self.workers.after_drift())
+
+    def restricted(self, rows: Mapping[int, Ints]) -> "Federation":
+        """Return the federation of some clients as if each held but some of its rows, for questions only.
+
+        Args:
+            rows: client -> positions of its rows, ascending, at least one; clients in order.
+        """
+        narrow = replace(self, rows=rows)
+        return replace(narrow, clients=tuple(narrow.ask(AskFacts())))
 
     def _with(self, workers: Workers) -> "Federation":
         return replace(self, workers=workers, clients=tuple(workers.ask(AskFacts())))

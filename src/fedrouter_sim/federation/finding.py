@@ -48,19 +48,22 @@ class FoundTasks:
         return max(task for own in self.assignment for task in own) + 1
 
 
-def find_tasks(federation: Federation) -> FoundTasks:
+def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> FoundTasks:
     """Cluster locally, then globally (steps 1 to 3).
 
     With a number of tasks and the affinity `centroid` the global stage is the paper's: k-means on the centroids. Else
     local clusters are linked by affinity, up to a cut or to the number of tasks. Where the affinity goes by gradients,
     rows are then corrected by theirs, and what each client holds of a task is linked once more.
 
+    Args:
+        federation: whose clients' rows they are.
+        normalizer: of embeddings; None: that of these rows.
+
     Raises:
         UserError: there are fewer distinct local clusters than tasks wanted.
     """
     config = federation.config
-    sums = federation.ask(AskFeatureSums()) if config.normalize in STANDARDIZING else []
-    normalizer = Normalizer.of(config.normalize, sums)
+    normalizer = normalizer or normalizer_of(federation)
     affinity = find_affinity(config.affinity, parse_options(config.option))
     sketching = _sketching(affinity, federation)
     wanted = AUTO_CLUSTERS if isinstance(config.local_clusters, str) else config.local_clusters
@@ -79,6 +82,30 @@ def find_tasks(federation: Federation) -> FoundTasks:
     ended = np.concatenate([_tasks_of_most_rows(part, clusters[part.sent.client]) for part in parts])
     linked = replace(linked, corrected=ended, rows_sketched=sketched)
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
+
+
+def normalizer_of(federation: Federation) -> Normalizer:
+    """Return the normaliser of all that clients hold."""
+    kind = federation.config.normalize
+    return Normalizer.of(kind, federation.ask(AskFeatureSums()) if kind in STANDARDIZING else [])
+
+
+def described_by(normalizer: Normalizer, federation: Federation, found: FoundTasks) -> tuple[CentroidMessage, ...]:
+    """Return what clients send of the parts of tasks that were found by gradients, in another space.
+
+    Args:
+        normalizer: of that space.
+        federation: in which they were found.
+        found: the tasks.
+    """
+    affinity = find_affinity(federation.config.affinity, parse_options(federation.config.option))
+    sketching = _sketching(affinity, federation)
+    if sketching is None:
+        raise ValueError("parts are described by sketches as well, and this affinity has none")
+    parts = {client.sent.client: client.grouping.labels for client in found.clients}
+    tasks = _of_rows(found.clients, found.assignment)
+    answers = federation.ask(AskParts(normalizer, parts, tasks, sketching, by_cluster=True))
+    return tuple(answer.sent for answer in answers)
 
 
 def _sketching(affinity: Affinity, federation: Federation) -> Sketching | None:

@@ -1,7 +1,7 @@
 """What the server may ask of clients before and between rounds. Each question is answered with a message."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from time import perf_counter
@@ -53,13 +53,18 @@ class AskFacts(Question[ClientFacts]):
 
 @dataclass(frozen=True)
 class AskTasks(Question[Grouping]):
-    """The tasks that a router sends a client's examples to."""
+    """The tasks that a router sends a client's examples to, but for those whose task is known."""
 
     router: Router
+    known: Mapping[int, Ints] = field(default_factory=dict, repr=False)
+    """Client -> task of each of its examples, as it knows itself; -1 of those that are routed."""
 
     def answer(self, client: Client) -> Grouping:
         """Route the client's own examples."""
-        return named(client, [task_name(int(task)) for task in self.router.route(client.embeddings).task])
+        tasks = self.router.route(client.embeddings).task
+        if (known := self.known.get(client.id)) is not None:
+            tasks = np.where(known < 0, tasks, known)
+        return named(client, [task_name(int(task)) for task in tasks])
 
 
 @dataclass(frozen=True)

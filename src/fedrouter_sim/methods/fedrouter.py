@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.config import ANSWER, BACKBONE
+from fedrouter_sim.clustering.affinities import find_affinity
+from fedrouter_sim.clustering.affinities.affinity import GRADIENTS
+from fedrouter_sim.config import ANSWER, AUTO, BACKBONE, RunConfig
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.births import follow_with_births
 from fedrouter_sim.federation.calibrating import calibrated
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.finding import find_tasks
@@ -20,6 +23,7 @@ from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.reach import counts_as_unseen
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.routing.rule import Routes
+from fedrouter_sim.tables import parse_options
 
 MIXED_WEIGHT = 0.5  # of the adapters in a mix with the bare backbone
 
@@ -56,8 +60,16 @@ class FedRouter(Method):
         return Plan(tuple(groups), pools_of(groups, names), router, archive, local, linked=found.linked)
 
     def follow(self, federation: Federation, plan: Plan) -> Plan:
-        """Send every row to the nearest of all tasks: the clusters stand, and the clients' groups follow."""
-        groupings = federation.ask(AskTasks(_of(plan.router)))
+        """Send every row to the nearest of all tasks: the clusters stand, and the clients' groups follow.
+
+        Where the tasks were found by gradients, without their number, tasks are born of rows that are like none of
+        them.
+        """
+        router, archive = _of(plan.router), plan.archive
+        grown = follow_with_births(federation, plan, router, archive) if archive and _finds(federation.config) else None
+        if grown is not None:
+            return grown
+        groupings = federation.ask(AskTasks(router))
         return with_groups(plan, tuple(group for g in groupings for group in group_by(g, g.names)))
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
@@ -79,6 +91,11 @@ class FedRouter(Method):
                 _weights(found), margins, found.distance.tolist(), unseen, sure, strict=True
             )
         ]
+
+
+def _finds(config: RunConfig) -> bool:
+    """Say whether tasks are found by gradients, as many as there are."""
+    return config.tasks == AUTO and find_affinity(config.affinity, parse_options(config.option)).evidence == GRADIENTS
 
 
 def _weights(found: Routes) -> list[Weights]:

@@ -33,6 +33,7 @@ from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE, ORACLE
+from fedrouter_sim.runs.births import asleep_after, births_of, said_of
 from fedrouter_sim.runs.checkpoint import Checkpoint
 from fedrouter_sim.runs.clock import Clock
 from fedrouter_sim.runs.discovery import Discovery
@@ -259,9 +260,10 @@ def _simulated(
 
 
 def _discovery(outcome: Outcome, config: RunConfig) -> Discovery | None:
-    """Describe how the tasks of a run's first plan were found: a drift leaves them as they are."""
+    """Describe how the tasks of a run's first plan were found, and what became of them."""
     first = outcome.stages[0]
-    return Discovery.of(first.plan.deployment, first.plan.linked, config.affinity, first.planning)
+    found = Discovery.of(first.plan.deployment, first.plan.linked, config.affinity, first.planning)
+    return found and replace(found, births=births_of(outcome.stages), sleeping=asleep_after(outcome.stages))
 
 
 def _evaluated(evaluator: Evaluator, data: RunData, display: Display, by_label: bool) -> list[CellResult]:
@@ -292,6 +294,7 @@ def _summary(
         **Summary.of_results(results),
         **asdict(truth.agreement() if truth else Agreement()),
         tasks_found=len(outcome.plan.router.centroids) if outcome.plan.router is not None else None,
+        tasks_born=len(births_of(outcome.stages)) if outcome.plan.router is not None else 0,
         bytes_up=outcome.traffic.up,
         bytes_down=outcome.traffic.down,
         optimizer_steps=sum(record.steps for record in outcome.records),
@@ -331,6 +334,8 @@ def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
             f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"
         )
     router, archive = outcome.plan.router, outcome.plan.archive
+    if router is not None and len(outcome.stages) > 1:
+        notes += said_of(births_of(outcome.stages), asleep_after(outcome.stages))
     if archive is not None:
         wanted = 1 if isinstance(config.local_clusters, str) else config.local_clusters
         fewer = sum(len(message.sizes) < wanted for message in archive.clients)

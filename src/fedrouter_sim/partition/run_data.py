@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Example, Shares, tasks_of
@@ -11,7 +12,7 @@ from fedrouter_sim.examples.sources import load_shares
 from fedrouter_sim.partition.assigning import split_iid
 from fedrouter_sim.partition.partitioning import ClientShares, partition
 from fedrouter_sim.partition.splits import find_split
-from fedrouter_sim.partition.splits.split import Wanted
+from fedrouter_sim.partition.splits.split import Split, Wanted
 from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
 from fedrouter_sim.tables import parse_options
 from fedrouter_sim.texts import half_character
@@ -80,14 +81,15 @@ def load_data(config: RunConfig, shares: Shares | None = None) -> tuple[Shares, 
     these."""
     if shares is None:
         shares = load_shares(config.data, reading_of(config))
-    return _without(shares, config.hold_out) if config.hold_out else (shares, ())
+    return _without(shares, config.hold_out, "hold_out") if config.hold_out else (shares, ())
 
 
 def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     """Partition the data that `config` names, or `shares`: the same clients, whatever the method.
 
     Raises:
-        UserError: the data cannot be partitioned so, or have no task of a name to be held out.
+        UserError: the data cannot be partitioned so, or have no task of a name to be held out or to be brought by the
+            drift.
     """
     shares, held = load_data(config, shares)
     _check_sizes(config, len(shares.train))
@@ -97,11 +99,16 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     )
     split = find_split(config.split, options)
     used = [split]
-    clients = partition(shares.train, shares.test, split, wanted)
+    before = _without(shares, config.drift_brings, "drift_brings")[0] if config.drift_brings else shares
+    clients = partition(before.train, before.test, split, wanted)
     drifted: tuple[ClientShares, ...] = ()
     if config.drift_at:
         used.append(find_split(config.drift_to, options))
         drifted = partition(shares.train, shares.test, used[-1], wanted)
+    if config.drift_brings:
+        # All tasks are tested in the end, whoever held them when.
+        clients = tuple(replace(own, test_all=new.test_all) for own, new in zip(clients, drifted, strict=True))
+        _check_same_clients(used, before, shares, config)
     naming = next((one for one in used if one.client_ids(shares.train, config.clients)), split)
     return RunData(
         shares,
@@ -148,17 +155,28 @@ def checked_shares(shares: Shares) -> Shares:
     return replace(shares, train=tuple(shares.train), validation=tuple(shares.validation), test=tuple(shares.test))
 
 
-def _without(shares: Shares, tasks: Collection[str]) -> tuple[Shares, list[Example]]:
-    """Take tasks out of all shares; return them and the tasks' test examples."""
+def _without(shares: Shares, tasks: Collection[str], setting: str) -> tuple[Shares, list[Example]]:
+    """Take the tasks that a setting names out of all shares; return them and the tasks' test examples."""
     known = tasks_of(shares.train)
     tested = {example.task for example in shares.test}
     for task in tasks:
         if task not in known or task not in tested or len(known) < 2:
             raise UserError(
-                f"--hold-out {task}: must be one of at least two tasks that training and test data have; there are: "
-                f"{', '.join(known) or 'none (name the column with --task-column)'}"
+                f"{flag(setting)} {task}: must be one of at least two tasks that training and test data have; there "
+                f"are: {', '.join(known) or 'none (name the column with --task-column)'}"
             )
     if not set(known) - set(tasks):
-        raise UserError(f"--hold-out {' --hold-out '.join(tasks)}: are all tasks that there are; leave some to train")
+        named = " ".join(f"{flag(setting)} {task}" for task in tasks)
+        raise UserError(f"{named}: are all tasks that there are; leave some to train")
     held = [example for example in shares.test if example.task in tasks]
     return shares.without(*tasks), held
+
+
+def _check_same_clients(used: Sequence[Split], before: Shares, after: Shares, config: RunConfig) -> None:
+    """Refuse data whose clients, where it names them, are others without the rows that the drift brings."""
+    for split in used:
+        if split.client_ids(before.train, config.clients) != split.client_ids(after.train, config.clients):
+            raise UserError(
+                f"--drift-brings {config.drift_brings[0]}: without it the first {config.clients} clients that the data "
+                "name are others; bring a task that no client consists of"
+            )

@@ -18,7 +18,9 @@ from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, pa
 from fedrouter_sim.report.page import Entry, Figures, Grid, Section
 from fedrouter_sim.report.run_records import pool_label
 from fedrouter_sim.report.tables import number
+from fedrouter_sim.report.timeline import timeline_figure
 from fedrouter_sim.routing import task_name
+from fedrouter_sim.runs.births import said_of
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.reader import Run
 
@@ -37,11 +39,11 @@ def discovery_section(run: Run) -> Section | None:
     found = run.discovery
     if found is None:
         return None
-    drawing = discovery_figure(run)
+    drawings = [drawing for drawing in (discovery_figure(run), timeline_figure(run)) if drawing]
     return Section(
         "How the tasks were found",
-        [sentence(found, run.config.tasks)],
-        [*([Figures([drawing])] if drawing else []), _table(run, found)],
+        [sentence(found, run.config.tasks), *(f"{said}." for said in said_of(found.births, found.sleeping))],
+        [*([Figures(drawings)] if drawings else []), _table(run, found)],
     )
 
 

@@ -41,6 +41,8 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row("Calibration error of routing", number(summary.routing_ece))
     if summary.tasks_found is not None:
         table.add_row("Tasks found", str(summary.tasks_found))
+    if summary.tasks_born:
+        table.add_row("  born after the drift", str(summary.tasks_born))
     if summary.unseen_auroc is not None:
         table.add_row("Held-out tasks told from trained ones, AUROC", number(summary.unseen_auroc))
         for task, auroc in summary.unseen_auroc_per_task.items():

@@ -13,6 +13,7 @@ from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.plan import Deployment
+from fedrouter_sim.runs.births import Asleep, Birth
 from fedrouter_sim.storage import read_json, write_json
 from fedrouter_sim.tensors import Tensors
 from fedrouter_sim.typed import Count, taken
@@ -41,6 +42,8 @@ class Discovery:
     linked: Linked
     tasks: tuple[TaskFound, ...]
     traffic: Traffic  # of planning
+    births: tuple[Birth, ...] = ()  # tasks that came later; `tasks` are those of before round 1
+    sleeping: tuple[Asleep, ...] = ()  # tasks that no client has rows of in the end
 
     @classmethod
     def of(cls, deployment: Deployment, linked: Linked | None, affinity: str, traffic: Traffic) -> "Discovery | None":
@@ -87,6 +90,9 @@ class Discovery:
             "bytes_down": self.traffic.down,
             "tasks": [asdict(task) | {"clients": {str(c): n for c, n in task.clients.items()}} for task in self.tasks],
         }
+        # Only where there is something to say: the record of other runs is as it was.
+        record |= {"births": [asdict(one) for one in self.births]} if self.births else {}
+        record |= {"sleeping": [asdict(one) for one in self.sleeping]} if self.sleeping else {}
         write_json(folder / DISCOVERY_NAME, record)
         tensors = self.linked.tensors()
         (folder / ARRAYS_NAME).write_bytes(
@@ -108,6 +114,8 @@ class Discovery:
             tasks: tuple[TaskFound, ...] = taken(record, "tasks", tuple[TaskFound, ...])
             traffic = Traffic(taken(record, "bytes_up", Count), taken(record, "bytes_down", Count))
             name = taken(record, "affinity", str)
+            births: tuple[Birth, ...] = taken(record, "births", tuple[Birth, ...], ())
+            sleeping: tuple[Asleep, ...] = taken(record, "sleeping", tuple[Asleep, ...], ())
         except ValueError as error:
             raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
         path = folder / ARRAYS_NAME
@@ -118,7 +126,7 @@ class Discovery:
             raise tensors.refused(str(error)) from None
         if int(linked.unit_tasks.max()) >= len(tasks):
             raise tensors.refused(f"it has more tasks than {DISCOVERY_NAME}")
-        return cls(name, linked, tasks, traffic)
+        return cls(name, linked, tasks, traffic, births, sleeping)
 
 
 def _mean_affinities(linked: Linked, tasks: int) -> NDArray[np.float64]:

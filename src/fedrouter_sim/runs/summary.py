@@ -42,6 +42,7 @@ class Summary:
     ari_global: float | None = None
     nmi_global: float | None = None
     tasks_found: Count | None = None  # tasks with a centroid in the router; None: the method has none
+    tasks_born: Count = 0  # of them, those that came with a drift
     bytes_up: Count = 0
     bytes_down: Count = 0
     optimizer_steps: Count = 0

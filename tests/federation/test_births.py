@@ -1,0 +1,147 @@
+"""Tasks that are born of what clients hold after a drift."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from inside import clients_of
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation import births
+from fedrouter_sim.federation.births import AskUnseen, follow_with_births
+from fedrouter_sim.federation.federation import Federation, build_federation
+from fedrouter_sim.federation.plan import Plan, Pool
+from fedrouter_sim.methods.fedrouter import FedRouter
+from fedrouter_sim.partition.run_data import partition_data
+
+ConfigMaker = Callable[..., RunConfig]
+Drifted = tuple[Federation, Plan]  # after the drift; the plan of before
+
+
+@pytest.fixture(scope="module")
+def drift(births_config: ConfigMaker, backbone: Any) -> Callable[..., Drifted]:
+    """Return a function that plans and has the clients drift, under the settings with changes."""
+
+    def make(**changes: Any) -> Drifted:
+        config = births_config(**changes)
+        federation = build_federation(config, partition_data(config), backbone)
+        return federation.after_drift(), FedRouter().plan(federation)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def drifted(drift: Callable[..., Drifted]) -> Drifted:
+    """The federation under the settings as they are."""
+    return drift()
+
+
+def follow(federation: Federation, plan: Plan) -> Plan | None:
+    assert plan.router is not None and plan.archive is not None
+    return follow_with_births(federation, plan, plan.router, plan.archive)
+
+
+def test_a_task_is_born_of_unseen_rows_and_the_old_ones_stay(drifted: Drifted) -> None:
+    federation, plan = drifted
+    new = FedRouter().follow(federation, plan)
+    assert plan.router is not None and new.router is not None and new.archive is not None and plan.archive is not None
+    assert [pool.name for pool in plan.pools] == ["task_0", "task_1"]
+    assert new.pools[:2] == plan.pools
+    [born] = new.pools[2:]
+    say, sing = clients_of(federation)
+    longest = max(len(example.response) for example in sing.encoded)
+    assert born.name == "task_2" and born.answer_tokens == longest and born.parent in ("task_0", "task_1")
+    # One client has rows of an old task, the other of the new one, and the task of nobody has no group.
+    assert [(group.client, group.pool, len(group.examples)) for group in new.groups] == [
+        (0, "task_0", 48), (1, "task_2", 48)
+    ]  # fmt: skip
+    for client, task in ((say, 0), (sing, 2)):
+        assert set(new.router.route(client.embeddings).task.tolist()) == {task}
+    for before, after in zip(plan.archive.clients, new.archive.clients, strict=True):
+        assert np.array_equal(after.centroids[: len(before.sizes)], before.centroids)
+    assert new.archive.tasks_of(0) == [0, 1] and new.archive.tasks_of(1) == [0, 1, 2]
+
+
+def test_what_was_unseen_is_seen_by_the_new_router(drifted: Drifted) -> None:
+    federation, plan = drifted
+    new, client = follow(federation, plan), clients_of(federation)[1]
+    assert new is not None and new.router is not None and plan.router is not None
+    assert len(AskUnseen(plan.router).answer(client).rows) == 48
+    assert len(AskUnseen(new.router).answer(client).rows) <= 5
+    assert new.router.on_unseen == plan.router.on_unseen and len(new.router.centroids) == 3
+
+
+def test_it_is_the_same_again(drift: Callable[..., Drifted]) -> None:
+    one, two = (follow(*drift()) for _ in range(2))
+    assert one is not None and two is not None and one.router is not None and two.router is not None
+    assert (one.groups, one.pools) == (two.groups, two.pools)
+    for first, second in ((one.router.landmarks.prototypes, two.router.landmarks.prototypes),
+                          (one.router.reach, two.router.reach)):  # fmt: skip
+        assert first is not None and second is not None and first.tobytes() == second.tobytes()
+
+
+def test_without_unseen_rows_nothing_is_born(drift: Callable[..., Drifted]) -> None:
+    federation, plan = drift(drift_brings=("sum",), drift_to="all", split="single", hold_out=("sing",), clients=2)
+    # The other way round: nothing of what the drift would bring is left out if it brings nothing.
+    assert follow(federation, plan) is not None
+    federation, plan = drift(drift_brings=(), hold_out=("sing",))
+    assert follow(federation, plan) is None
+    new = FedRouter().follow(federation, plan)
+    assert new.pools == plan.pools and new.router is plan.router and new.archive is plan.archive
+
+
+@pytest.mark.parametrize(("name", "value"), [("FEWEST_ROWS", 49), ("LEAST_SHARE", 1.01)])
+def test_too_few_unseen_rows_are_no_task(
+    drifted: Drifted, monkeypatch: pytest.MonkeyPatch, name: str, value: float
+) -> None:
+    monkeypatch.setattr(births, name, value)
+    assert follow(*drifted) is None
+
+
+@pytest.mark.parametrize("changes", [{"tasks": 2}, {"tasks": 2, "affinity": "both"}, {"affinity": "centroid"}])
+def test_other_settings_send_rows_to_the_nearest_of_the_old_tasks(
+    drift: Callable[..., Drifted], changes: dict[str, Any]
+) -> None:
+    federation, plan = drift(**changes)
+    new = FedRouter().follow(federation, plan)
+    assert new.router is plan.router and new.archive is plan.archive
+    assert [pool.name for pool in new.pools] == [pool.name for pool in plan.pools]
+
+
+def test_unseen_rows_that_are_alike_an_old_task_are_of_it(drifted: Drifted) -> None:
+    federation, plan = drifted
+    new = follow(replace(federation, config=replace(federation.config, cut=-1.0)), plan)
+    assert new is not None and new.archive is not None and plan.archive is not None
+    assert new.pools == tuple(replace(pool, answer_tokens=new.pools[place].answer_tokens)
+                              for place, pool in enumerate(plan.pools))  # fmt: skip
+    more = len(new.archive.assignment[1]) - len(plan.archive.assignment[1])
+    assert more > 0 and len(set(new.archive.assignment[1][-more:])) == 1
+
+
+def test_a_set_of_few_rows_is_left_to_the_router(drifted: Drifted, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation, plan = drifted
+    placed = births._placed
+
+    def of_too_few(found: Any, means: Any, cut: float) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(births, "FEWEST_ROWS", 1000)
+            return placed(found, means, cut)
+
+    monkeypatch.setattr(births, "_placed", of_too_few)
+    new = follow(federation, plan)
+    assert new is not None and new.archive is not None and plan.archive is not None
+    assert [pool.name for pool in new.pools] == ["task_0", "task_1"]
+    assert new.archive.assignment == plan.archive.assignment
+    assert sum(len(group.examples) for group in new.groups) == 96
+
+
+def test_the_traffic_of_a_client_that_takes_no_part_is_small(drifted: Drifted) -> None:
+    federation, plan = drifted
+    assert plan.router is not None and plan.router.reach_of_all is not None
+    question = AskUnseen(plan.router)
+    assert question.nbytes == plan.router.reach_of_all.nbytes == 100
+    assert [question.answer(client).nbytes for client in clients_of(federation)] == [16, 16]
+    assert AskUnseen(replace(plan.router, reach_of_all=None)).answer(clients_of(federation)[1]).rows.tolist() == []
+    assert Pool("x", 1).parent is None
