@@ -77,7 +77,7 @@ def write_figure(path: Path, blocks: Mapping[str, Records]) -> None:
             values = _aris(records, way)
             spread = [place + 0.3 * ((7 * number) % 11 / 10 - 0.5) for number in range(len(values))]
             colour = COLOURS[0] if way == AUTO else GREY
-            axes.plot(values, spread, ".", color=colour, alpha=0.35, markersize=4)
+            axes.plot(values, spread, ".", color=colour, alpha=0.35, markersize=4, rasterized=True)
             axes.plot(sum(values) / len(values), place, "D", color=COLOURS[1], markersize=5)
         axes.set_yticks(range(len(ways)), ways)
         axes.set_xlim(min(-0.02, *(value for way in ways for value in _aris(records, way))), 1.02)

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.folders import building_of
+from fedrouter_sim.runs.unfinished import Begun
+
 SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
 SMALL = "--clients 2 --local-steps 2 --batch-size 4 --tasks 3 --dtype float32 --test-examples-per-client 1".split()
 
@@ -31,6 +35,19 @@ def test_what_does_not_go_with_resume_is_refused(cli, finished_run, words):
 def test_nothing_to_resume_is_one_line(cli, tmp_path):
     done = cli("train", "--resume", tmp_path / "run")
     assert done.returncode == 2 and done.stderr.startswith(f"error: --resume {tmp_path}/run: there is no run")
+
+
+def test_code_that_a_folder_names_runs_only_where_a_flag_names_it_as_well(cli, tmp_path):
+    own = f"{tmp_path}/own.py:Own"
+    (tmp_path / "own.py").write_text("raise RuntimeError('it ran')\n", encoding="utf-8")
+    begun = Begun(building_of(tmp_path / "run"), vars(RunConfig(method=own)))
+    begun.folder.mkdir(parents=True)
+    begun.save()
+    done = cli("train", "--resume", tmp_path / "run")
+    assert done.returncode == 2 and "it ran" not in done.stderr
+    assert "its method names a file of code, which is not run on the folder's word; look into it, then " in done.stderr
+    assert f"then give --method {own} as well" in done.stderr
+    assert "it ran" in cli("train", "--resume", tmp_path / "run", "--method", own).stderr
 
 
 def test_a_reader_that_has_gone_is_one_line(cli, finished_run, monkeypatch):

@@ -116,7 +116,7 @@ def resolve_settings(
     from_preset = read_preset(preset) if preset else {}
     from_file = read_settings(config_file) if config_file else {}
     if config_file and (config_file.parent / MANIFEST_NAME).exists():
-        _refuse_code(config_file, from_file, flags)
+        refuse_code(f"--config {config_file}: is of a run folder", from_file, flags)
     given = {key: setting_of_flag(key, value) for key, value in flags.items() if value not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
     config = absolute_paths(config)
@@ -126,8 +126,13 @@ def resolve_settings(
     return config, frozenset(given) | changed
 
 
-def _refuse_code(config_file: Path, settings: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
+def refuse_code(source: str, settings: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
     """Refuse the settings of a run folder where they name code: who trains by them names it by a flag as well.
+
+    Args:
+        source: the flag that names the folder, and what it is.
+        settings: of the folder.
+        flags: that were given, by setting.
 
     Raises:
         UserError: they do, and no flag does.
@@ -136,8 +141,8 @@ def _refuse_code(config_file: Path, settings: Mapping[str, Any], flags: Mapping[
         value = str(settings.get(name, ""))
         if TABLES[table].is_own(value) and flags.get(name) is None:
             raise UserError(
-                f"--config {config_file}: is of a run folder, and its {name} names a file of code, which is not run on "
-                f"the folder's word; look into it, then give {flag(name)} {value} as well"
+                f"{source}, and its {name} names a file of code, which is not run on the folder's word; look into it, "
+                f"then give {flag(name)} {value} as well"
             )
 
 

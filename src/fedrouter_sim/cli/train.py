@@ -10,7 +10,7 @@ import typer
 
 from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.cli.settings import resolve_settings, takes_settings
+from fedrouter_sim.cli.settings import refuse_code, resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
@@ -79,6 +79,7 @@ def train_command(
             print_result({"run": str(found.out), "finished": True}, [f"{found.out} is finished"], as_json)
             return
         found.check(config, given)
+        refuse_code(f"--resume {resume}: was begun in that folder", vars(found.config), settings)
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
     # What leads nowhere is refused before seconds of imports.
