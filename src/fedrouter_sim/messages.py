@@ -85,7 +85,7 @@ class CentroidMessage:
             np.concatenate([self.centroids, other.centroids]),
             np.concatenate([self.sizes, other.sizes]),
             np.concatenate([self.answer_tokens, other.answer_tokens]),
-            np.concatenate([self.halves, other.halves]) if both else None,  # type: ignore[list-item]
+            np.concatenate([self.halves, other.halves]) if both else None,
         )
 
 
