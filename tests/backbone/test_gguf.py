@@ -331,14 +331,14 @@ def test_a_cache_that_cannot_be_written_is_refused(
 def test_of_two_processes_the_slower_takes_what_the_faster_made(
     write_gguf: GgufWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, save = write_gguf(), converting._save
+    file, read = write_gguf(), converting._read
 
-    def overtaken(folder: Path, *rest: Any) -> None:
-        monkeypatch.setattr(converting, "_save", save)
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.setattr(converting, "_read", read)
         converted(file, "faster", silent)
-        save(folder, *rest)
+        return read(*given)
 
-    monkeypatch.setattr(converting, "_save", overtaken)
+    monkeypatch.setattr(converting, "_read", overtaken)
     folder = converted(file, "slower", silent)
     load_model(folder, "tiny")
     assert [path.name for path in model_cache().iterdir()] == [folder.name]
