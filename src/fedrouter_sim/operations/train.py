@@ -41,6 +41,7 @@ from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.tensorboard import TensorBoard, board_for, require_tensorboard
+from fedrouter_sim.runs.trouble import troubles_of
 from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, Begun, run_under_way
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.simulation import Outcome, checked_plan, simulate
@@ -323,7 +324,7 @@ def _manifest(job: _Job, summary: Summary) -> dict[str, Any]:
 
 def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
     """Return what a user should know beside the numbers."""
-    config, notes = job.config, []
+    config, notes = job.config, troubles_of(outcome.stages, outcome.records)
     if config.template != CHAT_TEMPLATE and any(example.turns for example in job.data.shares.train):
         notes.append(
             f"conversations are put into --template {config.template} as text; --template {CHAT_TEMPLATE} takes the "
