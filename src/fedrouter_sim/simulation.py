@@ -178,7 +178,11 @@ def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
 
 
 def _train(
-    stage: Stage, record: RoundRecord, starts: Mapping[str, Adapter], observer: Observer, received: Sequence[Update | Failed]
+    stage: Stage,
+    record: RoundRecord,
+    starts: Mapping[str, Adapter],
+    observer: Observer,
+    received: Sequence[Update | Failed],
 ) -> Iterator[Update]:
     """Have the groups of a round's participants trained, but for those received before, and count what they do.
 
@@ -199,8 +203,8 @@ def _train(
         yield update
     if record.failed and not losses:
         raise UserError(
-            f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so there "
-            "is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
+            f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
+            "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
         )
     record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(losses.items())}
     traffic = workers.outbox.take()

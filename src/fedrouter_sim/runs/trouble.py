@@ -6,9 +6,9 @@ from fedrouter_sim.federation.observers import RoundRecord
 from fedrouter_sim.simulation import Stage
 
 RISEN = 1.0
-"""By how much a round's mean loss is above the first round's if training went wrong, in nats per token: every token of a
-response is then e times less likely than it was. Rounds draw other rows, which moves a loss by some tenths. A share of
-the first loss would not do: that of a model that knows its task is almost 0, and may double by chance."""
+"""By how much a round's mean loss is above the first round's if training went wrong, in nats per token: every token of
+a response is then e times less likely than it was. Rounds draw other rows, which moves a loss by some tenths. A share
+of the first loss would not do: that of a model that knows its task is almost 0, and may double by chance."""
 
 
 def troubles_of(stages: Sequence[Stage], records: Sequence[RoundRecord]) -> list[str]:
@@ -36,13 +36,11 @@ def troubles_of(stages: Sequence[Stage], records: Sequence[RoundRecord]) -> list
 
 def _rise(records: Sequence[RoundRecord]) -> tuple[float, float] | None:
     """Return the mean loss of the pools in the first of these rounds and in the last one of each, if all have risen."""
-    first: dict[str, float] = {}
-    for record in records:
-        first = first or record.losses
-    if not first:
+    first = records[0].losses if records else {}  # every round has one, or none of them has
+    last = {pool: loss for record in records[1:] for pool, loss in record.losses.items()}
+    if not first or not last:
         return None
     mean = sum(first.values()) / len(first)
-    last = {pool: loss for record in records for pool, loss in record.losses.items()}
     # A pool that came later, as one of a group of clients does, went on from what there was in the first round.
     if all(loss > first.get(pool, mean) + RISEN for pool, loss in last.items()):
         return mean, sum(last.values()) / len(last)
