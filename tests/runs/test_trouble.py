@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cheaper import leave_figures_blank
 from failing import let_fail
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.observers import Display, RoundRecord
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.operations.train import train
+from fedrouter_sim.report.run_report import write_run_report
 from fedrouter_sim.runs.reader import open_run
 from fedrouter_sim.runs.trouble import RISEN, troubles_of
 from fedrouter_sim.simulation import Stage
@@ -67,3 +70,23 @@ def test_trainings_that_failed_are_noted_as_they_fail_and_counted(
     lines = [json.loads(line) for line in (tmp_path / "run" / "rounds.jsonl").read_text().splitlines()]
     assert [line["failed"] for line in lines] == [{"global": [1]}, {"global": [0]}]
     assert [record["failed"] for record in open_run(tmp_path / "run").rounds()] == [{"global": [1]}, {"global": [0]}]
+
+
+@pytest.mark.parametrize("metric", ["rouge1", "loss"])
+def test_test_samples_whose_loss_is_not_finite_have_none_and_that_is_told(
+    micro_config: Callable[..., RunConfig], backbone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    """As of weights that are finite and too large."""
+    score = backbone.score
+    monkeypatch.setattr(backbone, "score", lambda by, rows: score(by, rows) * (1 if by is None else [nan, 1]))
+    config = micro_config(
+        method="fedavg", clients=2, rounds=1, local_steps=1, test_examples_per_client=1, eval_every=1, metric=metric
+    )
+    done = train(config, tmp_path / "run", backbone=backbone)
+    (said,) = [note for note in done.notes if "loss" in note]
+    assert said == "the loss of test samples is not finite in all-fixed, own-fixed; lower --lr or --clip"
+    run = open_run(tmp_path / "run")
+    scores = {cell.name: cell.mean["loss"] for cell in run.cells()}
+    assert scores["all-fixed"] is None and scores["all-none"] is not None
+    leave_figures_blank(monkeypatch)
+    assert write_run_report(run).exists()

@@ -170,7 +170,8 @@ def _run(
     cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
     summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
     writer.write_summary(summary, _manifest(job, summary))
-    return Trained(folder, config, summary, results, [*job.data.notes, *_notes(job, outcome, cut)]), failure
+    notes = [*job.data.notes, *troubles_of(outcome.stages, outcome.records, results), *_notes(job, outcome, cut)]
+    return Trained(folder, config, summary, results, notes), failure
 
 
 @dataclass(frozen=True)
@@ -324,7 +325,7 @@ def _manifest(job: _Job, summary: Summary) -> dict[str, Any]:
 
 def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
     """Return what a user should know beside the numbers."""
-    config, notes = job.config, troubles_of(outcome.stages, outcome.records)
+    config, notes = job.config, []
     if config.template != CHAT_TEMPLATE and any(example.turns for example in job.data.shares.train):
         notes.append(
             f"conversations are put into --template {config.template} as text; --template {CHAT_TEMPLATE} takes the "

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from fedrouter_sim.evaluation.metrics.token_loss import TokenLoss
+from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.federation.observers import RoundRecord
 from fedrouter_sim.simulation import Stage
 
@@ -11,8 +13,11 @@ a response is then e times less likely than it was. Rounds draw other rows, whic
 of the first loss would not do: that of a model that knows its task is almost 0, and may double by chance."""
 
 
-def troubles_of(stages: Sequence[Stage], records: Sequence[RoundRecord]) -> list[str]:
-    """Say in a sentence each what went wrong: trainings without an update, and a loss that rose for all pools."""
+def troubles_of(
+    stages: Sequence[Stage], records: Sequence[RoundRecord], results: Sequence[CellResult] = ()
+) -> list[str]:
+    """Say in a sentence each what went wrong: trainings without an update, a loss that rose for all pools, and scores
+    without a loss."""
     said = []
     failed = sum(len(clients) for record in records for clients in record.failed.values())
     if failed:
@@ -31,6 +36,8 @@ def troubles_of(stages: Sequence[Stage], records: Sequence[RoundRecord]) -> list
                 "last rounds: nothing was learned; lower --lr or --clip"
             )
             break
+    if without := [one.cell.name for one in results if any(s[TokenLoss.name] is None for s in one.per_client.values())]:
+        said.append(f"the loss of test samples is not finite in {', '.join(without)}; lower --lr or --clip")
     return said
 
 
