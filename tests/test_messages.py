@@ -9,9 +9,11 @@ import torch
 
 from fedrouter_sim import messages
 from fedrouter_sim.messages import (
+    LOSS,
     CentroidMessage,
     ClientEmbeddings,
     ClientFacts,
+    Failed,
     FeatureSums,
     Grouping,
     GroupTokens,
@@ -52,8 +54,9 @@ REACH = Reach(3, np.zeros((3, 25), dtype=np.float32), np.array([4, 0, 2]), np.ze
 UNSEEN = UnseenRows(3, np.array([2, 7]), 30)
 SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH, UNSEEN]
 ROW_TASKS = RowTasks(3, np.array([0, 2, 0]))
+FAILED = Failed(3, 0, "task-1", 2, 0.1, LOSS, steps=4, spared=6, tokens=1600)
 KEPT = [  # or too small to be counted
-    FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90), ROW_TASKS
+    FACTS, GROUPING, EMBEDDINGS, GroupTokens(3, (7.5,)), StepTime(3, 0.2, 90), ROW_TASKS, FAILED
 ]  # fmt: skip
 every_message = pytest.mark.parametrize("message", [*SENT, *KEPT], ids=lambda message: type(message).__name__)
 

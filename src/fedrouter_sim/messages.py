@@ -210,3 +210,32 @@ class Update:
     def nbytes(self) -> int:
         """Size in bytes as sent: the adapter."""
         return adapter_bytes(self.adapter)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a client answers in place of an update where its training of a group gave a number that is not finite.
+
+    Ten numbers at most, too small to be counted.
+    """
+
+    client: int
+    group: int  # rank of the group
+    pool: str
+    round: int
+    lr: float
+    what: str  # what was not finite: LOSS or WEIGHT
+    steps: int  # optimizer steps, the one with the loss that is not finite included
+    spared: int  # steps that it had still to take
+    tokens: int  # real tokens of the steps
+    nbytes: int = 0
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return (
+            f"round {self.round}, client {self.client}: training of {self.pool} stopped after step {self.steps}, at "
+            f"learning rate {self.lr:.3g}: {self.what} is not finite; it sends no update in this round"
+        )
+
+
+LOSS, WEIGHT = "the loss", "a weight"

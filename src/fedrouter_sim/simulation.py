@@ -22,7 +22,7 @@ from fedrouter_sim.federation.schedule import (
 )
 from fedrouter_sim.federation.server import Server
 from fedrouter_sim.federation.workers import Order
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import Failed, Update
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.showing import shown
 from fedrouter_sim.tables import parse_options
@@ -51,7 +51,7 @@ class Outcome:
     adapters: dict[str, Adapter]
     records: list[RoundRecord]
     traffic: Traffic  # of the whole run, planning included
-    received: tuple[Update, ...] = ()  # the first ones of the round after it, where that was interrupted
+    received: tuple[Update | Failed, ...] = ()  # the first ones of the round after it, where that was interrupted
 
     @property
     def plan(self) -> Plan:
@@ -83,6 +83,9 @@ def simulate(
         plan: the method's first, if it is made already.
         resumed: where to go on, instead of at the first plan: what `keep` was given in an earlier process.
         keep: is given all that going on needs, before the first round and after each.
+
+    Raises:
+        UserError: the method gave no plan that can be followed, or no training of a round gave finite numbers.
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
@@ -102,7 +105,7 @@ def simulate(
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
 
     drifted = False
-    received: tuple[Update, ...] = ()
+    received: tuple[Update | Failed, ...] = ()
     if resumed is None:
         stage = begin(checked_plan(plan or method.plan(federation), method))
     else:
@@ -175,17 +178,34 @@ def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
 
 
 def _train(
-    stage: Stage, record: RoundRecord, starts: Mapping[str, Adapter], observer: Observer, received: Sequence[Update]
+    stage: Stage,
+    record: RoundRecord,
+    starts: Mapping[str, Adapter],
+    observer: Observer,
+    received: Sequence[Update | Failed],
 ) -> Iterator[Update]:
-    """Have the groups of a round's participants trained, but for those received before, and count what they do."""
+    """Have the groups of a round's participants trained, but for those received before, and count what they do.
+
+    Raises:
+        UserError: all of them failed.
+    """
     workers, config = stage.federation.workers, stage.federation.config
     losses: dict[str, list[tuple[float, int]]] = {}
     for update in workers.train(list(_orders(stage, record, starts)), observer, received):
         record.examples += update.steps * config.batch_size
         record.steps += update.steps
         record.tokens += update.tokens
+        if isinstance(update, Failed):
+            record.failed.setdefault(update.pool, []).append(update.client)
+            observer.failed(update)
+            continue
         losses.setdefault(update.pool, []).append((update.loss, update.steps))
         yield update
+    if record.failed and not losses:
+        raise UserError(
+            f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
+            "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
+        )
     record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(losses.items())}
     traffic = workers.outbox.take()
     record.bytes_up, record.bytes_down = traffic.up, traffic.down

@@ -31,3 +31,12 @@ def test_the_penalty_pulls() -> None:
         return float(weight)
 
     assert trained(None) < 1 < trained(1000.0)
+
+
+def test_a_loss_that_is_not_finite_is_the_last_and_leaves_the_weights() -> None:
+    weight = nn.Parameter(torch.tensor([3.0]))
+    given = iter([1.0, float("inf"), 1.0])
+    heard: list[float] = []
+    losses = take_steps([weight], [[0]] * 3, lambda batch: weight.sum() * next(given), SETTINGS, heard.append)
+    assert losses == [3.0, float("inf")] and heard == [3.0]
+    assert torch.isfinite(weight).all()

@@ -1,6 +1,7 @@
 """A client: its local training, on its own examples alone."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,10 @@ from inside import backbone_of, clients_of
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, dropout_seed
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group, Pull
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import Failed, Update
 from fedrouter_sim.randomness import numpy_generator
 
 FederationMaker = Callable[..., Federation]
@@ -93,17 +93,21 @@ def test_training_depends_on_seed_round_client_and_group(federate: FederationMak
         assert not same(other.adapter, first.adapter)
 
 
-def test_training_that_diverges_is_refused_in_one_line(
-    federate: FederationMaker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("loss", "what"), [(1.0, "a weight"), (math.inf, "the loss")])
+def test_training_that_diverges_is_answered_in_place_of_an_update(
+    federate: FederationMaker, monkeypatch: pytest.MonkeyPatch, loss: float, what: str
 ) -> None:
     federation = federate()
     backbone, client = backbone_of(federation), clients_of(federation)[1]
     start = backbone.initial_adapter(0)
     broken = {key: value * torch.nan for key, value in start.items()}
-    monkeypatch.setattr(backbone, "train", lambda *given, **more: TrainedAdapter(broken, loss=1.0, tokens=1))
-    with pytest.raises(UserError, match=r"^round 3, client 1: training of mine diverged .*; lower --lr") as caught:
-        client.train(Group(1, 0, (0, 1), "mine"), start, None, 1, 0.02, 3)
-    assert "\n" not in str(caught.value)
+    adapter = broken if what == "a weight" else start
+    monkeypatch.setattr(backbone, "train", lambda *given, **more: TrainedAdapter(adapter, loss, tokens=7, steps=2))
+    failed = client.train(Group(1, 0, (0, 1), "mine"), start, None, 5, 0.02, 3)
+    assert failed == Failed(1, 0, "mine", 3, 0.02, what, steps=2, spared=3, tokens=7)
+    assert str(failed).startswith("round 3, client 1: training of mine stopped after step 2, at learning rate 0.02: ")
+    assert what in str(failed) and "\n" not in str(failed)
+    assert not client.first_update([0, 1], start, 1, (0,)).any() or what == "the loss"
 
 
 def test_a_trial_step_is_on_a_batch_of_middle_length_and_changes_nothing(federate: FederationMaker, same: Same) -> None:

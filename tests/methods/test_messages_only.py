@@ -2,20 +2,21 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fedrouter_sim import messages
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.outbox import Outbox
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.federation.questions import Question
 from fedrouter_sim.federation.workers import Order, Workers
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import Failed, Update
 from fedrouter_sim.methods import METHODS, find_method
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.simulation import simulate
@@ -33,11 +34,19 @@ class MessagesOnly(Workers):
     def outbox(self) -> Outbox:
         return self.__inner.outbox
 
-    def train(self, orders: Sequence[Order], observer: Observer) -> Iterator[Update]:
-        return map(checked, self.__inner.train(orders, observer))
+    def train(
+        self, orders: Sequence[Order], observer: Observer, received: Sequence[Update | Failed] = ()
+    ) -> Iterator[Update | Failed]:
+        return map(checked, self.__inner.train(orders, observer, received))
 
     def ask(self, question: Question[Any], clients: Iterable[int] | None = None) -> list[Any]:
         return [checked(answer) for answer in self.__inner.ask(question, clients)]
+
+    def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
+        return self.__inner.kept_sketches()
+
+    def recall(self, sketches: Mapping[int, Mapping[int, Floats]]) -> None:
+        self.__inner.recall(sketches)
 
     def gathered(self) -> "MessagesOnly":
         return MessagesOnly(self.__inner.gathered())

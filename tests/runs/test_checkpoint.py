@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from failing import let_fail
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
@@ -111,6 +112,26 @@ def stopped(federate: FederationMaker, tmp_path: Path) -> tuple[Path, Federation
     with pytest.raises(KeyboardInterrupt):
         go_on(tmp_path / "run", federation, after=4 + 3 + 1, every_client=True)
     return tmp_path / "run", federation
+
+
+def test_a_training_that_failed_is_kept_like_an_update(
+    federate: FederationMaker, same: Same, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_fail(monkeypatch, {(1, 1), (0, 2)})
+
+    def made() -> Federation:
+        return federate(method="fedavg", clients=3, rounds=2, local_steps=1)
+
+    whole = go_on(tmp_path / "whole", made())
+    with pytest.raises(KeyboardInterrupt):
+        go_on(tmp_path / "run", made(), after=2 + 1)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(tmp_path / "other", made(), after=2 + 1, every_client=True)
+    received = loaded(tmp_path / "other", made()).received
+    assert [(type(one).__name__, one.client) for one in received] == [("Failed", 0), ("Update", 1)]
+    for name in ("run", "other"):
+        check_same(whole, go_on(tmp_path / name, made()), same)
+        assert (tmp_path / name / "rounds.jsonl").read_bytes() == (tmp_path / "whole" / "rounds.jsonl").read_bytes()
 
 
 def loaded(run: Path, federation: Federation, made_of: Any = MADE_OF) -> Outcome:

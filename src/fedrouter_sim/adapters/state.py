@@ -42,6 +42,11 @@ def check_finite(adapter: Adapter) -> None:
             raise ValueError(f"adapter weight {key!r} is not finite")
 
 
+def is_finite(adapter: Adapter) -> bool:
+    """Return whether no value is NaN or infinite."""
+    return all(bool(torch.isfinite(value).all()) for value in adapter.values())
+
+
 def adapter_bytes(adapter: Adapter) -> int:
     """Return the size of the weights in bytes, as they would be sent."""
     return sum(value.numel() * value.element_size() for value in adapter.values())

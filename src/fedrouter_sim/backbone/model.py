@@ -151,7 +151,7 @@ class Backbone:
         on_step: Callable[[float], None] = lambda loss: None,
         pull: Proximal | None = None,
     ) -> TrainedAdapter:
-        """Train a copy of `start`, one AdamW step per batch, and return it.
+        """Train a copy of `start`, one AdamW step per batch up to a loss that is not finite, and return it.
 
         The loss of a batch is the mean cross-entropy over its response tokens, EOS included. The backbone stays in
         inference mode: of all dropout, only LoRA's own is on, drawn from `dropout_seed`. What all prompts of a batch
@@ -178,8 +178,8 @@ class Backbone:
                 None if pull is None else lambda: self._distance_term(pull),
             )
         trained = {key: slot.detach().to("cpu", copy=True) for key, slot in self._slot.items()}
-        tokens = sum(len(examples[i]) for batch in batches for i in batch)
-        return TrainedAdapter(trained, sum(losses) / len(losses), tokens)
+        tokens = sum(len(examples[i]) for batch in batches[: len(losses)] for i in batch)
+        return TrainedAdapter(trained, sum(losses) / len(losses), tokens, len(losses))
 
     def generate(
         self, adapter: Adapter | Mixture | None, asked: Sequence[str | Example], max_new_tokens: int

@@ -1,5 +1,6 @@
 """Local training: AdamW steps on the weights of the one adapter slot."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,15 @@ from fedrouter_sim.randomness import derive_seed
 
 @dataclass(frozen=True)
 class TrainedAdapter:
-    """What local training yields. `loss` is the mean over steps; `tokens` counts real (not padding) tokens."""
+    """What local training yields. `loss` is the mean over steps; `tokens` counts real (not padding) tokens.
+
+    Where a loss was not finite, its step is the last one, and `loss` is not finite either.
+    """
 
     adapter: Adapter
     loss: float
     tokens: int
+    steps: int  # that were taken, the one with the loss that is not finite included
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def take_steps(
 ) -> list[float]:
     """Take one AdamW step per batch, and return the losses without the penalty.
 
+    A loss that is not finite is the last: nothing that can be learned would follow, and the parameters stay.
+
     Args:
         parameters: what trains.
         batches: what `loss_of` is given, one after the other.
@@ -58,11 +65,13 @@ def take_steps(
     losses: list[float] = []
     for batch in batches:
         loss = loss_of(batch)
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            break
         adamw.zero_grad(set_to_none=True)
         (loss if penalty is None else loss + penalty()).backward()
         nn.utils.clip_grad_norm_(parameters, optimizer.clip)
         adamw.step()
-        losses.append(loss.item())
         on_step(losses[-1])
     return losses
 

@@ -23,6 +23,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.observers import Display, RoundRecord
 from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.messages import Failed
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.report.tables import cost_line, number
 from fedrouter_sim.runs.summary import Summary
@@ -104,6 +105,10 @@ class ProgressDisplay(Display):
         if self._task is not None:
             where = f"round {self._round}/{self._last_round}  client {self._client}  loss {loss:.3f}"
             self._progress.update(self._task, advance=1, description=where)
+
+    def failed(self, failed: Failed) -> None:
+        self.advanced(failed.spared)
+        super().failed(failed)
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         losses = "  ".join(f"{pool} {loss:.3f}" for pool, loss in list(record.losses.items())[:8])

@@ -1,22 +1,22 @@
 """A client: its private examples, its local clustering, its local training. Only messages leave it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from fedrouter_sim.adapters.state import Adapter, check_finite
+from fedrouter_sim.adapters.state import Adapter, is_finite
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.backbone.sketching import Projection, sketch_of_change
+from fedrouter_sim.backbone.sketching import SKETCH, Projection, sketch_of_change
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.groups import Group
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import LOSS, WEIGHT, Failed, Update
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 
 CALIBRATED_PART = 10  # one row in so many is a calibration row
@@ -95,6 +95,8 @@ class Client:
         batches = draw_batches([len(example) for example in examples], steps, config.batch_size, generator)
         dropout = derive_seed(config.seed, "first updates' dropout", self.id, *key)
         trained = self._backbone.train(start, examples, batches, self._optimizer(config.lr), dropout)
+        if not is_finite(trained.adapter):
+            return np.zeros(SKETCH, dtype=np.float32)  # like nothing
         return sketch_of_change(start, trained.adapter, Projection(config.seed))
 
     @classmethod
@@ -113,7 +115,7 @@ class Client:
         lr: float,
         round_: int,
         on_step: Callable[[float], None] = lambda loss: None,
-    ) -> Update:
+    ) -> Update | Failed:
         """Train one group's adapter for a round (step 5), starting from its pool's adapter.
 
         Args:
@@ -125,8 +127,8 @@ class Client:
             round_: number of the round.
             on_step: called with the loss after each step.
 
-        Raises:
-            UserError: training diverged.
+        Returns:
+            The update, or that there is none, as a loss or a weight is not finite.
         """
         config = self._config
         examples = [self.encoded[i] for i in group.examples]
@@ -137,13 +139,10 @@ class Client:
         trained = self._backbone.train(
             start, examples, batches, self._optimizer(lr), dropout_seed(config.seed, *key), on_step, pull
         )
-        try:
-            check_finite(trained.adapter)
-        except ValueError:
-            raise UserError(
-                f"round {round_}, client {self.id}: training of {group.pool} diverged (a weight is not finite); "
-                "lower --lr or the weight of the method's proximal term"
-            ) from None
+        if not math.isfinite(trained.loss) or not is_finite(trained.adapter):
+            what = WEIGHT if math.isfinite(trained.loss) else LOSS
+            left = steps - trained.steps
+            return Failed(self.id, group.rank, group.pool, round_, lr, what, trained.steps, left, trained.tokens)
         return Update(
             client=self.id,
             group=group.rank,

@@ -1,12 +1,13 @@
 """Who watches a simulation: the display, the run folder, a stream of metrics. Observers only watch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.plan import Plan
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import Failed, Update
 
 
 @dataclass
@@ -25,6 +26,14 @@ class RoundRecord:
     tokens: int = 0  # real tokens trained on
     validation: dict[str, float] | None = None  # scores on the validation share, in rounds that are evaluated
     seconds: dict[str, float] = field(default_factory=dict)  # per phase
+    failed: dict[str, list[int]] = field(default_factory=dict)  # pool -> clients whose training of it failed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all as plain values; of what failed, only where something did."""
+        values = asdict(self)
+        if not self.failed:
+            del values["failed"]
+        return values
 
 
 class Observer:
@@ -47,6 +56,9 @@ class Observer:
 
     def received(self, update: Update) -> None:
         """The server has received an update."""
+
+    def failed(self, failed: Failed) -> None:
+        """A client has no update to send, as a number in its training was not finite."""
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """The server has aggregated."""
@@ -82,6 +94,10 @@ class Observers(Observer):
         for observer in self._observers:
             observer.received(update)
 
+    def failed(self, failed: Failed) -> None:
+        for observer in self._observers:
+            observer.failed(failed)
+
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         for observer in self._observers:
             observer.round_ended(record, adapters)
@@ -111,6 +127,9 @@ class Display(Observer):
 
     def noted(self, text: str) -> None:
         """Something that the user may want to know while it runs."""
+
+    def failed(self, failed: Failed) -> None:
+        self.noted(str(failed))
 
 
 SILENT = Display()

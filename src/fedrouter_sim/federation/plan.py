@@ -74,7 +74,7 @@ class LastRound:
 
     plan: Plan
     starts: Mapping[str, Adapter]  # the pools' adapters before the round
-    updates: tuple[Update, ...]  # of all clients, in client and group order
+    updates: tuple[Update, ...]  # of all clients but those whose training failed, in client and group order
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.outbox import Outbox
 from fedrouter_sim.federation.questions import Question
-from fedrouter_sim.messages import Message, Update
+from fedrouter_sim.messages import Failed, Message, Update
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -44,14 +44,16 @@ class Workers(ABC):
         """What all traffic passes through."""
 
     @abstractmethod
-    def train(self, orders: Sequence[Order], observer: Observer, received: Sequence[Update] = ()) -> Iterator[Update]:
-        """Yield the update of each order, in the order of the orders.
+    def train(
+        self, orders: Sequence[Order], observer: Observer, received: Sequence[Update | Failed] = ()
+    ) -> Iterator[Update | Failed]:
+        """Yield the update of each order, or that its training failed, in the order of the orders.
 
         Args:
             orders: of all clients of a round, in client and group order.
             observer: is told of clients and steps.
-            received: the updates of the first orders, where they were trained before an interruption: they are
-                counted as sent, and not trained again.
+            received: what the first orders gave, where they were trained before an interruption: it is counted as
+                sent, and they are not trained again.
         """
 
     @abstractmethod
@@ -93,7 +95,9 @@ class InProcess(Workers):
         """What all traffic passes through."""
         return self._outbox
 
-    def train(self, orders: Sequence[Order], observer: Observer, received: Sequence[Update] = ()) -> Iterator[Update]:
+    def train(
+        self, orders: Sequence[Order], observer: Observer, received: Sequence[Update | Failed] = ()
+    ) -> Iterator[Update | Failed]:
         """Train one order after the other."""
         steps: dict[int, int] = {}
         for order, update in zip(orders, received, strict=False):

@@ -46,13 +46,15 @@ class Clustered(FedAvg):
         return replace(plan, until=config.warmup_rounds, more_follows=True)
 
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
-        """Group the clients by their updates, once."""
+        """Group the clients by their updates, once; one that has none to send joins the pool of most clients."""
         changes = [_change_of_b(last.starts[update.pool], update.adapter) for update in last.updates]
         tasks = federation.config.tasks
         if isinstance(tasks, str):
-            labels = link(unit_rows(np.stack(changes).astype(np.float32)), federation.config.cut).labels
+            known = link(unit_rows(np.stack(changes).astype(np.float32)), federation.config.cut).labels
         else:
-            labels = ward(np.stack(changes), tasks)
+            known = ward(np.stack(changes), tasks)
+        of_client = dict(zip((update.client for update in last.updates), known.tolist(), strict=True))
+        labels = [of_client.get(group.client, int(np.bincount(known).argmax())) for group in last.plan.groups]
         names = [f"clients_{label}" for label in labels]
         groups = tuple(replace(group, pool=name) for group, name in zip(last.plan.groups, names, strict=True))
         parent = last.plan.pools[0].name

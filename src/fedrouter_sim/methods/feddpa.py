@@ -50,7 +50,7 @@ class FedDPA(FedAvg):
         drawn = federation.ask(AskReferences(REFERENCES, config.seed, "feddpa references"))
         references = {client_pool(message.client): message.embeddings for message in drawn}
         # The final global adapter goes to every client.
-        federation.tell({update.client: update for update in last.updates})
+        federation.tell({client.id: last.updates[0] for client in clients})  # of the size of any update
         return Plan(groups, pools, state=references, until=2 * config.rounds)
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:

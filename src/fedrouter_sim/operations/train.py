@@ -41,6 +41,7 @@ from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.layout import CONFIG_FILE
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.tensorboard import TensorBoard, board_for, require_tensorboard
+from fedrouter_sim.runs.trouble import troubles_of
 from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, Begun, run_under_way
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.simulation import Outcome, checked_plan, simulate
@@ -169,7 +170,8 @@ def _run(
     cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
     summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
     writer.write_summary(summary, _manifest(job, summary))
-    return Trained(folder, config, summary, results, [*job.data.notes, *_notes(job, outcome, cut)]), failure
+    notes = [*job.data.notes, *troubles_of(outcome.stages, outcome.records, results), *_notes(job, outcome, cut)]
+    return Trained(folder, config, summary, results, notes), failure
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ _ROUND: dict[str, Any] = {
     "lr": float | None,
     "steps": Count | None,
     "tokens": Count | None,
+    "failed": Mapping[str, list[Count]] | None,
 }
 """What else of a round is read, where it is there."""
 

@@ -20,7 +20,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import Traffic
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import Failed, Update
 from fedrouter_sim.runs.digests import file_digest, file_digests
 from fedrouter_sim.runs.plans import load_plan, save_plan
 from fedrouter_sim.runs.unfinished import RECEIVED_NAME, Begun, states
@@ -59,6 +59,12 @@ class Checkpoint(Observer):
         self._written.append(self._run / update_folder(update.client, update.group))
         record = {key: value for key, value in vars(update).items() if key != "adapter"}
         self._lines.append(json.dumps(record | {"sha256": adapter_digest(update.adapter)}) + "\n")
+        if self._every_client:
+            self.flush()
+
+    def failed(self, failed: Failed) -> None:
+        """Take down that a client has no update to send."""
+        self._lines.append(json.dumps({"round": failed.round, "failed": vars(failed)}) + "\n")
         if self._every_client:
             self.flush()
 
@@ -106,7 +112,7 @@ class Checkpoint(Observer):
             "traffic": asdict(outcome.traffic),
             "stages": stages,
             "pools": list(outcome.adapters),
-            "records": [asdict(record) for record in outcome.records],
+            "records": [record.to_dict() for record in outcome.records],
             "sha256": self._digests(building, len(stages)),
         }
         write_bytes(building / STATE_NAME, json.dumps(record).encode())
@@ -179,15 +185,19 @@ class Checkpoint(Observer):
         own.workers.recall(_sketches(load_arrays(self._plan(number) / _SKETCHES)))
         return Stage(plan, own, values["drifted"], values["begins"], Traffic(**values["planning"]))
 
-    def _received(self, round_: int) -> list[Update]:
-        """Return the updates of a round that are whole, up to the first that is not."""
+    def _received(self, round_: int) -> list[Update | Failed]:
+        """Return what clients sent in a round, up to the first update that is not whole."""
         path = self._folder / RECEIVED_NAME
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-        found: dict[tuple[int, int], Update] = {}
+        found: dict[tuple[int, int], Update | Failed] = {}
         for line in lines:
             try:
                 record = json.loads(line)
                 if record["round"] != round_:
+                    continue
+                if "failed" in record:
+                    failed = Failed(**record["failed"])
+                    found[failed.client, failed.group] = failed
                     continue
                 digest, clusters = record.pop("sha256"), tuple(record.pop("clusters"))
                 adapter = load_adapter(self._run / update_folder(record["client"], record["group"]))

@@ -115,7 +115,7 @@ class RunWriter(Observer):
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """Append the round to rounds.jsonl and its seconds to timings.jsonl (times never repeat, the rest does)."""
-        values = asdict(record)
+        values = record.to_dict()
         seconds = values.pop("seconds")
         self._append(ROUNDS_NAME, values)
         self._append(TIMINGS_NAME, {"round": record.round, "seconds": seconds})
