@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -86,7 +86,7 @@ def simulate(
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
-    server = Server(federation.initial, new_aggregation, config.seed)
+    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update)
     stages: list[Stage] = []
     records: list[RoundRecord] = []
 
@@ -98,6 +98,10 @@ def simulate(
         return stages[-1]
 
     def announce(stage: Stage) -> None:
+        server.admit(
+            {client.id: client.examples for client in stage.federation.clients},
+            {pool.name for pool in stage.plan.pools if pool.private},
+        )
         rounds = last_round(stage.plan, config) - len(records)
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
 
@@ -123,11 +127,13 @@ def simulate(
 
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
+        record.refused = server.refused  # which grows as updates come
         for update in _train(stage, record, starts, observer, received):
-            server.receive(update)
-            observer.received(update)
-            if replans:
-                decisive.append(update)
+            counted = server.receive(update)
+            if counted is not None:
+                observer.received(update)
+            if replans:  # a plan needs all; what was refused moves nothing
+                decisive.append(counted or replace(update, adapter=starts[update.pool]))
         record.seconds["train"] = perf_counter() - started
 
         # Server: aggregate per pool.
@@ -184,8 +190,10 @@ def _train(
         record.examples += update.steps * config.batch_size
         record.steps += update.steps
         record.tokens += update.tokens
-        losses.setdefault(update.pool, []).append((update.loss, update.steps))
+        refused = len(record.refused)
         yield update
+        if len(record.refused) == refused:  # the server has judged it by now, and counts its loss as it counts the rest
+            losses.setdefault(update.pool, []).append((update.loss, update.steps))
     record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(losses.items())}
     traffic = workers.outbox.take()
     record.bytes_up, record.bytes_down = traffic.up, traffic.down

@@ -107,7 +107,7 @@ from fedrouter_sim import Aggregation
 
 
 class Median(Aggregation):
-    name = "median"
+    name = "own-median"
 
     def __init__(self, rank, scale: float = 1.0):
         super().__init__(rank)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.federation.door import Refusal
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.messages import Update
 
@@ -25,6 +26,19 @@ class RoundRecord:
     tokens: int = 0  # real tokens trained on
     validation: dict[str, float] | None = None  # scores on the validation share, in rounds that are evaluated
     seconds: dict[str, float] = field(default_factory=dict)  # per phase
+    refused: list[Refusal] = field(default_factory=list)  # updates that did not count
+
+
+def said_of_refused(records: Sequence[RoundRecord]) -> list[str]:
+    """Say how many updates the server refused, and which was the first; nothing where there were none."""
+    refused = [(record.round, refusal) for record in records for refusal in record.refused]
+    if not refused:
+        return []
+    round_, first = refused[0]
+    return [
+        f"updates that the server refused: {len(refused)}, which did not count (rounds.jsonl names each); the first, in "
+        f"round {round_}, from client {first['client']} for {first['pool']}: {first['reason']}"
+    ]
 
 
 class Observer:
@@ -46,7 +60,7 @@ class Observer:
         """An optimizer step is done."""
 
     def received(self, update: Update) -> None:
-        """The server has received an update."""
+        """The server has received an update that counts, as it was sent."""
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """The server has aggregated."""

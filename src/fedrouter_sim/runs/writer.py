@@ -117,6 +117,8 @@ class RunWriter(Observer):
         """Append the round to rounds.jsonl and its seconds to timings.jsonl (times never repeat, the rest does)."""
         values = asdict(record)
         seconds = values.pop("seconds")
+        if not record.refused:  # said where there is something to say
+            del values["refused"]
         self._append(ROUNDS_NAME, values)
         self._append(TIMINGS_NAME, {"round": record.round, "seconds": seconds})
 
