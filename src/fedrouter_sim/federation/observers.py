@@ -36,8 +36,8 @@ def said_of_refused(records: Sequence[RoundRecord]) -> list[str]:
         return []
     round_, first = refused[0]
     return [
-        f"updates that the server refused: {len(refused)}, which did not count (rounds.jsonl names each); the first, in "
-        f"round {round_}, from client {first['client']} for {first['pool']}: {first['reason']}"
+        f"updates that the server refused: {len(refused)}, which did not count (rounds.jsonl names each); the first, "
+        f"in round {round_}, from client {first['client']} for {first['pool']}: {first['reason']}"
     ]
 
 

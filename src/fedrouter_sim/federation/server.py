@@ -12,8 +12,8 @@ from fedrouter_sim.messages import Update
 
 
 class Server:
-    """Holds one adapter per pool. With running rules, such as the mean, memory grows with the pools, not the clients; rules that hold
-    updates (`aggregation.holding`) keep one adapter for each update of the round.
+    """Holds one adapter per pool. With running rules, such as the mean, memory grows with the pools, not the clients;
+    rules that hold updates (`aggregation.holding`) keep one adapter for each update of the round.
 
     Args:
         initial: the adapter that pools start from.

@@ -78,7 +78,7 @@ def test_a_rule_that_truncates_says_what_was_lost_and_another_nothing() -> None:
 
 
 def test_an_unknown_rule_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"--aggregation mode: choose one of mean, product, median, .*, or .* FILE\.py:CLASS"):
+    with pytest.raises(UserError, match=r"--aggregation mode: choose one of mean, product, .*, or .* FILE\.py:CLASS"):
         find_aggregation("mode", 2)
 
 
