@@ -28,6 +28,7 @@ NEW_SETTINGS = (
     "affinity",
     "cut",
     "drift_brings",
+    "clip_update",
 )  # that format 1 did not have
 
 
@@ -64,7 +65,7 @@ def make_first_format(run: Path) -> Path:
     write(run / "manifest.json", manifest | {"format": 1, "method_sha256": own.get("method")})
     scores, tasks = summary.pop("scores"), summary.pop("task_scores")
     first, metric = summary.pop("cell"), summary.pop("metric")
-    del summary["tasks_found"], summary["tasks_born"]
+    del summary["tasks_found"], summary["tasks_born"], summary["updates_refused"]
     assert metric == "rouge1"  # the only one that there was
     del summary["unseen_auroc"], summary["unseen_auroc_per_task"]
 

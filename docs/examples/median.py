@@ -1,4 +1,4 @@
-"""An aggregation rule of one's own: the coordinate-wise median, which no single client can move far.
+"""An aggregation rule of one's own: a coordinate-wise median, which no single client can move far.
 
 fedrouter-sim train --aggregation docs/examples/median.py:Median
 """
@@ -9,9 +9,9 @@ from fedrouter_sim import Adapter, Aggregation
 
 
 class Median(Aggregation):
-    """The median of every weight of A and of B; example counts do not matter. It keeps all adapters of the round."""
+    """The lower median of every weight of A and of B; example counts do not matter. It keeps a round's adapters."""
 
-    name = "median"
+    name = "lower-median"
 
     def __init__(self, rank: int) -> None:
         super().__init__(rank)

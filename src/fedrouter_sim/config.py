@@ -180,9 +180,16 @@ class RunConfig:
     aggregation: str = setting(
         _FEDERATION,
         "mean",
-        "How the updates of a pool become its adapter: mean of A and of B (FedAvg), or mean of the products B A, "
-        "brought back to the rank.",
+        "How the updates of a pool become its adapter: mean of A and of B (FedAvg); mean of the products B A, brought "
+        "back to the rank; or by a rule that a few hostile clients do not move far, median, trimmed-mean (--option "
+        "trim=0.1 at each end), krum (--option attackers=0.2) or geometric-median.",
         table="aggregation rules",
+    )
+    clip_update: float = setting(
+        _FEDERATION,
+        0.0,
+        "L2 norm to which the server scales an update's change of its pool's adapter down where it is above; 0: never.",
+        least=0,
     )
     batch_size: int = setting(_FEDERATION, 16, "Examples in a batch.", least=1)
     lr: float = setting(

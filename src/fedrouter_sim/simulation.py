@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -89,7 +89,7 @@ def simulate(
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
-    server = Server(federation.initial, new_aggregation, config.seed)
+    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update)
     stages: list[Stage] = []
     records: list[RoundRecord] = []
 
@@ -101,6 +101,10 @@ def simulate(
         return stages[-1]
 
     def announce(stage: Stage) -> None:
+        server.admit(
+            {client.id: client.examples for client in stage.federation.clients},
+            {pool.name for pool in stage.plan.pools if pool.private},
+        )
         rounds = last_round(stage.plan, config) - len(records)
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
 
@@ -126,11 +130,13 @@ def simulate(
 
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
+        record.refused = server.refused  # which grows as updates come
         for update in _train(stage, record, starts, observer, received):
-            server.receive(update)
-            observer.received(update)
-            if replans:
-                decisive.append(update)
+            counted = server.receive(update)
+            if counted is not None:
+                observer.received(update)
+            if replans:  # a plan needs all; what was refused moves nothing
+                decisive.append(counted or replace(update, adapter=starts[update.pool]))
         record.seconds["train"] = perf_counter() - started
 
         # Server: aggregate per pool.
@@ -199,9 +205,11 @@ def _train(
             record.failed.setdefault(update.pool, []).append(update.client)
             observer.failed(update)
             continue
-        losses.setdefault(update.pool, []).append((update.loss, update.steps))
+        refused = len(record.refused)
         yield update
-    if record.failed and not losses:
+        if len(record.refused) == refused:  # the server has judged it by now, and counts its loss as it counts the rest
+            losses.setdefault(update.pool, []).append((update.loss, update.steps))
+    if record.failed and not losses and not record.refused:
         raise UserError(
             f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
             "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"

@@ -146,6 +146,9 @@ def test_the_gap_of_each_pools_updates_is_that_of_the_round_whatever_the_rule(ru
 
 def test_an_adapter_that_is_not_finite_is_refused() -> None:
     server = server_of("one")
+    before = server.adapters["one"]
     broken = {key: value * torch.nan for key, value in adapter(1).items()}
-    with pytest.raises(ValueError, match="not finite"):
-        server.receive(update("one", 1, broken))
+    assert server.receive(update("one", 1, broken)) is None
+    assert [(refusal["pool"], "not finite" in refusal["reason"]) for refusal in server.refused] == [("one", True)]
+    server.aggregate()
+    assert server.adapters["one"] is before

@@ -217,7 +217,7 @@ from fedrouter_sim import Aggregation
 
 
 class Median(Aggregation):
-    name = "median"
+    name = "own-median"
 
     def __init__(self, rank):
         super().__init__(rank)

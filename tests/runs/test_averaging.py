@@ -107,7 +107,7 @@ from fedrouter_sim import Aggregation
 
 
 class Median(Aggregation):
-    name = "median"
+    name = "own-median"
 
     def __init__(self, rank, scale: float = 1.0):
         super().__init__(rank)
@@ -158,3 +158,11 @@ def test_a_task_without_updates_inherits_from_the_nearest_source() -> None:
     assert inherited == {"task_0": "task_7", "task_2": "task_4"}
     assert adapters == {"task_0": olds[7], "task_1": own[1], "task_2": olds[4]}
     assert with_heirs(dict.fromkeys(range(3), own[1]), centroids, [4], sources[:1], olds.__getitem__)[1] == {}
+
+
+def test_krum_names_the_task_that_has_too_few_updates(tmp_path: Path) -> None:
+    updates = [store(tmp_path, number, 3) for number in range(3)]
+    with pytest.raises(UserError, match=r"^task_0: --aggregation krum: a pool has 3 updates and needs 5, "):
+        average_by_task(updates, lambda update: 0, 1, "krum", LoraScale(2, 2.0))
+    done = average_by_task(updates, lambda update: 0, 1, "krum", LoraScale(2, 2.0), {"attackers": "0"})
+    assert (done.aggregation, done.updates_per_task) == ("krum", [3])

@@ -12,6 +12,7 @@ from run_folders import PEFT, SUMMARY, adapter, finish, read, update
 from safetensors.numpy import load_file
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.door import Refusal
 from fedrouter_sim.federation.observers import RoundRecord
 from fedrouter_sim.federation.plan import Deployment, Plan, Pool
 from fedrouter_sim.runs.reader import Run
@@ -51,8 +52,16 @@ def test_rounds_are_appended_and_seconds_kept_apart(writer: RunWriter, tmp_path:
         for name in ("rounds.jsonl", "timings.jsonl")
     )
     assert [record["round"] for record in rounds] == [1, 2]
-    assert set(rounds[0]) == {field.name for field in dataclasses.fields(RoundRecord)} - {"seconds"}
+    assert set(rounds[0]) == {field.name for field in dataclasses.fields(RoundRecord)} - {"seconds", "refused"}
     assert timings == [{"round": 1, "seconds": {"train": 0.25}}, {"round": 2, "seconds": {"train": 0.25}}]
+
+
+def test_a_round_names_what_was_refused_where_something_was(writer: RunWriter, tmp_path: Path) -> None:
+    refusal: Refusal = {"client": 3, "group": 1, "pool": "global", "reason": "its example count 0 is not positive"}
+    for number, refused in ((1, []), (2, [refusal])):
+        writer.round_ended(RoundRecord(number, 0.1, [0, 3], refused=refused), {})
+    first, second = map(json.loads, (tmp_path / "rounds.jsonl").read_text(encoding="utf-8").splitlines())
+    assert "refused" not in first and second["refused"] == [refusal]
 
 
 def test_the_plans_archive_gives_the_centroids_beside_each_update(writer: RunWriter, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.federation.door import Refusal
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.messages import Failed, Update
 
@@ -27,13 +28,23 @@ class RoundRecord:
     validation: dict[str, float] | None = None  # scores on the validation share, in rounds that are evaluated
     seconds: dict[str, float] = field(default_factory=dict)  # per phase
     failed: dict[str, list[int]] = field(default_factory=dict)  # pool -> clients whose training of it failed
+    refused: list[Refusal] = field(default_factory=list)  # updates that did not count
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all as plain values; of what failed, only where something did."""
-        values = asdict(self)
-        if not self.failed:
-            del values["failed"]
-        return values
+        """Return all as plain values; what failed or was refused only where something was."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("failed", "refused")}
+
+
+def said_of_refused(records: Sequence[RoundRecord]) -> list[str]:
+    """Say how many updates the server refused, and which was the first; nothing where there were none."""
+    refused = [(record.round, refusal) for record in records for refusal in record.refused]
+    if not refused:
+        return []
+    round_, first = refused[0]
+    return [
+        f"updates that the server refused: {len(refused)}, which did not count (rounds.jsonl names each); the first, "
+        f"in round {round_}, from client {first['client']} for {first['pool']}: {first['reason']}"
+    ]
 
 
 class Observer:
@@ -55,7 +66,7 @@ class Observer:
         """An optimizer step is done."""
 
     def received(self, update: Update) -> None:
-        """The server has received an update."""
+        """The server has received an update that counts, as it was sent."""
 
     def failed(self, failed: Failed) -> None:
         """A client has no update to send, as a number in its training was not finite."""

@@ -1,30 +1,51 @@
-"""The server: holds one adapter per pool, aggregates the updates of each pool, and measures their gap."""
+"""The server: holds one adapter per pool, checks and aggregates the updates of each pool, and measures their gap."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from fedrouter_sim.adapters.aggregation import aggregated
 from fedrouter_sim.adapters.aggregation.gap import FactorGap, Probes
+from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.aggregation.rule import Aggregation
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.federation.door import Door, Refusal
 from fedrouter_sim.messages import Update
 
 
 class Server:
-    """Holds one adapter per pool. With running rules, such as the mean, memory grows with the pools, not the clients.
+    """Holds one adapter per pool. With running rules, such as the mean, memory grows with the pools, not the clients;
+    rules that hold updates (`aggregation.holding`) keep one adapter for each update of the round.
 
     Args:
         initial: the adapter that pools start from.
         new_aggregation: makes the running aggregate of one pool in one round.
         seed: the run's; for the vectors by which `FactorGap` estimates.
+        clip: see `Door`.
     """
 
-    def __init__(self, initial: Adapter, new_aggregation: Callable[[], Aggregation], seed: int) -> None:
+    def __init__(
+        self, initial: Adapter, new_aggregation: Callable[[], Aggregation], seed: int, clip: float = 0.0
+    ) -> None:
         self.adapters: dict[str, Adapter] = {}
+        self.refused: list[Refusal] = []
+        """The updates of the round that did not count, in client and group order."""
         self._initial = initial
         self._new_aggregation = new_aggregation
         self._probes = Probes(seed)
         self._running: dict[str, Aggregation] = {}
         self._gaps: dict[str, FactorGap] = {}
+        self._clip = clip
+        self.admit()
+
+    def admit(self, declared: Mapping[int, int] | None = None, private: Collection[str] = ()) -> None:
+        """Say whose updates are to come.
+
+        Args:
+            declared: client -> how many training examples it said that it has; None: counts are not compared.
+            private: the pools that one client has for itself. Its updates stay with it: they are not clipped, and
+                where the rule guards against others (`Aggregation.guards`) their mean is taken in its place.
+        """
+        self._private = frozenset(private)
+        self._door, self._own_door = (Door(self._initial, clip, declared) for clip in (self._clip, 0.0))
 
     def open(self, parents: Mapping[str, str | None]) -> None:
         """Hold these pools from now on (name -> pool it starts from, or None), and drop all others.
@@ -37,25 +58,46 @@ class Server:
             for pool, parent in parents.items()
         }
 
-    def receive(self, update: Update) -> None:
-        """Add an update to its pool, weighted by example count. Call in client and group order."""
-        if update.pool not in self._running:
-            self._running[update.pool] = self._new_aggregation()
-            self._gaps[update.pool] = FactorGap(self._probes)
-        self._running[update.pool].add(update.adapter, update.examples)
-        self._gaps[update.pool].add(update.adapter, update.examples)
+    def receive(self, update: Update) -> Update | None:
+        """Add an update to its pool, weighted by example count. Call in client and group order.
+
+        Returns:
+            The update as it counts, which may be clipped; None where it is refused, which `refused` then says.
+        """
+        door = self._own_door if update.pool in self._private else self._door
+        try:
+            counted = door.let_in(update, self.adapters[update.pool])
+        except ValueError as error:
+            self.refused.append(
+                {"client": update.client, "group": update.group, "pool": update.pool, "reason": str(error)}
+            )
+            return None
+        if counted.pool not in self._running:
+            self._running[counted.pool] = self._new_running(counted.pool)
+            self._gaps[counted.pool] = FactorGap(self._probes)
+        self._running[counted.pool].add(counted.adapter, counted.examples)
+        self._gaps[counted.pool].add(counted.adapter, counted.examples)
+        return counted
+
+    def _new_running(self, pool: str) -> Aggregation:
+        running = self._new_aggregation()
+        return WeightedMean(running.rank) if running.guards and pool in self._private else running
 
     def aggregate(self) -> dict[str, float | None]:
-        """Replace each pool's adapter by the aggregate of what it received; one that received nothing keeps its own.
+        """Replace each pool's adapter by the aggregate of what it received; one that received nothing, or nothing that
+        counted, keeps its own.
 
         Returns:
             Of each pool that received something, sorted by name, the gap between the mean of its updates' products and
             the product of their mean factors (see `FactorGap`), whatever the rule.
+
+        Raises:
+            UserError: the rule refuses what it received, or fails; the message names the pool.
         """
         # A new mapping: whoever still holds the round's starts keeps them.
         self.adapters = self.adapters | {
-            pool: aggregated(running, self._initial) for pool, running in self._running.items()
+            pool: aggregated(running, self._initial, pool=f"pool {pool}") for pool, running in self._running.items()
         }
         gaps = {pool: self._gaps[pool].value() for pool in sorted(self._gaps)}
-        self._running, self._gaps = {}, {}
+        self._running, self._gaps, self.refused = {}, {}, []
         return gaps

@@ -52,7 +52,7 @@ class Workers(ABC):
         Args:
             orders: of all clients of a round, in client and group order.
             observer: is told of clients and steps.
-            received: what the first orders gave, where they were trained before an interruption: it is counted as
+            received: what some of the orders gave, where they were trained before an interruption: it is counted as
                 sent, and they are not trained again.
         """
 
@@ -99,21 +99,21 @@ class InProcess(Workers):
         self, orders: Sequence[Order], observer: Observer, received: Sequence[Update | Failed] = ()
     ) -> Iterator[Update | Failed]:
         """Train one order after the other."""
+        kept = {(update.client, update.group): update for update in received}
         steps: dict[int, int] = {}
-        for order, update in zip(orders, received, strict=False):
-            self._outbox.deliver(order.nbytes)
-            yield update if order.private else self._outbox.send(update)
-        orders = orders[len(received) :]
         for order in orders:
-            steps[order.group.client] = steps.get(order.group.client, 0) + order.steps
+            if (order.group.client, order.group.rank) not in kept:
+                steps[order.group.client] = steps.get(order.group.client, 0) + order.steps
         for order in orders:
-            client = self._clients[order.group.client]
-            if client.id in steps:
-                observer.client_started(client.id, steps.pop(client.id))
+            client, group = self._clients[order.group.client], order.group
             self._outbox.deliver(order.nbytes)
-            update = client.train(
-                order.group, order.start, order.anchor, order.steps, order.lr, order.round, observer.stepped
-            )
+            update = kept.get((client.id, group.rank))
+            if update is None:
+                if client.id in steps:
+                    observer.client_started(client.id, steps.pop(client.id))
+                update = client.train(
+                    group, order.start, order.anchor, order.steps, order.lr, order.round, observer.stepped
+                )
             yield update if order.private else self._outbox.send(update)
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:

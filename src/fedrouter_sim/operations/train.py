@@ -23,7 +23,7 @@ from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.examples.sources import GIVEN_IN_PYTHON
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import Federation, build_federation
-from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping
+from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, said_of_refused
 from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
@@ -301,6 +301,7 @@ def _summary(
         bytes_down=outcome.traffic.down,
         optimizer_steps=sum(record.steps for record in outcome.records),
         tokens_trained=sum(record.tokens for record in outcome.records),
+        updates_refused=sum(len(record.refused) for record in outcome.records),
         truncated=cut,
         seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(),
@@ -335,6 +336,7 @@ def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
         notes.append(
             f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"
         )
+    notes += said_of_refused(outcome.records)
     router, archive = outcome.plan.router, outcome.plan.archive
     if router is not None and len(outcome.stages) > 1:
         notes += said_of(births_of(outcome.stages), asleep_after(outcome.stages))

@@ -51,6 +51,8 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row("Sent up / down", f"{size(summary.bytes_up)} / {size(summary.bytes_down)}")
     table.add_row("Optimizer steps", f"{summary.optimizer_steps:,}")
     table.add_row("Tokens trained on", f"{summary.tokens_trained:,}")
+    if summary.updates_refused:
+        table.add_row("Updates refused by the server", f"{summary.updates_refused:,}")
     for phase, seconds in summary.seconds.items():
         table.add_row(f"Seconds: {escape(phase)}", number(seconds, 1))
     table.add_row("Peak memory", size(summary.peak_memory_bytes))

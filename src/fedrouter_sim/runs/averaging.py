@@ -66,7 +66,7 @@ def average_by_task(
         except ValueError as error:
             raise UserError(f"{update.folder}: cannot be averaged with the others ({error})") from None
         counts[task] += 1
-    adapters = {task: aggregated(of_task, adapter, shapes=False) for task, of_task in sorted(running.items())}
+    adapters = {task: aggregated(of_task, adapter, False, task_name(task)) for task, of_task in sorted(running.items())}
     errors = {task: of_task.lost for task, of_task in sorted(running.items()) if of_task.lost is not None}
     return Averaged(adapters, counts, rule, reason, errors)
 

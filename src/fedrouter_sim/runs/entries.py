@@ -27,7 +27,7 @@ TABLES: dict[str, Table[Any]] = {
 """The tables by the names that settings call them (`config.setting`)."""
 
 TRAINING_SETTINGS = frozenset(
-    "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every aggregation"
+    "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every aggregation clip_update"
     " lora_rank lora_alpha lora_dropout lora_targets".split()
 )
 """Settings without effect where nothing is trained."""

@@ -47,6 +47,7 @@ class Summary:
     bytes_down: Count = 0
     optimizer_steps: Count = 0
     tokens_trained: Count = 0
+    updates_refused: Count = 0  # by the server, in all rounds: they did not count
     truncated: Mapping[str, Count] = field(default_factory=dict)  # share -> instructions that were cut
     seconds: Mapping[str, float] = field(default_factory=dict)  # phase -> seconds
     peak_memory_bytes: Count = 0

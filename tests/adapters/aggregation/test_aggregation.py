@@ -23,7 +23,7 @@ from fedrouter_sim import Aggregation
 
 
 class Median(Aggregation):
-    name = "median"
+    name = "own-median"
 
     def __init__(self, rank, least: int = 1):
         super().__init__(rank)
@@ -54,7 +54,7 @@ def median(tmp_path: Path) -> str:
 
 
 def test_the_shipped_rules_are_found_by_name() -> None:
-    assert AGGREGATIONS.names == ("mean", "product")
+    assert AGGREGATIONS.names == ("mean", "product", "median", "trimmed-mean", "krum", "geometric-median")
     mean, by_products = find_aggregation("mean", 4)(), find_aggregation("product", 4)()
     assert isinstance(mean, WeightedMean) and isinstance(by_products, ProductMean)
     assert mean.rank == by_products.rank == 4
@@ -78,7 +78,7 @@ def test_a_rule_that_truncates_says_what_was_lost_and_another_nothing() -> None:
 
 
 def test_an_unknown_rule_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"--aggregation mode: choose one of mean, product, or .* FILE\.py:CLASS"):
+    with pytest.raises(UserError, match=r"--aggregation mode: choose one of mean, product, .*, or .* FILE\.py:CLASS"):
         find_aggregation("mode", 2)
 
 

@@ -19,6 +19,10 @@ AGGREGATIONS: "Table[Aggregation]" = Table(
     rows={
         MEAN: "fedrouter_sim.adapters.aggregation.mean:WeightedMean",
         PRODUCT: "fedrouter_sim.adapters.aggregation.product:ProductMean",
+        "median": "fedrouter_sim.adapters.aggregation.median:Median",
+        "trimmed-mean": "fedrouter_sim.adapters.aggregation.trimmed_mean:TrimmedMean",
+        "krum": "fedrouter_sim.adapters.aggregation.krum:Krum",
+        "geometric-median": "fedrouter_sim.adapters.aggregation.geometric_median:GeometricMedian",
     },
     given=("rank",),
 )
@@ -40,13 +44,14 @@ def find_aggregation(name: str, rank: int, options: Options | None = None) -> "C
     return new_aggregation
 
 
-def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True) -> "Adapter":
+def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True, pool: str = "") -> "Adapter":
     """Return the result of a running aggregate, if it is of use.
 
     Args:
         running: to which at least one adapter was added.
         like: an adapter with the keys, and with `shapes` the shapes, that the result must have.
         shapes: whether shapes are compared.
+        pool: whose result it is, for messages.
 
     Raises:
         UserError: the rule fails, or its result lacks a key, has another shape, or is not finite.
@@ -61,8 +66,8 @@ def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True) -> 
         elif like.keys() != found.keys():
             raise ValueError("its keys are not those of the updates")
         check_finite(found)
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{pool}: {error}" if pool else str(error)) from None
     except Exception as error:  # the rule may be the user's own
         raise UserError(f"{rule} gave no usable adapter ({type(error).__name__}: {first_line(error)})") from error
     return found

@@ -14,6 +14,9 @@ class Aggregation(ABC):
     """
 
     name: ClassVar[str]
+    guards: ClassVar[bool] = False
+    """Whether it guards an adapter against the updates of others: of a pool that one client has for itself there is
+    nothing to guard, and the mean is taken in its place."""
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
