@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fuzz audit format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
+.PHONY: help demo test test-long check fuzz audit format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -17,7 +17,10 @@ demo: $(STAMP)  ## the main job on the embedded data: 10 clients, result in runs
 
 # One thread each: workers whose threads wait for each other are several times slower.
 test: $(STAMP)  ## run the tests
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not long"
+
+test-long: $(STAMP)  ## run the tests that `make test` leaves out for their time
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long
 
 check: $(STAMP)  ## lint, format check, types and bandit: what CI runs before the tests
 	$(BIN)/ruff check .

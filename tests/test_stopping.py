@@ -56,6 +56,7 @@ def test_what_python_does_not_handle_and_other_threads_are_left_alone() -> None:
             found.append(where())
 
     before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the command line, run in this process, sets one
     thread = Thread(target=look, args=(lambda: signal.getsignal(signal.SIGINT),))
     thread.start()
     thread.join()

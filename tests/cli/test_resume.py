@@ -77,7 +77,7 @@ def done_in(checkpoint: Path) -> int:
     return max((int(name) for name in kept if name.isdigit()), default=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_was_stopped_or_killed_goes_on(tmp_path, cli):
     """From the command line, by SIGTERM, then by SIGKILL."""
     out, started = tmp_path / "run", tmp_path / ".run.partial" / "checkpoint"

@@ -15,6 +15,7 @@ from fedrouter_sim.methods.fedrouter import FedRouter
 CONFIG = RunConfig(max_tokens=256, dtype="float32", data="federations", tasks=AUTO, clients=unseen.CLIENTS)
 
 
+@pytest.mark.long
 def test_a_held_out_task_is_told_and_nobody_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = discovery.rows_in(discovery.BLOCKS["six"].data or Path(), ("dialogue", "paraphrase", "lookup"))
     held: set[str | None] = set()
