@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mixed_examples import EXAMPLES, TEXTS, losses, losses_by_hand
 from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.state import Adapter
@@ -14,15 +15,6 @@ from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.examples.record import Example
-
-EXAMPLES = [
-    Example("11 + 22 = ?", "33"),
-    Example("reverse: a b c", "c b a"),
-    Example("Do the people of Riga like soup on day 5?", "No"),
-    Example("PRICES TODAY, OSLO MARKET: FISH AT 3 CROWNS", "fish for 3"),
-]
-TEXTS = [example.instruction for example in EXAMPLES]
 
 ConfigMaker = Callable[..., RunConfig]
 Same = Callable[[Adapter, Adapter], bool]
@@ -55,21 +47,6 @@ def added_to_the_weights(folder: Path, adapters: Sequence[Adapter], weights: Seq
                 delta = adapter[key.replace("lora_A", "lora_B")] @ adapter[key]  # (d_out, d_in)
                 module.weight += weight * scale * delta.T  # GPT-2's Conv1D keeps (d_in, d_out)
     return model
-
-
-def losses_by_hand(model: Any, backbone: Backbone) -> list[float]:
-    found = []
-    for example in backbone.encoder.examples(EXAMPLES):
-        ids = [*example.prompt.ids, *example.response]
-        with torch.no_grad():
-            logits = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
-        places = range(len(example.prompt.ids), len(ids))
-        found.append(-sum(logits[place - 1, ids[place]].item() for place in places))
-    return found
-
-
-def losses(backbone: Backbone, adapter: Adapter | Mixture | None) -> np.ndarray:
-    return backbone.score(adapter, backbone.encoder.examples(EXAMPLES))[:, 0]
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])

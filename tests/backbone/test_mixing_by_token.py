@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mixed_examples import EXAMPLES, TEXTS, losses, losses_by_hand
 from peft import ArrowConfig, create_arrow_model
 from transformers import AutoModelForCausalLM
 
@@ -15,15 +16,6 @@ from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.examples.record import Example
-
-EXAMPLES = [
-    Example("11 + 22 = ?", "33"),
-    Example("reverse: a b c", "c b a"),
-    Example("Do the people of Riga like soup on day 5?", "No"),
-    Example("PRICES TODAY, OSLO MARKET: FISH AT 3 CROWNS", "fish for 3"),
-]
-TEXTS = [example.instruction for example in EXAMPLES]
 
 
 @pytest.fixture(scope="module")
@@ -50,28 +42,13 @@ def arrow(folder: Path, out: Path, backbone: Backbone, adapters: Sequence[Adapte
     return create_arrow_model(model, [str(path) for path in paths], config).eval()
 
 
-def losses_by_peft(model: Any, backbone: Backbone) -> list[float]:
-    found = []
-    for example in backbone.encoder.examples(EXAMPLES):
-        ids = [*example.prompt.ids, *example.response]
-        with torch.no_grad():
-            logits = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
-        places = range(len(example.prompt.ids), len(ids))
-        found.append(-sum(logits[place - 1, ids[place]].item() for place in places))
-    return found
-
-
-def losses(backbone: Backbone, mixture: Mixture | Adapter) -> np.ndarray:
-    return backbone.score(mixture, backbone.encoder.examples(EXAMPLES))[:, 0]
-
-
 @pytest.mark.parametrize("by_token", [ByToken(), ByToken(2, 0.3), ByToken(1, 1.0)])
 def test_a_mixture_by_token_is_that_of_stock_peft(
     backbone: Backbone, micro_model: Path, three: tuple[Adapter, ...], by_token: ByToken, tmp_path: Path
 ) -> None:
     theirs = arrow(micro_model, tmp_path, backbone, three, by_token)
     ours = losses(backbone, Mixture(three, None, by_token))
-    np.testing.assert_allclose(ours, losses_by_peft(theirs, backbone), rtol=1e-4)
+    np.testing.assert_allclose(ours, losses_by_hand(theirs, backbone), rtol=1e-4)
     assert (abs(ours - losses(backbone, Mixture(three, np.full((4, 3), 1 / 3)))) > 1e-4).all()
 
 

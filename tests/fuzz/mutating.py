@@ -13,27 +13,22 @@ import tomli_w
 from safetensors.numpy import load_file, save
 
 _RAW = "@raw:{}@"
-_RAWS = {  # what no value of Python becomes when it is written as JSON
-    "digits-400": "9" * 400,
-    "digits-5000": "-" + "7" * 5000,
+_NUMBERS = {"digits-400": "9" * 400, "digits-5000": "-" + "7" * 5000, "overflow": "1e999"}
+_RAWS = _NUMBERS | {  # what no value of Python becomes when it is written as JSON
     "deep-lists": "[" * 100_000 + "]" * 100_000,
     "deep-objects": '{"a":' * 50_000 + "1" + "}" * 50_000,
     "less-deep": "[" * 900 + "]" * 900,
     "infinity": "Infinity",
     "nan": "NaN",
-    "overflow": "1e999",
     "surrogate": '"\\ud800"',
     "twice": '{"a": 1, "a": 2}',
 }
-_RAWS_OF_TOML = {
-    "digits-400": "9" * 400,
-    "digits-5000": "-" + "7" * 5000,
+_RAWS_OF_TOML = _NUMBERS | {
     "deep-lists": "[" * 20_000 + "]" * 20_000,
     "deep-objects": "{a=" * 5_000 + "1" + "}" * 5_000,
     "less-deep": "[" * 400 + "]" * 400,
     "infinity": "inf",
     "nan": "nan",
-    "overflow": "1e999",
     "date": "1979-05-27T07:32:00Z",
 }
 _VALUES: tuple[Any, ...] = (

@@ -1,5 +1,6 @@
 """The table entries that a run's settings name: checked before work begins, and the user's own known by digest."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,41 @@ def own_digests(config: RunConfig) -> dict[str, str]:
     """Return the SHA-256 of the file of every entry that is the user's own, by setting."""
     found = {name: table.digest(value) for name, (table, value) in named_entries(config).items()}
     return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def check_trusted(
+    config: RunConfig, digests: Mapping[str, str], settings: Collection[str], folder: str, trusts: bool
+) -> None:
+    """Refuse to run the user's own entries on a run folder's word.
+
+    Args:
+        config: of the run.
+        digests: of the files in training, by setting.
+        settings: whose entries are to be run.
+        folder: of the run, as it is named in messages.
+        trusts: whether files are run that this process was not told of by its user.
+
+    Raises:
+        UserError: a file is gone or has changed since, has no digest, or is not trusted.
+    """
+    named = named_entries(config)
+    for name in settings:
+        table, value = named.get(name, (None, ""))
+        if table is None or not table.is_own(value):
+            continue
+        where = f"{flag(name)} {value}: {folder}"
+        if name not in digests:
+            raise UserError(f"{where} has no digest of this file, so it is not run; train the run anew")
+        if table.digest(value) != digests[name]:
+            raise UserError(
+                f"{flag(name)} {value}: the file is gone or has changed since {folder} was trained with it; put it "
+                "back or train the run anew"
+            )
+        if not trusts and not table.was_run(value):
+            raise UserError(
+                f"{where} names this file of code, which is not run on the folder's word; look into it, then give "
+                "--trust-code"
+            )
 
 
 def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:

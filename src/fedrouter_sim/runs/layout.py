@@ -25,13 +25,22 @@ EXPORT_NAME = "export.json"
 """What says that a folder is an export."""
 
 
+def require_folder(folder: Path) -> None:
+    """Refuse a run folder that is not there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
+
+
 def require_run(folder: Path) -> None:
     """Refuse what is no run folder at first sight; nothing heavy is imported for it.
 
     Raises:
         UserError: it is none.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
+    require_folder(folder)
     if not (folder / MANIFEST_NAME).exists():
         raise UserError(f"{folder / MANIFEST_NAME}: is not there; is {folder} a run folder of fedrouter-sim?")

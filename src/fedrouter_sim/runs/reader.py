@@ -13,7 +13,6 @@ from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig
 from fedrouter_sim.config_reading import read_settings
-from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -27,7 +26,7 @@ from fedrouter_sim.routing.router import RECIPE_NAME, Router
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
-from fedrouter_sim.runs.entries import named_entries
+from fedrouter_sim.runs.entries import check_trusted
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
@@ -37,6 +36,7 @@ from fedrouter_sim.runs.layout import (
     ROUNDS_NAME,
     STATE_NAME,
     TRUTH_NAME,
+    require_folder,
 )
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.updates import StoredUpdate, read_updates
@@ -65,8 +65,7 @@ class Run:
         self.folder = folder
         self._trusts = trust_code
         self._adapter_shapes: dict[str, tuple[int, ...]] | None = None  # of the first that was read
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such run folder; `fedrouter-sim train --out {folder}` makes one")
+        require_folder(folder)
         refuse_links(folder)
         self.manifest = read_json(folder / MANIFEST_NAME, self._remedy)
         if self.manifest.get("format") not in READABLE or isinstance(self.manifest["format"], bool):
@@ -169,24 +168,7 @@ class Run:
             UserError: an entry is the user's own and its file is gone or has changed since, has no digest, or is not
                 trusted.
         """
-        digests, named = self.own_digests, named_entries(self.config)
-        for name in settings:
-            table, value = named.get(name, (None, ""))
-            if table is None or not table.is_own(value):
-                continue
-            where = f"{flag(name)} {value}: {self.folder}"
-            if name not in digests:
-                raise UserError(f"{where} has no digest of this file, so it is not run; train the run anew")
-            if table.digest(value) != digests[name]:
-                raise UserError(
-                    f"{flag(name)} {value}: the file is gone or has changed since {self.folder} was trained with it; "
-                    "put it back or train the run anew"
-                )
-            if not self._trusts and not table.was_run(value):
-                raise UserError(
-                    f"{where} names this file of code, which is not run on the folder's word; look into it, then give "
-                    "--trust-code"
-                )
+        check_trusted(self.config, self.own_digests, settings, str(self.folder), self._trusts)
         return parse_options(self.config.option)
 
     @cached_property

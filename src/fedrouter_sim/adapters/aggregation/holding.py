@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fedrouter_sim.adapters.aggregation.rule import Aggregation
-from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
+from fedrouter_sim.adapters.aggregation.rule import Aggregation, check_weighted
+from fedrouter_sim.adapters.state import Adapter, check_compatible
 
 
 class Holding(Aggregation):
@@ -31,9 +31,7 @@ class Holding(Aggregation):
         Raises:
             ValueError: the weight is not positive, a value is not finite, or keys or shapes differ from the first's.
         """
-        if not weight > 0:
-            raise ValueError(f"weight {weight} is not positive")
-        check_finite(adapter)
+        check_weighted(adapter, weight)
         if self.adapters:
             check_compatible(self.adapters[0], adapter)
         self.adapters.append(adapter)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fedrouter_sim.adapters.aggregation.rule import Aggregation
-from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
+from fedrouter_sim.adapters.aggregation.rule import Aggregation, check_weighted
+from fedrouter_sim.adapters.state import Adapter, check_compatible
 
 
 class WeightedMean(Aggregation):
@@ -27,9 +27,7 @@ class WeightedMean(Aggregation):
         Raises:
             ValueError: the weight is not positive, a value is not finite, or keys or shapes differ from the first's.
         """
-        if not weight > 0:
-            raise ValueError(f"weight {weight} is not positive")
-        check_finite(adapter)
+        check_weighted(adapter, weight)
         if not self._sums:
             self._sums = {key: torch.zeros(value.shape, dtype=torch.float64) for key, value in adapter.items()}
         check_compatible(self._sums, adapter)

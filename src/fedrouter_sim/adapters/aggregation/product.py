@@ -10,8 +10,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from fedrouter_sim.adapters.aggregation.rule import Aggregation
-from fedrouter_sim.adapters.state import Adapter, check_finite
+from fedrouter_sim.adapters.aggregation.rule import Aggregation, check_weighted
+from fedrouter_sim.adapters.state import Adapter
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
@@ -51,9 +51,7 @@ class ProductMean(Aggregation):
             ValueError: the weight is not positive, a value is not finite, a key is no LoRA factor, or the modules or
                 their shapes differ from the first's.
         """
-        if not weight > 0:
-            raise ValueError(f"weight {weight} is not positive")
-        check_finite(adapter)
+        check_weighted(adapter, weight)
         factors = factors_by_module(adapter)
         known = self._products or factors
         if known.keys() != factors.keys():

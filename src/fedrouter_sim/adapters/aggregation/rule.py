@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.state import Adapter, check_finite
 
 
 class Aggregation(ABC):
@@ -38,3 +38,14 @@ class Aggregation(ABC):
         Raises:
             ValueError: nothing was added.
         """
+
+
+def check_weighted(adapter: Adapter, weight: float) -> None:
+    """Check what any rule asks of what it is given.
+
+    Raises:
+        ValueError: the weight is not positive, or a value is not finite.
+    """
+    if not weight > 0:
+        raise ValueError(f"weight {weight} is not positive")
+    check_finite(adapter)
