@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,10 @@ from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.simulation import Observer, Outcome, RoundRecord, simulate
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which some tests send to themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROWS = {"opinion": 24, "reverse": 16, "sum": 20, "title": 20}  # training rows of each task
 HELD_OUT = 6  # rows of each task in the validation and in the test share

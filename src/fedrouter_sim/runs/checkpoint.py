@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save
-from safetensors.torch import load_file
 
 from fedrouter_sim.adapters.folders import load_adapter
 from fedrouter_sim.adapters.state import adapter_digest
@@ -21,17 +19,20 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.messages import Failed, Update
+from fedrouter_sim.parsing import parse_json
 from fedrouter_sim.runs.digests import file_digest, file_digests
 from fedrouter_sim.runs.plans import load_plan, save_plan
 from fedrouter_sim.runs.unfinished import RECEIVED_NAME, Begun, states
 from fedrouter_sim.runs.updates import update_folder
 from fedrouter_sim.simulation import Outcome, Stage
 from fedrouter_sim.storage import read_json, sync_files, write_bytes
+from fedrouter_sim.tensors import Tensors
 
 STATE_NAME = "state.json"
 _ADAPTERS, _PLANS = "adapters.safetensors", "plans"
 _SKETCHES = "sketches.safetensors"
 _UNFINISHED = ".partial"
+_REMEDY = "train the run anew"
 
 
 class Checkpoint(Observer):
@@ -136,25 +137,25 @@ class Checkpoint(Observer):
         kept = states(self._folder)
         if not kept:
             return None
-        record = read_json(kept[-1] / STATE_NAME, "train the run anew")
+        record = read_json(kept[-1] / STATE_NAME, _REMEDY)
         try:
             self._check(kept[-1], record)
             records = [RoundRecord(**values) for values in record["records"]]
             stages = [self._stage(federation, number, values) for number, values in enumerate(record["stages"])]
             adapters: dict[str, dict[str, Any]] = {pool: {} for pool in record["pools"]}
-            for key, tensor in load_file(kept[-1] / _ADAPTERS).items():
+            for key, values in Tensors(kept[-1] / _ADAPTERS, _REMEDY).items():
                 pool, _, name = key.rpartition("/")
-                adapters[pool][name] = tensor
+                adapters[pool][name] = torch.from_numpy(values)
             outcome = Outcome(stages, dict(adapters), records, Traffic(**record["traffic"]))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
-            raise UserError(f"{kept[-1]}: damaged ({error!r}); train the run anew") from None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"{kept[-1]}: damaged ({error!r}); {_REMEDY}") from None
         self._plans = len(stages)
         return replace(outcome, received=tuple(self._received(len(records) + 1)))
 
     def spent(self) -> dict[str, float]:
         """Return how long what took in earlier processes, in seconds."""
         kept = states(self._folder)
-        return dict(read_json(kept[-1] / STATE_NAME, "train the run anew").get("seconds", {})) if kept else {}
+        return dict(read_json(kept[-1] / STATE_NAME, _REMEDY).get("seconds", {})) if kept else {}
 
     def _plan(self, number: int) -> Path:
         return self._folder / _PLANS / f"{number:03d}"
@@ -182,7 +183,7 @@ class Checkpoint(Observer):
         plan = load_plan(self._plan(number))
         own = federation.after_drift() if values["drifted"] else federation
         own = own.gathered() if plan.gathered else own
-        own.workers.recall(_sketches(load_arrays(self._plan(number) / _SKETCHES)))
+        own.workers.recall(_sketches(Tensors(self._plan(number) / _SKETCHES, _REMEDY)))
         return Stage(plan, own, values["drifted"], values["begins"], Traffic(**values["planning"]))
 
     def _received(self, round_: int) -> list[Update | Failed]:
@@ -192,7 +193,7 @@ class Checkpoint(Observer):
         found: dict[tuple[int, int], Update | Failed] = {}
         for line in lines:
             try:
-                record = json.loads(line)
+                record = parse_json(line, constants=True)
                 if record["round"] != round_:
                     continue
                 if "failed" in record:
