@@ -2,13 +2,15 @@
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from fedrouter_sim.stopping import stoppable
+from fedrouter_sim.stopping import interrupt_again_where_swallowed, stoppable
 
 
 def test_the_first_signal_waits_and_says_so() -> None:
@@ -73,3 +75,24 @@ def test_a_display_that_is_in_the_middle_of_a_line_does_no_harm() -> None:
     with pytest.raises(KeyboardInterrupt), stoppable(busy) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         stop.check()
+
+
+def test_an_interrupt_within_a_destructor_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    others: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", others.append)
+    interrupt_again_where_swallowed()
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted()
+        time.sleep(30)
+    assert others == []
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("broken")
+
+    Broken()
+    assert [one.exc_type for one in others] == [ValueError]

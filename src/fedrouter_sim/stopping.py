@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM: once to stop at the next good moment, twice to stop at once."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SOON = 0.05  # seconds: a destructor has ended by then
 
 
 class Stop:
@@ -65,3 +68,20 @@ def stoppable(tell: Callable[[str], None]) -> Iterator[Stop]:
         yield stop
     finally:
         put_back()
+
+
+def interrupt_again_where_swallowed() -> None:
+    """Have an interrupt that came while Python ran a destructor come again, as Python prints it and goes on.
+
+    For a process of ours alone: it replaces `sys.unraisablehook`.
+    """
+    before = sys.unraisablehook
+
+    def hook(swallowed: "sys.UnraisableHookArgs") -> None:
+        if issubclass(swallowed.exc_type, KeyboardInterrupt):
+            # Not here: it would be swallowed once more.
+            threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            before(swallowed)
+
+    sys.unraisablehook = hook

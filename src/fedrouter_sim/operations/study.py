@@ -14,6 +14,7 @@ from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.stopping import interrupt_again_where_swallowed
 from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
@@ -67,6 +68,7 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
     # An interrupt is for the run at hand. An idle worker that died of it would take the others with it, unclean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt_again_where_swallowed()
 
 
 def _run_in_worker(train: Train, planned: PlannedRun, out: Path) -> None:
