@@ -46,6 +46,7 @@ def record(quick: Path) -> dict[str, Any]:
     return json.loads((quick / "record.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.long
 def test_every_benchmark_has_medians_targets_and_verdicts(record: dict[str, Any]) -> None:
     assert list(record["benchmarks"]) == list(bench.BENCHMARKS) == list(TARGETS)
     for name, one in record["benchmarks"].items():
@@ -58,6 +59,7 @@ def test_every_benchmark_has_medians_targets_and_verdicts(record: dict[str, Any]
         assert all(type(figure["reached"]) is bool for figure in judged)
 
 
+@pytest.mark.long
 def test_the_record_says_what_it_ran_on(record: dict[str, Any]) -> None:
     machine = record["machine"]
     assert machine["threads"] == torch.get_num_threads() and machine["torch"] == torch.__version__
@@ -65,6 +67,7 @@ def test_the_record_says_what_it_ran_on(record: dict[str, Any]) -> None:
     assert (record["model"], record["data"], record["quick"]) == ("tiny-gpt2", "multitask", True)
 
 
+@pytest.mark.long
 def test_the_program_and_the_baselines_compute_the_same(record: dict[str, Any]) -> None:
     figures = {
         (name, figure["what"].split(" over ")[0]): figure
@@ -79,6 +82,7 @@ def test_the_program_and_the_baselines_compute_the_same(record: dict[str, Any]) 
     assert figures["clustering", "inertia: ours / scikit-learn"]["reached"], figures
 
 
+@pytest.mark.long
 def test_the_table_goes_between_its_marks(quick: Path, record: dict[str, Any]) -> None:
     text = (quick / "performance.md").read_text(encoding="utf-8")
     assert text.startswith("# Performance\n\n<!-- bench tiny-gpt2 -->\n") and text.endswith("\n\nAfter.\n")
@@ -87,6 +91,7 @@ def test_the_table_goes_between_its_marks(quick: Path, record: dict[str, Any]) -
     assert f"| **{ratio['what']}** | {number(ratio['value'])} | at most 1.05 |" in text
 
 
+@pytest.mark.long
 def test_records_are_shown_and_joined_without_measuring(
     quick: Path, record: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -99,6 +104,7 @@ def test_records_are_shown_and_joined_without_measuring(
     assert "overhead" in shown and "measured later" in shown and "1,234,567" in shown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "said"), [({"model": "other"}, "its model is 'other'"), (None, "not readable as JSON")]
 )
