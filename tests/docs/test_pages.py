@@ -209,6 +209,8 @@ def test_links_and_what_is_named_exist(page):
     for code in re.findall(r"`([^`\n]+)`", text):
         if re.match(r"(src|scripts|data|docs|tests)/[\w./-]+$", code):
             assert (ROOT / code).exists(), f"{page}: {code}"
+        if named := re.fullmatch(r"(tests/[\w/]+\.py)::(\w+)", code):
+            assert f"\ndef {named[2]}(" in (ROOT / named[1]).read_text(encoding="utf-8"), f"{page}: {code}"
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", code):
             # Records name the command that was run, as it was then.
             assert page in RECORDS or flag in known_flags(), f"{page}: {flag}"
