@@ -14,7 +14,8 @@ from fedrouter_sim.clustering.across_clients import cluster_globally, stacked_ce
 from fedrouter_sim.config import AUTO, COSINE, RunConfig
 from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.federation.federation import Federation, build_federation
-from fedrouter_sim.federation.finding import AUTO_CLUSTERS, FoundTasks, find_tasks
+from fedrouter_sim.clustering.across_clients import AUTO_CLUSTERS
+from fedrouter_sim.federation.finding import FoundTasks, find_tasks
 from fedrouter_sim.partition.partitioning import ClientShares
 from fedrouter_sim.partition.run_data import RunData
 

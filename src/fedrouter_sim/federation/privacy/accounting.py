@@ -10,6 +10,8 @@ History = Sequence[tuple[float, float, int]]
 """Releases as Opacus counts them: noise multiplier, sample rate, and how often."""
 
 _MORE_ORDERS = (80, 96, 128, 192, 256, 512, 1024)  # beyond those of Opacus, for small epsilons
+_FEW_ORDERS = (1.1, 1.2, 1.3, 1.4, 1.5, 1.7, *range(2, 33), *range(36, 64, 4), *_MORE_ORDERS)
+"""Enough to search by: broken orders of samples take most of the time, and fewer orders give no lower epsilon."""
 _MOST_SCALE = 1e7
 _LEAST_SCALE = 1e-2
 _PRECISION = 1e-4  # of a scale, relative
@@ -26,8 +28,13 @@ def require_opacus() -> None:
         raise UserError(f"--dp-epsilon: the package opacus, whose accountant counts, is not installed; {_REMEDY}")
 
 
-def epsilon_of(history: History, delta: float) -> float:
+def epsilon_of(history: History, delta: float, orders: Sequence[float] = ()) -> float:
     """Return the epsilon of all releases together at a delta, by Rényi differential privacy; 0 for none.
+
+    Args:
+        history: the releases.
+        delta: at which.
+        orders: of the divergences that it is the best bound by; none: those of Opacus, and a few more.
 
     Raises:
         UserError: Opacus is missing or of a version without this accountant.
@@ -37,7 +44,7 @@ def epsilon_of(history: History, delta: float) -> float:
         from opacus.accountants import RDPAccountant
 
         accountant = RDPAccountant()
-        orders = [*RDPAccountant.DEFAULT_ALPHAS, *_MORE_ORDERS]
+        alphas = [*orders] or [*RDPAccountant.DEFAULT_ALPHAS, *_MORE_ORDERS]
     except Exception as error:  # whatever another version of it does
         raise UserError(
             f"--dp-epsilon: the package opacus has no accountant of use here ({first_line(error)}); {_REMEDY}"
@@ -47,11 +54,11 @@ def epsilon_of(history: History, delta: float) -> float:
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the best order is the last one: the bound holds all the same
-        return float(accountant.get_epsilon(delta=delta, alphas=orders))
+        return float(accountant.get_epsilon(delta=delta, alphas=alphas))
 
 
 def least_scale(history: Callable[[float], History], epsilon: float, delta: float) -> float:
-    """Return the least scale, to a ten-thousandth, whose releases stay within an epsilon.
+    """Return the least scale, to a hundredth or so, whose releases stay within an epsilon.
 
     Args:
         history: the releases at a scale that all their noise multipliers are multiplied by.
@@ -63,7 +70,7 @@ def least_scale(history: Callable[[float], History], epsilon: float, delta: floa
     """
 
     def within(scale: float) -> bool:
-        return epsilon_of(history(scale), delta) <= epsilon
+        return epsilon_of(history(scale), delta, _FEW_ORDERS) <= epsilon
 
     high = 1.0
     while not within(high):

@@ -189,7 +189,7 @@ def shortened(rows: NDArray[Any], most: float) -> NDArray[np.float64]:
     """Return rows (n, d), those that are longer than `most` in L2 scaled down to it; computed in float64."""
     values = np.asarray(rows, dtype=np.float64)
     norms = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(values * np.minimum(1, most / np.maximum(norms, np.finfo(np.float64).tiny)))
+    return np.asarray(values * (most / np.maximum(norms, most)))
 
 
 def _filled(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
