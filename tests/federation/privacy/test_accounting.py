@@ -8,14 +8,17 @@ from opacus.accountants.utils import get_noise_multiplier
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.privacy import accounting
-from fedrouter_sim.federation.privacy.accounting import epsilon_of, least_scale, require_opacus
+from fedrouter_sim.federation.privacy.accounting import epsilon_of, least_scale, orders_for, require_opacus
 
 
 @pytest.mark.parametrize("history", [[(2.0, 1.0, 8)], [(1.1, 0.25, 10), (6.0, 1.0, 1), (9.0, 1.0, 1)]])
 def test_it_is_what_the_accountant_counts(history: list[tuple[float, float, int]]) -> None:
     accountant = RDPAccountant()
     accountant.history = list(history)
-    assert epsilon_of(history, 1e-5) == pytest.approx(accountant.get_epsilon(delta=1e-5), rel=1e-9)
+    theirs, found = accountant.get_epsilon(delta=1e-5), epsilon_of(history, 1e-5)
+    assert found == accountant.get_epsilon(delta=1e-5, alphas=orders_for(history))
+    sampled = any(rate < 1 for _, rate, _ in history)  # then there are no broken orders
+    assert theirs <= found <= theirs * 1.03 if sampled else found == pytest.approx(theirs, rel=1e-12)
 
 
 def test_nothing_released_costs_nothing() -> None:
@@ -26,7 +29,7 @@ def test_for_equal_steps_the_noise_is_that_of_opacus() -> None:
     theirs = get_noise_multiplier(
         target_epsilon=4, target_delta=1e-5, sample_rate=1.0, steps=8, accountant="rdp", epsilon_tolerance=1e-4
     )
-    assert least_scale(lambda scale: [(scale, 1.0, 8)], 4, 1e-5) == pytest.approx(theirs, rel=0.01)
+    assert least_scale(lambda scale: [(scale, 1.0, 8)], 4, 1e-5) == pytest.approx(theirs, rel=1e-3)
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 8.0, 1000.0])
@@ -35,7 +38,7 @@ def test_the_noise_is_the_least_that_is_enough(epsilon: float) -> None:
         return [(scale, 1.0, 3), (2 * scale, 1.0, 1)]
 
     scale = least_scale(history, epsilon, 1e-5)
-    assert epsilon_of(history(scale), 1e-5) <= epsilon < epsilon_of(history(scale / 1.02), 1e-5)
+    assert epsilon_of(history(scale), 1e-5) <= epsilon < epsilon_of(history(scale / 1.001), 1e-5)
 
 
 def test_an_epsilon_that_no_noise_is_enough_for_is_refused() -> None:

@@ -47,7 +47,7 @@ def settled(read: Bytes, folder: Path) -> dict[str, bytes]:
 def test_it_says_what_it_spent(private_run: Trained) -> None:
     account = Run(private_run.folder).summary.privacy
     assert account is not None and account == private_run.summary.privacy
-    assert 7.5 < account.epsilon <= account.epsilon_given == 8.0
+    assert 7.9 < account.epsilon <= account.epsilon_given == 8.0
     assert {one.kind: one.times for one in account.releases} == {
         "updates": 2, "centroids": 1, "standardisation sums": 1,
     }  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_dry_run_says_it_before(private_run: Trained) -> None:
     assert budget is not None and budget.spent(2) == private_run.summary.privacy
 
 
-@pytest.mark.parametrize("stop_at", [2, 5])
+@pytest.mark.parametrize("stop_at", [4])
 def test_an_interrupted_run_ends_with_the_bytes_of_the_whole_one(
     private_run: Trained, tmp_path: Path, trained_bytes: Bytes, stop_at: int
 ) -> None:
