@@ -221,4 +221,3 @@ def _nearest(points: NDArray[Any], centroids: NDArray[Any]) -> Numbers:
     """Return the distance of each point to the nearest centroid, (n,)."""
     gaps = points[:, None].astype(np.float64) - centroids[None].astype(np.float64)
     return np.asarray(np.linalg.norm(gaps, axis=2).min(axis=1))
-

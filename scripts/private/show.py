@@ -28,8 +28,4 @@ def write_table(path: Path, name: str, columns: Sequence[str], rows: Rows) -> No
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     block = "\n".join([begin, "", *lines, "", end])
     before, found, rest = text.partition(begin)
-    if found:
-        text = before + block + rest.partition(end)[2]
-    else:
-        text = f"{text.rstrip()}\n\n{block}\n"
-    write_text(path, text)
+    write_text(path, before + block + rest.partition(end)[2] if found else f"{text.rstrip()}\n\n{block}\n")

@@ -123,7 +123,9 @@ def test_the_old_form_of_a_finished_run_says_the_same(run_copy: Path, finished_r
 
 
 def test_what_privacy_was_spent_comes_back(tmp_path: Path) -> None:
-    account = Account(3.9, 1e-5, 4.0, 1.0, (Release("updates", 1.5, 0.5, 8, 0.7), Release("centroids", 2.5, 1.0, 1, 0.3)))
+    account = Account(
+        3.9, 1e-5, 4.0, 1.0, (Release("updates", 1.5, 0.5, 8, 0.7), Release("centroids", 2.5, 1.0, 1, 0.3))
+    )
     private = replace(SUMMARY, privacy=account)
     private.save(tmp_path)
     assert Summary.load(tmp_path) == private

@@ -77,9 +77,7 @@ class Federation:
         return replace(self, workers=workers, clients=tuple(workers.ask(AskFacts())))
 
 
-def build_federation(
-    config: RunConfig, data: RunData, backbone: Backbone, budget: Budget | None = None
-) -> Federation:
+def build_federation(config: RunConfig, data: RunData, backbone: Backbone, budget: Budget | None = None) -> Federation:
     """Make the clients of a run around the one backbone, in this process.
 
     Args:

@@ -49,7 +49,9 @@ def test_an_epsilon_that_no_noise_is_enough_for_is_refused() -> None:
 def test_without_opacus_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     require_opacus()
     monkeypatch.setattr(accounting, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"the package opacus.* is not installed; `pip install 'fedrouter-sim\[privacy\]'`"):
+    with pytest.raises(
+        UserError, match=r"the package opacus.* is not installed; `pip install 'fedrouter-sim\[privacy\]'`"
+    ):
         epsilon_of([(1.0, 1.0, 1)], 1e-5)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +21,7 @@ from fedrouter_sim.messages import CentroidMessage, ClientFacts, FeatureSums, Gr
 
 WIDTH = 16
 MESSAGES = [
-    kind
-    for kind in vars(fedrouter_sim.messages).values()
-    if dataclasses.is_dataclass(kind) and hasattr(kind, "nbytes")
+    kind for kind in vars(fedrouter_sim.messages).values() if dataclasses.is_dataclass(kind) and hasattr(kind, "nbytes")
 ]
 
 
@@ -53,7 +52,9 @@ def test_of_every_kind_of_message_it_is_decided_what_becomes_of_it() -> None:
 @pytest.mark.parametrize("kind", [kind for kind, one in DECIDED.items() if one.what in (REFUSED, TO_CLIENTS)])
 def test_what_is_refused_is_refused_in_a_line(kind: Any) -> None:
     message = object.__new__(kind)
-    with pytest.raises(UserError, match=f"--dp-epsilon: --method fedrouter has clients send {kind.__name__}, for which"):
+    with pytest.raises(
+        UserError, match=f"--dp-epsilon: --method fedrouter has clients send {kind.__name__}, for which"
+    ):
         guard()(message)
 
 
@@ -162,3 +163,9 @@ def bounds() -> Callable[[Any], Bounds]:
 def test_bounds_are_the_norms_of_public_texts_and_a_tenth_more(bounds: Callable[[Any], Bounds]) -> None:
     found = bounds([[3.0, 4.0], [0.0, 1.0]])
     assert (found.embedding, found.squares) == pytest.approx((1.1 * 5, 1.1 * (81 + 256) ** 0.5))
+
+
+def test_the_page_says_what_becomes_of_each_kind() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "privacy.md").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    assert all(f"`{kind.__name__}`" in rows for kind in DECIDED)

@@ -38,4 +38,6 @@ def expected_clients(plan: Plan, participation: float) -> Mapping[str, float]:
 
 def refused_with_privacy(method: str, why: str) -> str:
     """Say that a method cannot be had with differential privacy."""
-    return f"--dp-epsilon: --method {method} {why}, so its privacy cannot be accounted; take another or drop --dp-epsilon"
+    return (
+        f"--dp-epsilon: --method {method} {why}, so its privacy cannot be accounted; take another or drop --dp-epsilon"
+    )

@@ -147,8 +147,8 @@ class Guard:
         """Noise what a client sends of its local clusters; it always sends as many as are asked for."""
         if message.tasks:
             raise UserError(
-                f"--dp-epsilon: --method {self._config.method} has clients send tasks with their clusters, for which no "
-                "privacy is accounted; take another method or drop --dp-epsilon"
+                f"--dp-epsilon: --method {self._config.method} has clients send tasks with their clusters, for which "
+                "no privacy is accounted; take another method or drop --dp-epsilon"
             )
         sent = self._centroids(message.sent)
         names = tuple(f"cluster {cluster}" for cluster in range(len(sent.sizes)))  # some may have no rows
@@ -195,4 +195,3 @@ def shortened(rows: NDArray[Any], most: float) -> NDArray[np.float64]:
 def _filled(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Return `count` rows, zeros where there are fewer: how many a client has is not to be seen."""
     return np.concatenate([rows[:count], np.zeros((max(0, count - len(rows)), rows.shape[1]))])
-
