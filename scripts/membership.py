@@ -47,7 +47,7 @@ def measured(file: Path, seed: int, setting: dict[str, Any], backbone: Backbone,
 
 def rows_of(records: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Return a row of text for each attack, means over trials."""
-    shown = []
+    shown: list[tuple[str, ...]] = []
     for name in records[0]["attacks"]:
         aucs, found = zip(*(record["attacks"][name] for record in records), strict=True)
         spread = f"{stdev(aucs):.3f}" if len(aucs) > 1 else "-"

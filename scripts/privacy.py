@@ -51,7 +51,7 @@ def rows_of(study: Study, out: Path) -> list[tuple[str, ...]]:
         if (out / run.name).exists():
             key = (run.config.method, run.config.clients, run.config.dp_epsilon)
             groups.setdefault(key, []).append(Run(out / run.name))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (method, clients, epsilon), runs in sorted(groups.items(), key=lambda one: (one[0][1], one[0][0])):
         summaries = [run.summary for run in runs]
         scores = [score for one in summaries if (score := one.score) is not None]

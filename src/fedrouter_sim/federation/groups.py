@@ -42,7 +42,7 @@ def group_by(
         clusters: pool -> the local clusters to be noted with its group.
     """
     names = list(dict.fromkeys(pools))  # parts are numbered by first example, and so are the groups
-    groups = []
+    groups: list[Group] = []
     for pool in names:
         parts = [part for part, name in enumerate(pools) if name == pool]
         positions = np.flatnonzero(np.isin(grouping.labels, parts))

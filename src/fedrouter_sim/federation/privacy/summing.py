@@ -66,13 +66,13 @@ class NoisedMeans:
         for pool, expected in sorted(self._expected.items()):
             generator = torch_generator(self._seed, "noise of updates", self._round, pool)
             change, start = self._sums.get(pool, {}), starts[pool]
-            made[pool] = {}
+            new: dict[str, Tensor] = {}
             for key in sorted(start):
                 old = start[key].double()
                 noise = torch.randn(old.shape, generator=generator, dtype=torch.float64) * self._noise * self._clip
                 summed = change[key] + noise if key in change else noise
-                made[pool][key] = (old + summed / expected).to(start[key].dtype)
-            made[pool] = {key: made[pool][key] for key in start}
+                new[key] = (old + summed / expected).to(start[key].dtype)
+            made[pool] = {key: new[key] for key in start}
         self.begin(self._round)
         return made
 
