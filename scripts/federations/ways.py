@@ -10,11 +10,11 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from federations.draw import Drawn
 from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.clustering.across_clients import cluster_globally, stacked_centroids
+from fedrouter_sim.clustering.across_clients import AUTO_CLUSTERS, cluster_globally, stacked_centroids
 from fedrouter_sim.config import AUTO, COSINE, RunConfig
 from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.federation.federation import Federation, build_federation
-from fedrouter_sim.federation.finding import AUTO_CLUSTERS, FoundTasks, find_tasks
+from fedrouter_sim.federation.finding import FoundTasks, find_tasks
 from fedrouter_sim.partition.partitioning import ClientShares
 from fedrouter_sim.partition.run_data import RunData
 

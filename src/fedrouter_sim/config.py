@@ -23,6 +23,7 @@ _BACKBONE = "Backbone and adapters"
 _FEDERATION = "Federation"
 _CLUSTERING = "Clustering and routing"
 _METHODS = "Single methods"
+_PRIVACY = "Privacy"
 _EVALUATION = "Evaluation"
 
 RAW, L2, STANDARDIZE, COSINE = NORMALIZATIONS = ("none", "l2", "standardize", "cosine")
@@ -55,12 +56,7 @@ class RunConfig:
         UserError: a value is outside its limits, or two settings contradict each other; the message names the flags.
     """
 
-    method: str = setting(
-        _COMPARISON,
-        "fedrouter",
-        "Federated method.",
-        table="methods",
-    )
+    method: str = setting(_COMPARISON, "fedrouter", "Federated method.", table="methods")
     option: tuple[str, ...] = setting(
         _COMPARISON, (), "Setting of your own method, split, aggregation rule, router or metric, as name=value."
     )
@@ -278,6 +274,12 @@ class RunConfig:
         derive=lambda config: max(1, min(2, config.rounds - 1)),
         rule="2, or 1 where --rounds is less than 3",
     )
+
+    dp_epsilon: float = setting(
+        _PRIVACY, 0.0, "Epsilon of differential privacy of clients, for all that they send; 0: none.", least=0
+    )
+    dp_delta: float = setting(_PRIVACY, 1e-5, "Its delta, below 1 / --clients.", above=0, most=0.5)
+    dp_clip: float = setting(_PRIVACY, 1.0, "L2 norm of all of a client's updates of a round together.", above=0)
 
     eval_every: int = setting(
         _EVALUATION, 0, "Evaluate every so many rounds besides the end; 0: only at the end.", least=0

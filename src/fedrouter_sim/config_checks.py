@@ -38,8 +38,30 @@ def check_together(config: Any) -> None:
         raise UserError(
             f"--drift-brings {both[0]}: is held out of all training by --hold-out {both[0]}; drop one of both"
         )
+    if config.dp_epsilon:
+        _check_privacy(config)
     if config.template not in ("alpaca", "plain", "chat") and config.template.count("{instruction}") != 1:
         raise UserError(
             f"--template {config.template!r} is not 'alpaca', 'plain' or 'chat', and it does not hold "
             "{instruction} once"
         )
+
+
+def _check_privacy(config: Any) -> None:
+    """Refuse settings that differential privacy cannot be had with.
+
+    Raises:
+        UserError: naming the flags.
+    """
+    if config.dp_delta * config.clients >= 1:
+        raise UserError(
+            f"--dp-delta {config.dp_delta:g}: must be below 1 / --clients = {1 / config.clients:.3g}, or giving one "
+            "client away would be private"
+        )
+    for name, value, wanted, why in (
+        ("--aggregation", config.aggregation, "mean", "noise is measured for the mean of clipped updates alone"),
+        ("--drift-to", config.drift_to, "none", "clients would send all that they send before training again"),
+        ("--unseen", config.unseen, "answer", "clients do not send what would tell unseen texts"),
+    ):
+        if value != wanted:
+            raise UserError(f"{name} {value}: does not go with --dp-epsilon, as {why}; take {name} {wanted}")

@@ -13,9 +13,11 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import NO_TRAFFIC, Traffic
 from fedrouter_sim.federation.plan import Deployment, LastRound, Plan
+from fedrouter_sim.federation.privacy.expecting import expected_clients, noised_means, refused_with_privacy
 from fedrouter_sim.federation.schedule import (
     client_steps,
     last_round,
+    poisson_participants,
     round_learning_rate,
     sample_participants,
     steps_of_round,
@@ -89,7 +91,8 @@ def simulate(
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
-    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update)
+    noised = noised_means(federation)
+    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update, noised)
     stages: list[Stage] = []
     records: list[RoundRecord] = []
 
@@ -105,13 +108,15 @@ def simulate(
             {client.id: client.examples for client in stage.federation.clients},
             {pool.name for pool in stage.plan.pools if pool.private},
         )
+        if noised is not None:
+            noised.expect(expected_clients(stage.plan, config.participation))
         rounds = last_round(stage.plan, config) - len(records)
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
 
     drifted = False
     received: tuple[Update | Failed, ...] = ()
     if resumed is None:
-        stage = begin(checked_plan(plan or method.plan(federation), method))
+        stage = begin(checked_plan(plan or method.plan(federation), method, federation.guard is not None))
     else:
         stages, records, received = [*resumed.stages], [*resumed.records], resumed.received
         stage, server.adapters = stages[-1], dict(resumed.adapters)
@@ -127,6 +132,8 @@ def simulate(
         replans = stage.plan.more_follows and round_ == stage.plan.until
         record = _open_round(round_, stage, everyone=replans)
         observer.round_started(record)
+        if noised is not None:
+            noised.begin(round_)
 
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
@@ -156,8 +163,13 @@ def simulate(
     return Outcome(stages, server.adapters, records, outbox.total)
 
 
-def checked_plan(plan: Any, method: Method) -> Plan:
+def checked_plan(plan: Any, method: Method, private: bool = False) -> Plan:
     """Return what a method gave, which may be the user's own, if it is a plan whose pools are there.
+
+    Args:
+        plan: what it gave.
+        method: the method.
+        private: whether differential privacy is wanted, which some plans cannot have.
 
     Raises:
         UserError: it is not.
@@ -169,6 +181,8 @@ def checked_plan(plan: Any, method: Method) -> Plan:
         raise UserError(
             f"method {method.name}: calls a pool {shown(odd[0])}; it names folders, so letters, digits, _ and -"
         )
+    if private and (plan.more_follows or plan.gathered):
+        raise UserError(refused_with_privacy(method.name, "plans by what single clients sent"))
     needed = {group.pool for group in plan.groups} | {group.pull.pool for group in plan.groups if group.pull}
     if unknown := sorted(needed - {*names}):
         raise UserError(f"method {method.name}: a group of its plan is of pool {unknown[0]!r}, which the plan lacks")
@@ -179,7 +193,8 @@ def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
     """Sample the participants of a round and set its learning rate."""
     config = stage.federation.config
     participation = 1.0 if everyone else config.participation
-    chosen = sample_participants(stage.federation.ids, participation, config.seed, round_)
+    sample = sample_participants if stage.federation.guard is None else poisson_participants
+    chosen = sample(stage.federation.ids, participation, config.seed, round_)
     return RoundRecord(round_, round_learning_rate(round_, config), chosen)
 
 

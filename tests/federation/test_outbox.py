@@ -38,3 +38,9 @@ def test_what_was_taken_is_taken_once_and_stays_in_the_total() -> None:
     outbox.send(Sized(1))
     assert outbox.total == Traffic(8, 5)
     assert outbox.take() == Traffic(1, 0)
+
+
+def test_steps_are_done_in_their_order_and_what_comes_out_is_counted() -> None:
+    outbox = Outbox([lambda message: Sized(message.nbytes + 1), lambda message: Sized(message.nbytes * 10)])
+    assert outbox.send(Sized(7)) == Sized(80)
+    assert outbox.total.up == 80

@@ -15,6 +15,7 @@ from fedrouter_sim.federation.schedule import (
     last_round,
     learning_rate,
     participants,
+    poisson_participants,
     round_learning_rate,
     sample_participants,
     share_steps,
@@ -132,3 +133,13 @@ def test_a_plan_lasts_until_its_own_round_or_the_runs_last(micro_config: ConfigM
     assert last_round(Plan(groups, until=2), config) == 2
     assert last_round(Plan(groups, until=6), config) == 6
     assert last_round(Plan(), config) == last_round(Plan(until=6), config) == 0  # nothing to train
+
+
+def test_poisson_samples_take_each_client_on_its_own_and_may_be_empty() -> None:
+    drawn = [poisson_participants(range(20), 0.3, 1, round_) for round_ in range(200)]
+    assert drawn == [poisson_participants(range(20), 0.3, 1, round_) for round_ in range(200)]
+    sizes = [len(clients) for clients in drawn]
+    assert abs(sum(sizes) / len(sizes) - 6) < 0.5 and len(set(sizes)) > 5
+    assert all(clients == sorted(clients) for clients in drawn)
+    assert poisson_participants(range(20), 1.0, 1, 1) == list(range(20))
+    assert poisson_participants(range(3), 1e-9, 1, 1) == []

@@ -9,6 +9,7 @@ from run_folders import make_first_format, read, write
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.scores import Cell, CellResult, Scores
 from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.federation.privacy.budget import Account, Release
 from fedrouter_sim.runs.summary import Summary
 
 
@@ -60,7 +61,9 @@ def test_a_run_that_is_aggregated_again_keeps_what_needs_no_answers() -> None:
 def test_a_summary_comes_back_as_it_was(tmp_path: Path) -> None:
     SUMMARY.save(tmp_path)
     assert Summary.load(tmp_path) == SUMMARY
-    assert read(tmp_path / "summary.json") == SUMMARY.to_dict() == asdict(SUMMARY)
+    stored = asdict(SUMMARY)
+    assert stored.pop("privacy") is None  # a run without privacy says nothing of it
+    assert read(tmp_path / "summary.json") == SUMMARY.to_dict() == stored
 
 
 def test_what_a_newer_version_adds_is_left_alone_and_what_is_missing_has_its_default(tmp_path: Path) -> None:
@@ -117,3 +120,12 @@ def test_the_old_form_of_a_finished_run_says_the_same(run_copy: Path, finished_r
     same = {key: value for key, value in asdict(new).items() if key not in ("scores", "task_scores", "tasks_found")}
     assert same.items() <= asdict(old).items()
     assert {cell: old.score_in(cell) for cell in new.scores} == {cell: new.score_in(cell) for cell in new.scores}
+
+
+def test_what_privacy_was_spent_comes_back(tmp_path: Path) -> None:
+    account = Account(
+        3.9, 1e-5, 4.0, 1.0, (Release("updates", 1.5, 0.5, 8, 0.7), Release("centroids", 2.5, 1.0, 1, 0.3))
+    )
+    private = replace(SUMMARY, privacy=account)
+    private.save(tmp_path)
+    assert Summary.load(tmp_path) == private

@@ -104,13 +104,17 @@ def train_command(
             note(f"--seeds {seeds}: {len(chosen)} runs, each at the cost of this one", quiet)
         from fedrouter_sim.operations.dry_run import dry_run
         from fedrouter_sim.report.data_tables import prompt_panels
-        from fedrouter_sim.report.tables import cost_table
+        from fedrouter_sim.report.tables import cost_table, privacy_table
 
         tried = dry_run(config)
         for text in tried.notes:
             note(text, quiet)
         record = {**asdict(tried.cost), "prompts": [*map(asdict, tried.prompts)], "notes": [*tried.notes]}
-        print_result(record, [cost_table(tried.cost), *prompt_panels(tried.prompts)], as_json)
+        shown: list[Any] = [cost_table(tried.cost)]
+        if tried.budget is not None:
+            spent = tried.budget.spent(config.rounds)
+            record, shown = record | {"privacy": asdict(spent)}, [*shown, privacy_table(spent)]
+        print_result(record, [*shown, *prompt_panels(tried.prompts)], as_json)
         return
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{stamp}-{method.name}"

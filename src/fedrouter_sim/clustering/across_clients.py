@@ -14,6 +14,13 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.randomness import derive_seed
 
+AUTO_CLUSTERS = 6  # local clusters, where their number is not given: more than most clients have tasks
+
+
+def local_clusters_of(config: RunConfig) -> int:
+    """Return how many local clusters a client is asked for."""
+    return AUTO_CLUSTERS if isinstance(config.local_clusters, str) else config.local_clusters
+
 
 def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int) -> Clustering:
     """Cluster all clients' local centroids into `tasks` tasks (step 3), unweighted.

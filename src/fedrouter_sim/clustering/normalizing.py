@@ -22,8 +22,14 @@ class Normalizer:
     deviation: Floats | None = None  # (d,), for those that standardise; 1 where a feature is constant
 
     @classmethod
-    def of(cls, kind: str, sums: list[FeatureSums]) -> Self:
-        """Build a normaliser; those that standardise from the sums of all clients, added up in the order given."""
+    def of(cls, kind: str, sums: list[FeatureSums], least: float = 0.0) -> Self:
+        """Build a normaliser; those that standardise from the sums of all clients, added up in the order given.
+
+        Args:
+            kind: one of `config.NORMALIZATIONS`.
+            sums: of all clients.
+            least: the least deviation of a feature, where the sums are noised: what is below it may be noise.
+        """
         if kind not in STANDARDIZING:
             return cls(kind)
         count = sum(one.count for one in sums)
@@ -32,6 +38,8 @@ class Normalizer:
         deviation = np.sqrt(np.maximum(variance, 0))
         # A feature whose spread is rounding noise must not be blown up.
         deviation[deviation <= 1e-6 * np.maximum(np.abs(mean), 1)] = 1
+        if least:
+            deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), least)
         return cls(kind, mean.astype(np.float32), deviation.astype(np.float32))
 
     def __call__(self, embeddings: Floats) -> Floats:

@@ -7,8 +7,12 @@ from typing import TypeVar
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.clustering.across_clients import local_clusters_of
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.outbox import Outbox
+from fedrouter_sim.federation.privacy.budget import Budget
+from fedrouter_sim.federation.privacy.guard import PUBLIC_TEXTS, Bounds, Guard
 from fedrouter_sim.federation.questions import AskFacts, Question
 from fedrouter_sim.federation.restricting import AskOfRows
 from fedrouter_sim.federation.workers import InProcess, Workers
@@ -30,6 +34,7 @@ class Federation:
     max_tokens: int  # texts are cut at this many tokens
     backbone_digest: str
     rows: Mapping[int, Ints] | None = None  # client -> its rows, where questions are about some rows of some clients
+    guard: Guard | None = None  # what is done to messages under differential privacy; None: there is none
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Ask clients, and return their answers in client order; None asks all."""
@@ -72,13 +77,25 @@ class Federation:
         return replace(self, workers=workers, clients=tuple(workers.ask(AskFacts())))
 
 
-def build_federation(config: RunConfig, data: RunData, backbone: Backbone) -> Federation:
-    """Make the clients of a run around the one backbone, in this process."""
+def build_federation(config: RunConfig, data: RunData, backbone: Backbone, budget: Budget | None = None) -> Federation:
+    """Make the clients of a run around the one backbone, in this process.
+
+    Args:
+        config: the settings.
+        data: the clients' examples.
+        backbone: the one.
+        budget: of differential privacy; None: there is none.
+    """
 
     def clients(shares: Iterable[ClientShares]) -> list[Client]:
         return [Client(number, own.train, backbone, config) for number, own in enumerate(shares)]
 
-    workers = InProcess(clients(data.clients), clients(data.drifted))
+    guard = None
+    if budget is not None:
+        bounds = Bounds.of(backbone.embed(list(PUBLIC_TEXTS)))
+        guard = Guard(budget, config, len(data.clients), local_clusters_of(config), bounds)
+    outbox = Outbox([] if guard is None else [guard])
+    workers = InProcess(clients(data.clients), clients(data.drifted), outbox)
     return Federation(
         config,
         tuple(workers.ask(AskFacts())),
@@ -86,4 +103,5 @@ def build_federation(config: RunConfig, data: RunData, backbone: Backbone) -> Fe
         backbone.initial_adapter(config.seed),
         backbone.encoder.limit,
         backbone.digest,
+        guard=guard,
     )

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedrouter_sim.arrays import Floats, Ints
-from fedrouter_sim.clustering.across_clients import by_kmeans, cluster_globally, link_parts, split_by_client
+from fedrouter_sim.clustering.across_clients import (
+    by_kmeans,
+    cluster_globally,
+    link_parts,
+    local_clusters_of,
+    split_by_client,
+)
 from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, UPDATES, Affinity
 from fedrouter_sim.clustering.linking import Linked
@@ -24,7 +30,6 @@ from fedrouter_sim.federation.task_questions import (
 from fedrouter_sim.messages import CentroidMessage, LocalClusters, Tasks
 from fedrouter_sim.tables import parse_options
 
-AUTO_CLUSTERS = 6  # local clusters, where their number is not given: more than most clients have tasks
 CORRECTIONS = 2  # passes in which rows go to the task that their gradients are aligned with
 
 
@@ -53,7 +58,8 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
 
     With a number of tasks and the affinity `centroid` the global stage is the paper's: k-means on the centroids. Else
     local clusters are linked by affinity, up to a cut or to the number of tasks. Where the affinity goes by gradients,
-    rows are then corrected by theirs, and what each client holds of a task is linked once more.
+    rows are then corrected by theirs, and what each client holds of a task is linked once more; under differential
+    privacy they are not, as it has clients send sketches again.
 
     Args:
         federation: whose clients' rows they are.
@@ -66,15 +72,14 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     normalizer = normalizer or normalizer_of(federation)
     affinity = find_affinity(config.affinity, parse_options(config.option))
     sketching = _sketching(affinity, federation)
-    wanted = AUTO_CLUSTERS if isinstance(config.local_clusters, str) else config.local_clusters
-    answers = tuple(federation.ask(AskLocalClusters(normalizer, wanted, config.seed, sketching)))
+    answers = tuple(federation.ask(AskLocalClusters(normalizer, local_clusters_of(config), config.seed, sketching)))
     messages = [answer.sent for answer in answers]
     if by_kmeans(config):
         found = cluster_globally(messages, int(config.tasks), config.seed)
         return FoundTasks(normalizer, answers, split_by_client(found.labels, messages))
     linked = link_parts(messages, affinity, config)
     assignment = split_by_client(linked.labels, messages)
-    if affinity.evidence != GRADIENTS or sketching is None:
+    if affinity.evidence != GRADIENTS or sketching is None or federation.guard is not None:
         return FoundTasks(normalizer, answers, assignment, linked)
     sketched = sum(min(int(message.sizes.sum()), sketching.rows) for message in messages)
     clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
@@ -87,7 +92,10 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
 def normalizer_of(federation: Federation) -> Normalizer:
     """Return the normaliser of all that clients hold."""
     kind = federation.config.normalize
-    return Normalizer.of(kind, federation.ask(AskFeatureSums()) if kind in STANDARDIZING else [])
+    if kind not in STANDARDIZING:
+        return Normalizer.of(kind, [])
+    least = 0.0 if federation.guard is None else federation.guard.least_deviation
+    return Normalizer.of(kind, federation.ask(AskFeatureSums()), least)
 
 
 def described_by(normalizer: Normalizer, federation: Federation, found: FoundTasks) -> tuple[CentroidMessage, ...]:

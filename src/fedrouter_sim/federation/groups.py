@@ -42,14 +42,16 @@ def group_by(
         clusters: pool -> the local clusters to be noted with its group.
     """
     names = list(dict.fromkeys(pools))  # parts are numbered by first example, and so are the groups
-    groups = []
-    for rank, pool in enumerate(names):
+    groups: list[Group] = []
+    for pool in names:
         parts = [part for part, name in enumerate(pools) if name == pool]
         positions = np.flatnonzero(np.isin(grouping.labels, parts))
+        if not len(positions):
+            continue  # of clusters that a client has only sent so that it is not seen how many it has
         longest = max(int(grouping.answer_tokens[part]) for part in parts)
         own = (clusters or {}).get(pool, ())
         groups.append(
-            Group(grouping.client, rank, tuple(positions.tolist()), pool, clusters=own, answer_tokens=longest)
+            Group(grouping.client, len(groups), tuple(positions.tolist()), pool, clusters=own, answer_tokens=longest)
         )
     return groups
 

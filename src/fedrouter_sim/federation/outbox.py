@@ -1,11 +1,15 @@
 """The only way out of a client: what is sent passes here, and nothing else counts bytes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fedrouter_sim.messages import Message
 
 Sent = TypeVar("Sent", bound=Message)
+
+Step = Callable[[Any], Any]
+"""What is done to a message on its way out: takes one, and returns one of the same class."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,22 @@ NO_TRAFFIC = Traffic()
 
 
 class Outbox:
-    """Passes on what clients send, and counts it; counts what is sent to clients as well."""
+    """Passes on what clients send, and counts it; counts what is sent to clients as well.
 
-    def __init__(self) -> None:
+    Args:
+        steps: done to every message that is sent, in this order. An update that was kept from an earlier process is
+            sent again, and so has them done again.
+    """
+
+    def __init__(self, steps: Sequence[Step] = ()) -> None:
+        self._steps = tuple(steps)
         self._up = self._down = 0
         self._taken = Traffic()
 
     def send(self, message: Sent) -> Sent:
         """Send a message from a client to the server; return what arrives."""
+        for step in self._steps:
+            message = step(message)
         self._up += message.nbytes
         return message
 

@@ -31,6 +31,16 @@ def sample_participants(clients: Sequence[int], participation: float, seed: int,
     return [clients[i] for i in sorted(chosen)]
 
 
+def poisson_participants(clients: Sequence[int], participation: float, seed: int, round_: int) -> list[int]:
+    """Return a round's participants, each of whom takes part on its own with a probability; it may be nobody.
+
+    Privacy is amplified by such samples, and by none of a fixed size as the accountant counts. Arguments are those of
+    `sample_participants`.
+    """
+    drawn = numpy_generator(seed, "Poisson participants", round_).random(len(clients))
+    return [client for client, draw in zip(clients, drawn.tolist(), strict=True) if draw < participation]
+
+
 def round_learning_rate(round_: int, config: RunConfig) -> float:
     """Return the learning rate of a round; a plan that goes on beyond the run's rounds starts the schedule anew."""
     return learning_rate((round_ - 1) % config.rounds + 1, config.rounds, config.lr, config.lr_min)

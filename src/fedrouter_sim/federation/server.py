@@ -8,6 +8,7 @@ from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.aggregation.rule import Aggregation
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.door import Door, Refusal
+from fedrouter_sim.federation.privacy.summing import NoisedMeans
 from fedrouter_sim.messages import Update
 
 
@@ -20,10 +21,16 @@ class Server:
         new_aggregation: makes the running aggregate of one pool in one round.
         seed: the run's; for the vectors by which `FactorGap` estimates.
         clip: see `Door`.
+        noised: takes the place of the rule in shared pools, under differential privacy.
     """
 
     def __init__(
-        self, initial: Adapter, new_aggregation: Callable[[], Aggregation], seed: int, clip: float = 0.0
+        self,
+        initial: Adapter,
+        new_aggregation: Callable[[], Aggregation],
+        seed: int,
+        clip: float = 0.0,
+        noised: NoisedMeans | None = None,
     ) -> None:
         self.adapters: dict[str, Adapter] = {}
         self.refused: list[Refusal] = []
@@ -34,6 +41,7 @@ class Server:
         self._running: dict[str, Aggregation] = {}
         self._gaps: dict[str, FactorGap] = {}
         self._clip = clip
+        self._noised = noised
         self.admit()
 
     def admit(self, declared: Mapping[int, int] | None = None, private: Collection[str] = ()) -> None:
@@ -72,11 +80,15 @@ class Server:
                 {"client": update.client, "group": update.group, "pool": update.pool, "reason": str(error)}
             )
             return None
+        if counted.pool not in self._gaps:
+            self._gaps[counted.pool] = FactorGap(self._probes)
+        self._gaps[counted.pool].add(counted.adapter, counted.examples)
+        if self._noised is not None and counted.pool not in self._private:
+            self._noised.add(counted, self.adapters[counted.pool])
+            return counted
         if counted.pool not in self._running:
             self._running[counted.pool] = self._new_running(counted.pool)
-            self._gaps[counted.pool] = FactorGap(self._probes)
         self._running[counted.pool].add(counted.adapter, counted.examples)
-        self._gaps[counted.pool].add(counted.adapter, counted.examples)
         return counted
 
     def _new_running(self, pool: str) -> Aggregation:
@@ -94,10 +106,13 @@ class Server:
         Raises:
             UserError: the rule refuses what it received, or fails; the message names the pool.
         """
+        noised = {} if self._noised is None else self._noised.result(self.adapters)
         # A new mapping: whoever still holds the round's starts keeps them.
-        self.adapters = self.adapters | {
-            pool: aggregated(running, self._initial, pool=f"pool {pool}") for pool, running in self._running.items()
-        }
+        self.adapters = (
+            self.adapters
+            | {pool: aggregated(running, self._initial, pool=f"pool {pool}") for pool, running in self._running.items()}
+            | noised
+        )
         gaps = {pool: self._gaps[pool].value() for pool in sorted(self._gaps)}
         self._running, self._gaps, self.refused = {}, {}, []
         return gaps

@@ -1,5 +1,6 @@
 """The bare backbone: nothing is trained, nothing is sent."""
 
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan
 from fedrouter_sim.methods.method import Method
@@ -10,6 +11,10 @@ class BareBackbone(Method):
 
     name = "base"
     trains = False
+
+    def releases(self, config: RunConfig) -> tuple[str, ...]:
+        """Nothing is sent."""
+        return ()
 
     def plan(self, federation: Federation) -> Plan:
         """Train nothing."""

@@ -25,6 +25,7 @@ class Clustered(FedAvg):
 
     name = "clustered"
     uses = frozenset({"tasks", "cut", "warmup_rounds"})
+    plans_by_clients = True
 
     def plan(self, federation: Federation) -> Plan:
         """Plan as FedAvg does, until the clients are grouped.

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Pull, whole_group
 from fedrouter_sim.federation.plan import Plan, pools_of
+from fedrouter_sim.federation.privacy import UPDATES
 from fedrouter_sim.methods.fedavg import POOL
 from fedrouter_sim.methods.local import Local
 
@@ -18,6 +20,10 @@ class Ditto(Local):
 
     name = "ditto"
     uses = frozenset({"ditto_lambda"})
+
+    def releases(self, config: RunConfig) -> tuple[str, ...]:
+        """The updates of the shared adapter; the personal ones stay with their clients."""
+        return (UPDATES,)
 
     def plan(self, federation: Federation) -> Plan:
         """Give every client a personal group, planned as `local` does, and a group in the shared pool."""

@@ -28,6 +28,7 @@ class FedDPA(FedAvg):
     """
 
     name = "feddpa"
+    plans_by_clients = True
 
     def plan(self, federation: Federation) -> Plan:
         """Plan as FedAvg does, with the shared adapter's part of the steps."""

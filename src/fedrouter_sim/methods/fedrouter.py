@@ -6,7 +6,8 @@ import numpy as np
 
 from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS
-from fedrouter_sim.config import ANSWER, AUTO, BACKBONE, RunConfig
+from fedrouter_sim.clustering.affinities.affinity import UPDATES as FIRST_UPDATES
+from fedrouter_sim.config import ANSWER, AUTO, BACKBONE, STANDARDIZING, RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.births import follow_with_births
 from fedrouter_sim.federation.calibrating import calibrated
@@ -14,6 +15,7 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.finding import find_tasks
 from fedrouter_sim.federation.groups import Group, group_by
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, Weights, pools_of, with_groups
+from fedrouter_sim.federation.privacy import CENTROIDS, SKETCHES, SUMS, UPDATES
 from fedrouter_sim.federation.questions import AskTasks
 from fedrouter_sim.messages import Tasks
 from fedrouter_sim.methods.method import Method
@@ -34,6 +36,16 @@ class FedRouter(Method):
     name = "fedrouter"
     uses = frozenset({"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen"})
     routings = (GLOBAL, LOCAL)
+
+    def releases(self, config: RunConfig) -> tuple[str, ...]:
+        """The local centroids and, as the settings want them, the sums for standardising and gradient sketches."""
+        affinity = find_affinity(config.affinity, parse_options(config.option))
+        return (
+            UPDATES,
+            *((SUMS,) if config.normalize in STANDARDIZING else ()),
+            CENTROIDS,
+            *((SKETCHES,) if affinity.evidence in (GRADIENTS, FIRST_UPDATES) else ()),
+        )
 
     def plan(self, federation: Federation) -> Plan:
         """Cluster locally, then globally (steps 1 to 4); a client's clusters of one task are one group."""

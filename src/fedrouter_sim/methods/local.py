@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import whole_group
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Plan, client_pool, pools_of
@@ -12,6 +13,10 @@ class Local(Method):
     """Each client answers with the adapter it trained alone."""
 
     name = "local"
+
+    def releases(self, config: RunConfig) -> tuple[str, ...]:
+        """Nothing is sent."""
+        return ()
 
     def plan(self, federation: Federation) -> Plan:
         """Put every client's examples, as one group, into a pool of its own."""

@@ -4,8 +4,13 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
 
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, with_groups
+from fedrouter_sim.federation.privacy import UPDATES
+from fedrouter_sim.federation.privacy.budget import Budget
+from fedrouter_sim.federation.privacy.expecting import refused_with_privacy
 from fedrouter_sim.routing import FIXED
 
 
@@ -22,6 +27,28 @@ class Method(ABC):
     """How test samples may find their adapter; 'fixed' where the method leaves nothing to choose."""
     answers_by_label: ClassVar[bool] = False
     """Whether it answers by true task labels: then it is an upper bound, and is asked by `Labelled`."""
+
+    plans_by_clients: ClassVar[bool] = False
+    """Whether it plans anew by what single clients sent in training: then it is refused with differential privacy."""
+
+    def releases(self, config: RunConfig) -> tuple[str, ...]:
+        """Return the kinds of what clients send (`federation.privacy.KINDS`), for differential privacy to pay for: each
+        once, and updates in every round. What is sent beyond them is refused then."""
+        return (UPDATES,)
+
+    def budget(self, config: RunConfig) -> Budget | None:
+        """Return the budget of a run with differential privacy; None without.
+
+        Raises:
+            UserError: the method cannot be had with it, or Opacus is missing.
+        """
+        if not config.dp_epsilon:
+            return None
+        if self.answers_by_label:
+            raise UserError(refused_with_privacy(self.name, "pools by true labels, which clients do not send"))
+        if self.plans_by_clients:
+            raise UserError(refused_with_privacy(self.name, "plans by what single clients sent"))
+        return Budget.of(config, self.releases(config))
 
     @abstractmethod
     def plan(self, federation: Federation) -> Plan:

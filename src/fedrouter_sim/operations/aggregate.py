@@ -80,6 +80,11 @@ def aggregate(
             f"{run.folder}: its clients drifted in round {run.config.drift_at}, so its updates are no longer those of "
             "the local clusters that would be clustered again; aggregate a run without drift"
         )
+    if run.config.dp_epsilon:
+        raise UserError(
+            f"{run.folder}: was trained with --dp-epsilon {run.config.dp_epsilon:g}, and its updates are as the server "
+            "saw them, without noise: what is made of them anew would not be private; train a run of other settings"
+        )
     # The run's own seed stays in its settings: it decides the partition.
     config = replace(
         run.config,

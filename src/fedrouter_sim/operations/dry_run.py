@@ -9,10 +9,12 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import build_federation
+from fedrouter_sim.federation.privacy.budget import Budget
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.entries import check_entries
+from fedrouter_sim.simulation import checked_plan
 from fedrouter_sim.tables import parse_options
 
 
@@ -23,6 +25,7 @@ class DryRun:
     cost: Cost
     prompts: tuple[ShownPrompt, ...]  # of a few training rows
     notes: tuple[str, ...]  # on how the data were read
+    budget: Budget | None = None  # of differential privacy, where it is wanted
 
 
 def dry_run(config: RunConfig) -> DryRun:
@@ -33,10 +36,12 @@ def dry_run(config: RunConfig) -> DryRun:
     """
     check_entries(config)
     method = find_method(config.method, parse_options(config.option))
+    budget = method.budget(config)
     data = partition_data(config)
     backbone = Backbone(config)
     try_out(backbone, config.model)
     data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
-    federation = build_federation(config, data, backbone)
-    cost = estimate_cost(federation, method.plan(federation), backbone, data.samples() * len(method.routings))
-    return DryRun(cost, shown_prompts(backbone.encoder, data.shares.train), data.notes)
+    federation = build_federation(config, data, backbone, budget)
+    plan = checked_plan(method.plan(federation), method, private=budget is not None)
+    cost = estimate_cost(federation, plan, backbone, data.samples() * len(method.routings))
+    return DryRun(cost, shown_prompts(backbone.encoder, data.shares.train), data.notes, budget)

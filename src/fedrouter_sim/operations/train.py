@@ -24,6 +24,7 @@ from fedrouter_sim.examples.sources import GIVEN_IN_PYTHON
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, said_of_refused
+from fedrouter_sim.federation.privacy.accounting import require_opacus
 from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
@@ -103,6 +104,8 @@ def train(
         refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
     if tensorboard:
         require_tensorboard()
+    if config.dp_epsilon:
+        require_opacus()
     if checkpoint_every not in (EVERY_ROUND, EVERY_CLIENT):
         raise UserError(f"--checkpoint-every {checkpoint_every}: choose {EVERY_ROUND} or {EVERY_CLIENT}")
     config = _resolved(config, shares, method)
@@ -213,6 +216,7 @@ def _prepare(
     options = parse_options(config.option)
     used = METHODS.find(config.method, options) if method is None else METHODS.make(method, options)
     metric = find_metric(config.metric, options)
+    budget = used.budget(config)
     display.started("loading data and backbone")
     data = partition_data(config, shares)
     if config.eval_every and not data.validation:
@@ -225,7 +229,7 @@ def _prepare(
         try_out(backbone, config.model)
     display.started("tokenising")
     data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
-    federation = build_federation(config, data, backbone)
+    federation = build_federation(config, data, backbone, budget)
     return _Job(config, data, backbone, federation, used, metric, adapter_digest(federation.initial))
 
 
@@ -287,6 +291,7 @@ def _summary(
     cut: dict[str, int],
     seconds: dict[str, float],
 ) -> Summary:
+    guard = job.federation.guard
     return Summary(
         method=job.method.name,
         split=SPLITS.class_of(job.config.split).name,
@@ -303,6 +308,7 @@ def _summary(
         tokens_trained=sum(record.tokens for record in outcome.records),
         updates_refused=sum(len(record.refused) for record in outcome.records),
         truncated=cut,
+        privacy=None if guard is None else guard.budget.spent(len(outcome.records)),
         seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(),
     )

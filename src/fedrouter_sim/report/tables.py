@@ -12,6 +12,7 @@ from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.federation.cost import Cost
+from fedrouter_sim.federation.privacy.budget import Account
 from fedrouter_sim.machine import size
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.aggregated import Aggregated
@@ -53,9 +54,38 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row("Tokens trained on", f"{summary.tokens_trained:,}")
     if summary.updates_refused:
         table.add_row("Updates refused by the server", f"{summary.updates_refused:,}")
+    if summary.privacy is not None:
+        for name, value in privacy_rows(summary.privacy):
+            table.add_row(name, value)
     for phase, seconds in summary.seconds.items():
         table.add_row(f"Seconds: {escape(phase)}", number(seconds, 1))
     table.add_row("Peak memory", size(summary.peak_memory_bytes))
+    return table
+
+
+def privacy_rows(account: Account) -> list[tuple[str, str]]:
+    """Return what a run spends on privacy, or is to spend, and on what, as names and values."""
+    spent = f"epsilon {account.epsilon:.4g} at delta {account.delta:.3g}, of {account.epsilon_given:g}"
+    clip = f"{account.clip:g}: all updates of a client in a round"
+    return [
+        ("Privacy of a client", spent),
+        ("  clipped at", clip),
+        *(
+            (
+                f"  noise of {one.kind}",
+                f"{one.noise_multiplier:.4g} times what a client can change, {one.times} times at sample rate "
+                f"{one.sample_rate:g}, {one.share:.0%} of the budget",
+            )
+            for one in account.releases
+        ),
+    ]
+
+
+def privacy_table(account: Account) -> Table:
+    """Show what differential privacy is going to cost."""
+    table = Table("", "", title="What privacy is spent on", show_header=False, title_justify="left")
+    for name, value in privacy_rows(account):
+        table.add_row(name, value)
     return table
 
 

@@ -10,6 +10,7 @@ from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC
 from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.evaluation.unseen import UnseenAuroc
+from fedrouter_sim.federation.privacy.budget import Account
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.cells import MetricScores
@@ -51,6 +52,7 @@ class Summary:
     truncated: Mapping[str, Count] = field(default_factory=dict)  # share -> instructions that were cut
     seconds: Mapping[str, float] = field(default_factory=dict)  # phase -> seconds
     peak_memory_bytes: Count = 0
+    privacy: Account | None = None  # what differential privacy spent; None: there was none
 
     @property
     def bare_cell(self) -> str:
@@ -96,8 +98,8 @@ class Summary:
         return replace(unknown, **asdict(agreement), tasks_found=tasks_found, peak_memory_bytes=peak_memory_bytes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON-able values."""
-        return asdict(self)
+        """Return the summary as JSON-able values; of privacy only where there was any."""
+        return {name: value for name, value in asdict(self).items() if name != "privacy" or value is not None}
 
     def save(self, folder: Path) -> None:
         """Write summary.json."""

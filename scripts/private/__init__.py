@@ -1,0 +1,1 @@
+"""Parts of scripts/privacy.py and scripts/membership.py."""
