@@ -1,6 +1,6 @@
 """A federation as a method sees it: the settings, facts of the clients, and what may be asked of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -8,7 +8,10 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.hostile import Lies, attack_of, attackers_of, poisoned
+from fedrouter_sim.federation.outbox import Outbox
 from fedrouter_sim.federation.questions import AskFacts, Question
 from fedrouter_sim.federation.restricting import AskOfRows
 from fedrouter_sim.federation.workers import InProcess, Workers
@@ -73,12 +76,21 @@ class Federation:
 
 
 def build_federation(config: RunConfig, data: RunData, backbone: Backbone) -> Federation:
-    """Make the clients of a run around the one backbone, in this process."""
+    """Make the clients of a run around the one backbone, in this process; some of them hostile, if the settings say so.
+
+    Raises:
+        UserError: there is no such attack.
+    """
+    attack, hostile = attack_of(config), attackers_of(len(data.clients), config)
 
     def clients(shares: Iterable[ClientShares]) -> list[Client]:
-        return [Client(number, own.train, backbone, config) for number, own in enumerate(shares)]
+        return [Client(number, rows(number, own.train), backbone, config) for number, own in enumerate(shares)]
 
-    workers = InProcess(clients(data.clients), clients(data.drifted))
+    def rows(client: int, own: Sequence[Example]) -> Sequence[Example]:
+        return poisoned(attack, client, own, config.seed) if attack and client in hostile else own
+
+    lies = [Lies(attack, config.seed)] if attack else []
+    workers = InProcess(clients(data.clients), clients(data.drifted), Outbox(of_attackers=dict.fromkeys(hostile, lies)))
     return Federation(
         config,
         tuple(workers.ask(AskFacts())),

@@ -53,6 +53,13 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     table.add_row("Tokens trained on", f"{summary.tokens_trained:,}")
     if summary.updates_refused:
         table.add_row("Updates refused by the server", f"{summary.updates_refused:,}")
+    if summary.clients_dropped:
+        table.add_row("Clients that vanished, over rounds", f"{summary.clients_dropped:,}")
+    if summary.clients_late:
+        joined = f"{summary.clients_late:,} / {summary.clients_joined:,}"
+        table.add_row("Clients that came late / counted a round later", joined)
+    if summary.rounds_skipped:
+        table.add_row("Rounds skipped for want of clients", f"{summary.rounds_skipped:,}")
     for phase, seconds in summary.seconds.items():
         table.add_row(f"Seconds: {escape(phase)}", number(seconds, 1))
     table.add_row("Peak memory", size(summary.peak_memory_bytes))
