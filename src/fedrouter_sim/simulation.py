@@ -128,7 +128,7 @@ def simulate(
     keep(Outcome(stages, server.adapters, records, outbox.total, late=late))
     while (round_ := len(records) + 1) <= last_round(stage.plan, config):
         if round_ == config.drift_at <= config.rounds:
-            federation, drifted = federation.after_drift(), True
+            federation, drifted, late = federation.after_drift(), True, ()  # what comes late is of a plan that is over
             stage = begin(checked_plan(method.follow(federation, stage.plan), method))
         replans = stage.plan.more_follows and round_ == stage.plan.until
         record = _open_round(round_, stage, everyone=replans)
@@ -137,8 +137,7 @@ def simulate(
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
         record.refused = server.refused  # which grows as updates come
-        before = [update for update in late if update.pool in starts]  # a later plan may be without its pool
-        train = _Training(stage, record, observer, before)
+        train = _Training(stage, record, observer, late)
         for update in train.updates(starts, received):
             counted = server.receive(update)
             if counted is not None:
