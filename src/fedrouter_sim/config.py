@@ -262,6 +262,13 @@ class RunConfig:
         least=-1,
         most=1,
     )
+    robust_clustering: float = setting(
+        _CLUSTERING,
+        0.0,
+        "Share of local clusters set aside: those that fewest clients have like ones of.",
+        least=0,
+        most=0.5,
+    )
     normalize: str = setting(
         _CLUSTERING,
         None,

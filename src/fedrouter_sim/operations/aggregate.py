@@ -166,8 +166,9 @@ def _cluster_again(
         for message in archive.clients
     )
     linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config, trained_by), config)
-    labels = cluster_globally(messages, int(config.tasks), seed).labels if linked is None else linked.labels
-    again = Archive(messages, split_by_client(labels, messages))
+    robust = config.robust_clustering
+    labels = linked.labels if linked else cluster_globally(messages, int(config.tasks), seed, robust).labels
+    again = Archive.of(messages, split_by_client(labels, messages), robust)
     return _router_of(again, normalizer, old, again.assignment == archive.assignment), again, linked
 
 
