@@ -1,26 +1,31 @@
 """What is measured of one federation with hostile clients: how well its tasks are found, or how well it answers."""
 
-import tempfile
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
+from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.federation.attacks import find_attack
+from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.evaluation.scores import Cell
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.attacks.backdoor import Backdoor
 from fedrouter_sim.federation.federation import build_federation
-from fedrouter_sim.federation.hostile import attackers_of
+from fedrouter_sim.federation.hostile import attack_of, attackers_of
+from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.methods.fedrouter import FedRouter
-from fedrouter_sim.operations.route import RoutedModel
-from fedrouter_sim.operations.train import train
 from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.partition.test_data import ALL
+from fedrouter_sim.routing import GLOBAL
+from fedrouter_sim.simulation import simulate
 from fedrouter_sim.tables import parse_options
 
-TRIGGERED = 60  # test texts that are given a backdoor's trigger
+TESTED = 120  # test rows that are answered
 
 Measured = dict[str, float | str | None]
 
@@ -57,23 +62,37 @@ def clustered(config: RunConfig, backbone: Backbone) -> Measured:
 
 
 def answered(config: RunConfig, backbone: Backbone) -> Measured:
-    """Train a run, and throw it away.
+    """Train a federation, and have its adapters answer test rows; nothing is written.
 
     Returns:
-        `score`: on all tasks, by the metric of the settings; `backdoor`: share of test texts with the trigger that are
-        answered as the attacker wants; `refused`: why the run ended, where its rule refused what it got.
+        `score`: mean over the test rows by the metric of the settings; `backdoor`: share of test rows with the trigger
+        that are answered as the attacker wants; `refused`: what the rule said, where it refused what it got.
     """
-    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-attacks-") as place:
-        try:
-            done = train(config, Path(place) / "run", backbone=backbone)
-        except UserError as error:
-            if not config.aggregation == "krum":
-                raise
-            return {"score": None, "refused": str(error)}
-        found: Measured = {"score": done.summary.score}
-        attack = find_attack("backdoor", parse_options(config.option))
-        if config.attack == attack.name and isinstance(attack, Backdoor):
-            test = [row for row in partition_data(config).shares.test if row.response != attack.target][:TRIGGERED]
-            answers = RoutedModel(done.folder).answer([attack.triggered(row) for row in test])
-            found["backdoor"] = float(np.mean([one.answer == attack.target for one in answers]))
-        return found
+    data, method, options = partition_data(config), FedRouter(), parse_options(config.option)
+    federation = build_federation(config, data, backbone)
+    try:
+        outcome = simulate(federation, method, Observer())
+    except UserError as error:
+        if config.aggregation != "krum":
+            raise
+        return {"score": None, "refused": str(error)}
+    answerer = Answerer(backbone, method, outcome.deployment, outcome.adapters.__getitem__, federation.longest_answer)
+    metric = find_metric(config.metric, options)
+    test = spread(data.shares.test)
+    result = Evaluator(answerer, None, metric).evaluate(Cell(ALL, GLOBAL), {0: test})
+    found: Measured = {"score": result.mean.values[metric.name]}
+    attack = attack_of(config)
+    if isinstance(attack, Backdoor):
+        asked = [attack.triggered(row) for row in test if row.response != attack.target]
+        weights = [choice.weights for choice in answerer.choose(asked, None, GLOBAL)]
+        answers = [one for batch in answerer.answer(weights, asked) for one in batch.generated.answers]
+        found["backdoor"] = float(np.mean([one.strip() == attack.target for one in answers]))
+    return found
+
+
+def spread(rows: Sequence[Example]) -> list[Example]:
+    """Return `TESTED` rows, as many of each task."""
+    by_task: dict[str | None, list[Example]] = {}
+    for row in rows:
+        by_task.setdefault(row.task, []).append(row)
+    return [row for own in by_task.values() for row in own[: TESTED // len(by_task)]]
