@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import Any
 
 from attacking.grid import CLUSTERS, ON_UPDATES, RULES, SHARES, WAYS
-
 from fedrouter_sim.storage import write_text
 
 Records = Sequence[Mapping[str, Any]]
