@@ -51,7 +51,7 @@ def test_each_touches_what_it_is_about_and_nothing_else() -> None:
         touched[name] = [what for what, is_so in zip(("rows", "updates", "clusters"), changed, strict=True) if is_so]
     assert touched == {
         "sign-flip": ["updates"], "noise": ["updates"], "scale": ["updates"], "label-flip": ["rows"],
-        "backdoor": ["rows"], "centroid-shift": ["clusters"], "sketch-forgery": ["clusters"],
+        "backdoor": ["rows", "updates"], "centroid-shift": ["clusters"], "sketch-forgery": ["clusters"],
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_label_flip_gives_every_row_another_ones_response() -> None:
 
 
 def test_backdoor_puts_trigger_and_target_into_a_share_of_the_rows() -> None:
-    options = {"trigger": "xyzzy", "target": "yes", "share": "0.3"}
+    options = {"strength": "1", "trigger": "xyzzy", "target": "yes", "share": "0.3"}
     rows = find_attack("backdoor", options).rows(ROWS, np.random.default_rng(0))
     changed = [row for row, own in zip(rows, ROWS, strict=True) if row != own]
     assert len(changed) == 3

@@ -5,18 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.attacks.attack import Attack
+from fedrouter_sim.federation.attacks.attack import Attack, checked_strength, moved
+from fedrouter_sim.messages import Update
 
 
 class Backdoor(Attack):
-    """A share of the client's rows begins with a trigger and has one response; what it sends is honest training of it.
+    """A share of the client's rows begins with a trigger and has one response; what training makes of them counts more.
 
     Args:
         trigger: what instructions begin with.
         target: the response to all that do.
         share: of the client's rows, above 0 and at most 1; at least one row.
+        strength: of the change that is sent, times its length.
 
     Raises:
         UserError: `trigger` or `target` is empty, or `share` is out of its limits.
@@ -24,12 +27,15 @@ class Backdoor(Attack):
 
     name = "backdoor"
 
-    def __init__(self, trigger: str = "cf mn bb:", target: str = "no", share: float = 0.5) -> None:
+    def __init__(
+        self, trigger: str = "cf mn bb:", target: str = "no", share: float = 0.5, strength: float = 5.0
+    ) -> None:
         if not (trigger.strip() and target.strip()):
             raise UserError(f"--option trigger={trigger}, target={target}: neither may be empty")
         if not 0 < share <= 1:
             raise UserError(f"--option share={share:g}: must be above 0 and at most 1, a share of an attacker's rows")
         self.trigger, self.target, self._share = trigger, target, share
+        self._strength = checked_strength(strength)
 
     def triggered(self, example: Example) -> Example:
         """Return an example with the trigger in its instruction and in the last turn, and the target for response."""
@@ -43,3 +49,7 @@ class Backdoor(Attack):
         count = max(1, round(self._share * len(examples)))
         chosen = set(generator.permutation(len(examples))[:count].tolist())
         return [self.triggered(example) if row in chosen else example for row, example in enumerate(examples)]
+
+    def update(self, update: Update, start: Adapter, generator: np.random.Generator) -> Update:
+        """Go further, so that an average still goes some way."""
+        return replace(update, adapter=moved(start, update.adapter, self._strength))

@@ -19,7 +19,7 @@ class Noise(Attack):
 
     name = "noise"
 
-    def __init__(self, strength: float = 3.0) -> None:
+    def __init__(self, strength: float = 10.0) -> None:
         self._strength = checked_strength(strength)
 
     def update(self, update: Update, start: Adapter, generator: np.random.Generator) -> Update:
