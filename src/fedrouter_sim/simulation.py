@@ -232,8 +232,8 @@ class _Training:
             UserError: all trainings failed.
         """
         record, workers, config = self._record, self._stage.federation.workers, self._stage.federation.config
-        for update in self._before:
-            yield from self._judged(update)
+        for under_way in self._before:
+            yield from self._judged(under_way)
         for update in workers.train(list(self._orders(starts)), self._observer, received):
             record.examples += update.steps * config.batch_size
             record.steps += update.steps

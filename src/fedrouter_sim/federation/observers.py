@@ -42,7 +42,7 @@ class RoundRecord:
 _WENT_WRONG = ("failed", "refused", "dropped", "late", "joined", "skipped")
 
 
-def totals(records: Sequence[RoundRecord]) -> dict[str, int]:
+def totals(records: Sequence[RoundRecord]) -> dict[str, Any]:
     """Return what the rounds took, and how often what went wrong in them, by the names that the summary has."""
     return {
         "optimizer_steps": sum(record.steps for record in records),
