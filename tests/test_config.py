@@ -9,7 +9,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from fedrouter_sim.config import RunConfig, absolute_paths, table_settings, with_value
+from fedrouter_sim.config import RunConfig, table_settings, with_value
+from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
@@ -95,7 +96,7 @@ def test_settings_that_name_an_entry_of_a_table_take_any_text() -> None:
     names = table_settings()
     assert names == {
         "method": "methods", "metric": "metrics", "format": "row formats", "split": "splits", "drift_to": "splits",
-        "aggregation": "aggregation rules", "affinity": "affinities", "router": "routers",
+        "aggregation": "aggregation rules", "affinity": "affinities", "router": "routers", "attack": "attacks",
     }  # fmt: skip
     for name in names:
         config = RunConfig.build({name: "mine.py:Mine"}, needed_with(name, "mine.py:Mine"))

@@ -17,7 +17,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.federation.door import clipped
-from fedrouter_sim.federation.observers import Display, said_of_refused
+from fedrouter_sim.federation.observers import Display, said_of_clients
 from fedrouter_sim.federation.outbox import Outbox
 from fedrouter_sim.messages import Update
 from fedrouter_sim.operations.train import train
@@ -43,8 +43,8 @@ def lie(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     send = Outbox.send
 
     def begin(how: Lie, clients: set[int], rounds: set[int]) -> None:
-        def lied(self: Outbox, message: Any) -> Any:
-            sent = send(self, message)
+        def lied(self: Outbox, message: Any, *of_whom: Any) -> Any:
+            sent = send(self, message, *of_whom)
             lies = isinstance(sent, Update) and sent.client in clients and sent.round in rounds
             return how(sent) if lies else sent
 
@@ -69,7 +69,7 @@ def test_a_refused_update_is_named_and_the_round_is_that_of_the_others(
     assert alike(done.outcome.adapters["global"], mean)
     assert second.losses["global"] == pytest.approx(sum(update.loss for update in heard) / 3)
     assert second.steps == 4 and second.bytes_up == 4 * adapter_bytes(mean)  # it trained and sent all the same
-    assert said_of_refused(done.outcome.records)[0].startswith(
+    assert said_of_clients(done.outcome.records)[0].startswith(
         "updates that the server refused: 1, which did not count (rounds.jsonl names each); the first, in round 2, "
         "from client 1 for global: "
     )

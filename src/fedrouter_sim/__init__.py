@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fedrouter_sim.errors import UserError
     from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
     from fedrouter_sim.examples.record import Example, Shares
+    from fedrouter_sim.federation.attacks.attack import Attack
     from fedrouter_sim.federation.federation import Federation
     from fedrouter_sim.federation.groups import Group, Pull, group_by, whole_group
     from fedrouter_sim.federation.observers import Display
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         client_pool,
         pools_of,
     )
+    from fedrouter_sim.messages import CentroidMessage, Update
     from fedrouter_sim.methods.fedrouter import FedRouter
     from fedrouter_sim.methods.method import Method
     from fedrouter_sim.operations.aggregate import aggregate
@@ -52,10 +54,12 @@ _HOMES = {
     "errors": "UserError",
     "evaluation.metrics.metric": "Answered Metric",
     "examples.record": "Example Shares",
+    "federation.attacks.attack": "Attack",
     "federation.federation": "Federation",
     "federation.groups": "Group Pull group_by whole_group",
     "federation.observers": "Display",
     "federation.plan": "Asked Choice Deployment Labelled LastRound Plan Pool client_pool pools_of",
+    "messages": "CentroidMessage Update",
     "methods.fedrouter": "FedRouter",
     "methods.method": "Method",
     "operations.aggregate": "aggregate",
@@ -79,6 +83,8 @@ __all__ = [
     "Aggregation",
     "Answered",
     "Asked",
+    "Attack",
+    "CentroidMessage",
     "Choice",
     "Deployment",
     "Display",
@@ -107,6 +113,7 @@ __all__ = [
     "Split",
     "Summary",
     "Trained",
+    "Update",
     "UserError",
     "Wanted",
     "__version__",

@@ -7,20 +7,18 @@ from the declaration, the TOML file uses the same names, and `RUN/config.toml` i
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
 
-from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
 from fedrouter_sim.config_checks import check_together
 from fedrouter_sim.declaring import check_limits, flag, setting
-from fedrouter_sim.paths import at_home
 
 _COMPARISON = "Comparison"
 _DATA = "Data"
 _BACKBONE = "Backbone and adapters"
 _FEDERATION = "Federation"
+_FAILING = "Failing and hostile clients"
 _CLUSTERING = "Clustering and routing"
 _METHODS = "Single methods"
 _PRIVACY = "Privacy"
@@ -44,6 +42,12 @@ ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 MOST_CLIENTS = 10**7
 """More than any data set has rows for."""
 
+COUNT, DROP = LATE = ("count", "drop")
+"""What becomes of an update that comes a round late: it counts in that round, or not at all."""
+
+NO_ATTACK = "none"
+"""What stands in place of an attack where nobody lies."""
+
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
 
@@ -58,7 +62,7 @@ class RunConfig:
 
     method: str = setting(_COMPARISON, "fedrouter", "Federated method.", table="methods")
     option: tuple[str, ...] = setting(
-        _COMPARISON, (), "Setting of your own method, split, aggregation rule, router or metric, as name=value."
+        _COMPARISON, (), "Setting of your own method, split, aggregation rule, router, attack or metric, as name=value."
     )
     metric: str = setting(
         _COMPARISON, "rouge1", "The metric that tables, pages and claims show first; all are kept.", table="metrics"
@@ -202,6 +206,25 @@ class RunConfig:
     weight_decay: float = setting(_FEDERATION, 0.0, "AdamW weight decay.", least=0)
     clip: float = setting(_FEDERATION, 1.0, "Gradient norm at which gradients are clipped.", above=0)
 
+    client_dropout: float = setting(
+        _FAILING, 0.0, "Chance that a client vanishes in a round: it trains, and sends nothing.", least=0, most=1
+    )
+    stragglers: float = setting(
+        _FAILING, 0.0, "Chance that a client's updates of a round come a round late.", least=0, most=1
+    )
+    late: str = setting(
+        _FAILING, COUNT, "Late updates count in the round in which they come, or are dropped.", choices=LATE
+    )
+    min_participants: int = setting(
+        _FAILING, 0, "Clients whose updates a round needs; with fewer it changes no adapter that is shared.", least=0
+    )
+    attack: str = setting(
+        _FAILING, NO_ATTACK, "The lie that hostile clients send; none: all are honest.", table="attacks"
+    )
+    attackers: float = setting(
+        _FAILING, 0.2, "Share of the clients that are hostile under --attack, drawn by the seed.", least=0, most=1
+    )
+
     tasks: int | str = setting(
         _CLUSTERING,
         4,
@@ -234,6 +257,13 @@ class RunConfig:
         "Affinity above which local clusters are one task on average, for --tasks auto.",
         least=-1,
         most=1,
+    )
+    robust_clustering: float = setting(
+        _CLUSTERING,
+        0.0,
+        "Share of local clusters set aside: those that fewest clients have like ones of.",
+        least=0,
+        most=0.5,
     )
     normalize: str = setting(
         _CLUSTERING,
@@ -319,26 +349,3 @@ def with_value(name: str, value: Any) -> str:
     """Return a setting's flag and value for a message, which says where that is the default: nobody asked for it."""
     default = RunConfig.__dataclass_fields__[name].default
     return f"{flag(name)} {value}{' (the default)' if value == default else ''}"
-
-
-def path_settings() -> tuple[str, ...]:
-    """Return the settings that may name a file or folder."""
-    return ("data", "hub_folder", "model", *table_settings())
-
-
-def absolute_paths(config: RunConfig) -> RunConfig:
-    """Make local paths absolute, so that a run folder works from any working directory.
-
-    Raises:
-        UserError: a path begins with the home folder of nobody.
-    """
-    named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
-    paths = {name: at_home(getattr(config, name)) for name in path_settings()}
-    for name, value in paths.items():
-        file, separator, entry = value.rpartition(":")
-        if name in table_settings():
-            if separator and Path(file).is_file():
-                paths[name] = f"{Path(file).resolve()}:{entry}"
-        elif value not in named and Path(value).exists():
-            paths[name] = str(Path(value).resolve())
-    return RunConfig.build(vars(config), paths)

@@ -62,6 +62,13 @@ def _check_privacy(config: Any) -> None:
         ("--aggregation", config.aggregation, "mean", "noise is measured for the mean of clipped updates alone"),
         ("--drift-to", config.drift_to, "none", "clients would send all that they send before training again"),
         ("--unseen", config.unseen, "answer", "clients do not send what would tell unseen texts"),
+        ("--min-participants", config.min_participants, 0, "a round that is skipped tells who was sampled"),
+        (
+            "--late",
+            config.late if config.stragglers else "drop",
+            "drop",
+            "a client whose update comes late would count twice in a round",
+        ),
     ):
         if value != wanted:
             raise UserError(f"{name} {value}: does not go with --dp-epsilon, as {why}; take {name} {wanted}")

@@ -8,7 +8,9 @@ from typing import Any
 
 from fedrouter_sim.adapters.aggregation import find_aggregation
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.config import COUNT
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.federation.absences import Absences, check_reachable, draw_absences
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import NO_TRAFFIC, Traffic
@@ -54,6 +56,7 @@ class Outcome:
     records: list[RoundRecord]
     traffic: Traffic  # of the whole run, planning included
     received: tuple[Update | Failed, ...] = ()  # the first ones of the round after it, where that was interrupted
+    late: tuple[Update, ...] = ()  # what comes in the round after it, in client and group order
 
     @property
     def plan(self) -> Plan:
@@ -99,6 +102,7 @@ def simulate(
     def begin(new: Plan) -> Stage:
         own = federation.gathered() if new.gathered else federation
         stages.append(Stage(new, own, drifted, len(records) + 1, outbox.take()))
+        check_reachable(new, len(own.ids), config)
         server.open({pool.name: pool.parent for pool in new.pools})
         announce(stages[-1])
         return stages[-1]
@@ -115,19 +119,21 @@ def simulate(
 
     drifted = False
     received: tuple[Update | Failed, ...] = ()
+    late: tuple[Update, ...] = ()
     if resumed is None:
         stage = begin(checked_plan(plan or method.plan(federation), method, federation.guard is not None))
     else:
-        stages, records, received = [*resumed.stages], [*resumed.records], resumed.received
+        stages, records = [*resumed.stages], [*resumed.records]
+        received, late = resumed.received, resumed.late
         stage, server.adapters = stages[-1], dict(resumed.adapters)
         federation, drifted = federation.after_drift() if stage.drifted else federation, stage.drifted
         outbox.restore(resumed.traffic)
         observer.resumed(records)
         announce(stage)
-    keep(Outcome(stages, server.adapters, records, outbox.total))
+    keep(Outcome(stages, server.adapters, records, outbox.total, late=late))
     while (round_ := len(records) + 1) <= last_round(stage.plan, config):
         if round_ == config.drift_at <= config.rounds:
-            federation, drifted = federation.after_drift(), True
+            federation, drifted, late = federation.after_drift(), True, ()  # what comes late is of a plan that is over
             stage = begin(checked_plan(method.follow(federation, stage.plan), method))
         replans = stage.plan.more_follows and round_ == stage.plan.until
         record = _open_round(round_, stage, everyone=replans)
@@ -138,16 +144,21 @@ def simulate(
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
         record.refused = server.refused  # which grows as updates come
-        for update in _train(stage, record, starts, observer, received):
+        train = _Training(stage, record, observer, late)
+        for update in train.updates(starts, received):
             counted = server.receive(update)
             if counted is not None:
                 observer.received(update)
-            if replans:  # a plan needs all; what was refused moves nothing
+            if replans and update.round == round_:  # a plan needs all; what was refused moves nothing
                 decisive.append(counted or replace(update, adapter=starts[update.pool]))
         record.seconds["train"] = perf_counter() - started
 
         # Server: aggregate per pool.
         started = perf_counter()
+        if train.shares and len(train.arrived) < config.min_participants:
+            record.skipped = True
+            observer.skipped(record, len(train.arrived))
+            server.skip()
         record.gaps = server.aggregate()
         record.seconds["aggregate"] = perf_counter() - started
         record.validation = validate(round_, stage.plan.deployment, server.adapters)
@@ -158,8 +169,8 @@ def simulate(
         if replans:
             last = LastRound(stage.plan, starts, tuple(decisive))
             stage = begin(checked_plan(method.next_plan(federation, last), method))
-        received = ()
-        keep(Outcome(stages, server.adapters, records, outbox.total))
+        received, late = (), tuple(train.late)
+        keep(Outcome(stages, server.adapters, records, outbox.total, late=late))
     return Outcome(stages, server.adapters, records, outbox.total)
 
 
@@ -190,58 +201,101 @@ def checked_plan(plan: Any, method: Method, private: bool = False) -> Plan:
 
 
 def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
-    """Sample the participants of a round and set its learning rate."""
+    """Sample the participants of a round, and those of them that fail, and set its learning rate.
+
+    Where `everyone` is needed, and where all data are in one place, nobody fails.
+    """
     config = stage.federation.config
     participation = 1.0 if everyone else config.participation
     sample = sample_participants if stage.federation.guard is None else poisson_participants
     chosen = sample(stage.federation.ids, participation, config.seed, round_)
-    return RoundRecord(round_, round_learning_rate(round_, config), chosen)
+    absent = Absences() if everyone or stage.plan.gathered else draw_absences(chosen, config, round_)
+    lr = round_learning_rate(round_, config)
+    return RoundRecord(round_, lr, chosen, dropped=[*absent.dropped], late=[*absent.late])
 
 
-def _train(
-    stage: Stage,
-    record: RoundRecord,
-    starts: Mapping[str, Adapter],
-    observer: Observer,
-    received: Sequence[Update | Failed],
-) -> Iterator[Update]:
-    """Have the groups of a round's participants trained, but for those received before, and count what they do.
+class _Training:
+    """Has the groups of a round's participants trained, and says in the round's record what that took.
 
-    Raises:
-        UserError: all of them failed.
+    Args:
+        stage: whose plan is followed.
+        record: of the round; it is filled.
+        observer: is told of failures, and by the workers of steps.
+        before: the updates of the round before that come in this one.
     """
-    workers, config = stage.federation.workers, stage.federation.config
-    losses: dict[str, list[tuple[float, int]]] = {}
-    for update in workers.train(list(_orders(stage, record, starts)), observer, received):
-        record.examples += update.steps * config.batch_size
-        record.steps += update.steps
-        record.tokens += update.tokens
-        if isinstance(update, Failed):
-            record.failed.setdefault(update.pool, []).append(update.client)
-            observer.failed(update)
-            continue
-        refused = len(record.refused)
+
+    def __init__(self, stage: Stage, record: RoundRecord, observer: Observer, before: Sequence[Update]) -> None:
+        self.late: list[Update] = []
+        """The updates that come in the next round, in client and group order."""
+        self.arrived: set[int] = set()
+        """The clients of which an update of a shared pool has counted."""
+        self.shares = not stage.plan.gathered and not all(pool.private for pool in stage.plan.pools)
+        """Whether clients send anything."""
+        self._stage, self._record, self._observer, self._before = stage, record, observer, before
+        self._private = {pool.name for pool in stage.plan.pools if pool.private}
+        self._losses: dict[str, list[tuple[float, int]]] = {}
+
+    def updates(self, starts: Mapping[str, Adapter], received: Sequence[Update | Failed]) -> Iterator[Update]:
+        """Yield the updates that come in this round: those of the round before, then its own, but for those that are
+        lost or late.
+
+        Args:
+            starts: the pools' adapters before the round.
+            received: what need not be trained again.
+
+        Raises:
+            UserError: all trainings failed.
+        """
+        record, workers, config = self._record, self._stage.federation.workers, self._stage.federation.config
+        for under_way in self._before:
+            yield from self._judged(under_way)
+        for update in workers.train(list(self._orders(starts)), self._observer, received):
+            record.examples += update.steps * config.batch_size
+            record.steps += update.steps
+            record.tokens += update.tokens
+            if isinstance(update, Failed):
+                record.failed.setdefault(update.pool, []).append(update.client)
+                self._observer.failed(update)
+            elif self._absent(record.late, update):
+                if config.late == COUNT:
+                    self.late.append(update)
+            elif not self._absent(record.dropped, update):
+                yield from self._judged(update)
+        if record.failed and not (self._losses or record.refused or record.dropped or record.late):
+            raise UserError(
+                f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
+                "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
+            )
+        record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(self._losses.items())}
+        traffic = workers.outbox.take()
+        record.bytes_up, record.bytes_down = traffic.up, traffic.down
+
+    def _judged(self, update: Update) -> Iterator[Update]:
+        """Yield an update, and count its loss if the server, which has judged it then, counts the rest."""
+        refused = len(self._record.refused)
         yield update
-        if len(record.refused) == refused:  # the server has judged it by now, and counts its loss as it counts the rest
-            losses.setdefault(update.pool, []).append((update.loss, update.steps))
-    if record.failed and not losses and not record.refused:
-        raise UserError(
-            f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
-            "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
-        )
-    record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(losses.items())}
-    traffic = workers.outbox.take()
-    record.bytes_up, record.bytes_down = traffic.up, traffic.down
+        if len(self._record.refused) > refused:
+            return
+        self._losses.setdefault(update.pool, []).append((update.loss, update.steps))
+        if update.pool not in self._private:
+            self.arrived.add(update.client)
+        if update.round < self._record.round and update.client not in self._record.joined:
+            self._record.joined.append(update.client)
 
+    def _absent(self, clients: Sequence[int], update: Update) -> bool:
+        """Say whether an update is of one of these clients; what stays with a client is there all the same."""
+        return update.client in clients and update.pool not in self._private
 
-def _orders(stage: Stage, record: RoundRecord, starts: Mapping[str, Adapter]) -> Iterator[Order]:
-    """Say what the participants of a round train, in client and group order."""
-    private = {pool.name for pool in stage.plan.pools if pool.private}
-    for client in record.participants:
-        groups = stage.plan.groups_of(client)
-        for group, steps in zip(groups, client_steps(stage.plan, client, stage.federation.config), strict=True):
-            anchor = starts[group.pull.pool] if group.pull else None
-            yield Order(group, starts[group.pool], anchor, steps, record.lr, record.round, group.pool in private)
+    def _orders(self, starts: Mapping[str, Adapter]) -> Iterator[Order]:
+        """Say what the participants of a round train, in client and group order."""
+        plan, record = self._stage.plan, self._record
+        for client in record.participants:
+            vanishes = client in record.dropped
+            steps = client_steps(plan, client, self._stage.federation.config)
+            for group, of_group in zip(plan.groups_of(client), steps, strict=True):
+                start, anchor = starts[group.pool], starts[group.pull.pool] if group.pull else None
+                private = group.pool in self._private
+                yield Order(group, start, anchor, of_group, record.lr, record.round, private, vanishes)
 
 
 def _weighted_mean(pairs: list[tuple[float, int]]) -> float:

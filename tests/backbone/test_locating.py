@@ -21,7 +21,8 @@ from fedrouter_sim.backbone.locating import (
     resolve_model,
 )
 from fedrouter_sim.bundled import bundled
-from fedrouter_sim.config import RunConfig, absolute_paths
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError
 
 WHAT = "Some model, dequantised from Q4_1"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fedrouter_sim.cli.home import with_home
-from fedrouter_sim.config import RunConfig, absolute_paths
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_paths import absolute_paths
 
 HOME_FLAGS = [
     ("train", "--data=~/x.jsonl", "--out=~/run"),

@@ -1,6 +1,7 @@
 """The outbox: all that leaves a client passes it, and it alone counts bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from fedrouter_sim.federation.outbox import Outbox, Traffic
 
@@ -40,7 +41,22 @@ def test_what_was_taken_is_taken_once_and_stays_in_the_total() -> None:
     assert outbox.take() == Traffic(1, 0)
 
 
-def test_steps_are_done_in_their_order_and_what_comes_out_is_counted() -> None:
-    outbox = Outbox([lambda message: Sized(message.nbytes + 1), lambda message: Sized(message.nbytes * 10)])
-    assert outbox.send(Sized(7)) == Sized(80)
-    assert outbox.total.up == 80
+@dataclass(frozen=True)
+class Grows:
+    by: int
+
+    def __call__(self, message: Any, client: int, start: Any) -> Any:
+        return replace(message, nbytes=message.nbytes * 10 + self.by)
+
+
+def test_a_message_goes_through_its_clients_steps_in_order_and_is_counted_as_it_arrives() -> None:
+    outbox = Outbox([Grows(1), Grows(2)], {5: [Grows(3)], 6: []})
+    assert [outbox.send(Sized(0), client).nbytes for client in (4, 5, 6)] == [12, 3, 0]
+    assert outbox.total == Traffic(up=15)
+
+
+def test_what_was_sent_in_an_earlier_process_is_counted_and_goes_through_no_step() -> None:
+    outbox, message = Outbox([Grows(1)]), Sized(7)
+    assert outbox.count(message) is message
+    assert outbox.send(message) is message  # of nobody in particular
+    assert outbox.total == Traffic(up=14)

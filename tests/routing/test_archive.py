@@ -15,6 +15,7 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.methods.fedrouter import FedRouter
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
+from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME, Router
 
 ROUTER = Router(np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0]], dtype=np.float32), Normalizer("none"), 128, "abc")
@@ -203,3 +204,18 @@ def test_an_older_router_without_the_clients_is_damaged(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / TENSORS_NAME)
     with pytest.raises(UserError, match=r"router\.safetensors: damaged .*client_ids.*; train or aggregate"):
         Archive.load(tmp_path)
+
+
+def test_what_is_set_aside_is_kept_and_makes_no_router(tmp_path: Path) -> None:
+    clients = [
+        CentroidMessage(client, np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32), np.ones(2, int), np.ones(2, int))
+        for client in range(3)
+    ]
+    clients.append(dataclasses.replace(clients[0], client=3, centroids=-3 * clients[0].centroids))
+    archive = Archive.of(clients, [(0, 1)] * 4, 0.25)
+    assert archive.counted == ((1, 1),) * 3 + ((0, 0),)
+    archive.save(tmp_path)
+    assert Archive.load(tmp_path).counted == archive.counted  # type: ignore[union-attr]
+    router = router_of(archive, Normalizer("none"), 8, "", "centroid")
+    assert router.centroids.tolist() == [[1, 0], [0, 1]]
+    assert Archive.of(clients, [(0, 1)] * 4).counted is None

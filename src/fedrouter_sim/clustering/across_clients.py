@@ -1,14 +1,16 @@
 """Clustering across clients: what all clients sent becomes the tasks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.affinities import CENTROID
 from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
-from fedrouter_sim.clustering.kmeans import Clustering, kmeans
+from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest
 from fedrouter_sim.clustering.linking import Linked, link
+from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import AUTO, RunConfig, with_value
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
@@ -22,8 +24,14 @@ def local_clusters_of(config: RunConfig) -> int:
     return AUTO_CLUSTERS if isinstance(config.local_clusters, str) else config.local_clusters
 
 
-def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int) -> Clustering:
+def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int, robust: float = 0.0) -> Clustering:
     """Cluster all clients' local centroids into `tasks` tasks (step 3), unweighted.
+
+    Args:
+        messages: of all clients, in client order.
+        tasks: how many, at most.
+        seed: the run's.
+        robust: share of the local clusters that is set aside before; they then join the nearest task.
 
     Returns:
         A clustering whose rows are the local clusters of all clients, in client order.
@@ -31,18 +39,24 @@ def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int)
     Raises:
         UserError: there are fewer distinct local centroids than tasks.
     """
-    points = stacked_centroids(messages)
+    everything = stacked_centroids(messages)
+    points = everything[counted_parts(messages, robust)]
     distinct = len(np.unique(points, axis=0))
     if distinct < tasks:
         raise UserError(
             f"{with_value('tasks', tasks)} is more than the {distinct} different local centroids that {len(messages)} "
             "clients sent; lower --tasks, or raise --clients or --local-clusters"
         )
-    return kmeans(points, tasks, derive_seed(seed, "global clustering"))
+    found = kmeans(points, tasks, derive_seed(seed, "global clustering"))
+    if len(points) == len(everything):
+        return found
+    return replace(found, labels=nearest(everything, found.centroids).index)
 
 
 def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: RunConfig) -> Linked:
     """Link the local clusters of all clients to tasks by an affinity, up to the cut or the number of the settings.
+
+    Those that the settings set aside join the task of the one that is most alike.
 
     Raises:
         UserError: there are fewer local clusters than tasks wanted.
@@ -55,7 +69,13 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
             f"{len(messages)} clients sent; lower --tasks, or raise --clients or --local-clusters"
         )
     seed = derive_seed(config.seed, "micro-clusters")
-    return link(affinity.vectors(embedded), config.cut, tasks, seed, config.cut - affinity.lenience)
+    vectors, counted = affinity.vectors(embedded), counted_parts(messages, config.robust_clustering)
+    linked = link(vectors[counted], config.cut, tasks, seed, config.cut - affinity.lenience)
+    if counted.all():
+        return linked
+    nearest_counted = (vectors @ vectors[counted].T).argmax(axis=1)
+    nearest_counted[counted] = np.arange(int(counted.sum()))
+    return replace(linked, labels=linked.labels[nearest_counted], units=linked.units[nearest_counted])
 
 
 def embedded_of(messages: Sequence[CentroidMessage]) -> Embedded:

@@ -80,7 +80,8 @@ def follow_with_births(federation: Federation, plan: Plan, router: Router, archi
     affinity = find_affinity(config.affinity, parse_options(config.option))
     moved = [replace(old, centroids=router.normalizer.moved(old.centroids, space)) for old in archive.clients]
     placed = _placed(found, _means(affinity, replace(archive, clients=tuple(moved)), found, known), config.cut)
-    grown = _grown(archive, described_by(router.normalizer, part, found), found.assignment, placed)
+    described = described_by(router.normalizer, part, found)
+    grown = _grown(archive, described, found.assignment, placed, config.robust_clustering)
     made = router_of(grown, router.normalizer, router.max_tokens, router.backbone_digest, router.rule, router.options)
     new = dict(zip((message.client for message in grown.clients), grown.assignment, strict=True))
     before = dict(zip((message.client for message in archive.clients), archive.assignment, strict=True))
@@ -122,7 +123,11 @@ def _placed(found: FoundTasks, means: NDArray[np.float64], cut: float) -> Ints:
 
 
 def _grown(
-    archive: Archive, parts_sent: Sequence[CentroidMessage], sets: Sequence[tuple[int, ...]], placed: Ints
+    archive: Archive,
+    parts_sent: Sequence[CentroidMessage],
+    sets: Sequence[tuple[int, ...]],
+    placed: Ints,
+    robust: float,
 ) -> Archive:
     """Return the archive with the parts that were placed, behind each client's old ones.
 
@@ -131,6 +136,7 @@ def _grown(
         parts_sent: of the clients that took part, in the archive's space.
         sets: of each part of each of them.
         placed: the task of each set, (S,).
+        robust: share of the parts that is set aside from the router.
     """
     more: dict[int, tuple[CentroidMessage, tuple[int, ...]]] = {}
     for message, own in zip(parts_sent, sets, strict=True):
@@ -142,7 +148,7 @@ def _grown(
         parts, tasks_of_parts = more.get(message.client, (None, ()))
         clients.append(message if parts is None else message.joined(parts))
         assignment.append((*assigned, *tasks_of_parts))
-    return Archive(tuple(clients), tuple(assignment))
+    return Archive.of(clients, assignment, robust)
 
 
 def _of_rows(found: FoundTasks, placed: Ints, rows: dict[int, Ints], federation: Federation) -> dict[int, Ints]:

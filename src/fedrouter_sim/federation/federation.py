@@ -1,6 +1,6 @@
 """A federation as a method sees it: the settings, facts of the clients, and what may be asked of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -9,8 +9,10 @@ from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.clustering.across_clients import local_clusters_of
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
-from fedrouter_sim.federation.outbox import Outbox
+from fedrouter_sim.federation.hostile import Lies, attack_of, attackers_of, poisoned
+from fedrouter_sim.federation.outbox import Outbox, Step
 from fedrouter_sim.federation.privacy.budget import Budget
 from fedrouter_sim.federation.privacy.guard import PUBLIC_TEXTS, Bounds, Guard
 from fedrouter_sim.federation.questions import AskFacts, Question
@@ -78,23 +80,33 @@ class Federation:
 
 
 def build_federation(config: RunConfig, data: RunData, backbone: Backbone, budget: Budget | None = None) -> Federation:
-    """Make the clients of a run around the one backbone, in this process.
+    """Make the clients of a run around the one backbone, in this process; some of them hostile, if the settings say so.
 
     Args:
         config: the settings.
         data: the clients' examples.
         backbone: the one.
         budget: of differential privacy; None: there is none.
+
+    Raises:
+        UserError: there is no such attack.
     """
+    attack, hostile = attack_of(config), attackers_of(len(data.clients), config)
 
     def clients(shares: Iterable[ClientShares]) -> list[Client]:
-        return [Client(number, own.train, backbone, config) for number, own in enumerate(shares)]
+        return [Client(number, rows(number, own.train), backbone, config) for number, own in enumerate(shares)]
+
+    def rows(client: int, own: Sequence[Example]) -> Sequence[Example]:
+        return poisoned(attack, client, own, config.seed) if attack and client in hostile else own
 
     guard = None
     if budget is not None:
         bounds = Bounds.of(backbone.embed(list(PUBLIC_TEXTS)))
         guard = Guard(budget, config, len(data.clients), local_clusters_of(config), bounds)
-    outbox = Outbox([] if guard is None else [guard])
+    guards: list[Step] = [] if guard is None else [guard]
+    lies: list[Step] = [Lies(attack, config.seed)] if attack else []
+    # What attackers send is of the form that the protocol asks for: it goes through the guard as well.
+    outbox = Outbox(guards, {client: [*lies, *guards] for client in hostile})
     workers = InProcess(clients(data.clients), clients(data.drifted), outbox)
     return Federation(
         config,

@@ -17,6 +17,7 @@ from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, UPDATES, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import STANDARDIZING
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.task_questions import (
@@ -75,7 +76,7 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     answers = tuple(federation.ask(AskLocalClusters(normalizer, local_clusters_of(config), config.seed, sketching)))
     messages = [answer.sent for answer in answers]
     if by_kmeans(config):
-        found = cluster_globally(messages, int(config.tasks), config.seed)
+        found = cluster_globally(messages, int(config.tasks), config.seed, config.robust_clustering)
         return FoundTasks(normalizer, answers, split_by_client(found.labels, messages))
     linked = link_parts(messages, affinity, config)
     assignment = split_by_client(linked.labels, messages)
@@ -150,7 +151,7 @@ def _corrected(
     tasks = _of_rows(answers, assignment)
     parts = answers
     for _ in range(CORRECTIONS):
-        sums = _sums([part.sent for part in parts], assignment)
+        sums = _sums([part.sent for part in parts], assignment, config.robust_clustering)
         corrections = federation.ask(AskCorrection(normalizer, clusters, tasks, sums, sketching))
         left = sum(len(np.unique(correction.tasks)) for correction in corrections)
         if not isinstance(config.tasks, str) and left < config.tasks:
@@ -171,8 +172,10 @@ def _of_rows(parts: Sequence[LocalClusters], assignment: Sequence[tuple[int, ...
     }
 
 
-def _sums(messages: Sequence[CentroidMessage], assignment: Sequence[Sequence[int]]) -> Floats:
-    """Add up the sketches of each task's parts, (T, m); zeros for a task that has none."""
+def _sums(messages: Sequence[CentroidMessage], assignment: Sequence[Sequence[int]], robust: float) -> Floats:
+    """Add up the sketches of each task's parts, (T, m), but for those that are set aside; zeros for a task that has
+    none."""
     tasks = np.array([task for own in assignment for task in own])
+    counted = counted_parts(messages, robust, tasks)
     halves = np.concatenate([message.halves.sum(axis=1) for message in messages if message.halves is not None])
-    return np.stack([halves[tasks == task].sum(axis=0) for task in range(int(tasks.max()) + 1)])
+    return np.stack([halves[(tasks == task) & counted].sum(axis=0) for task in range(int(tasks.max()) + 1)])

@@ -29,13 +29,56 @@ class RoundRecord:
     seconds: dict[str, float] = field(default_factory=dict)  # per phase
     failed: dict[str, list[int]] = field(default_factory=dict)  # pool -> clients whose training of it failed
     refused: list[Refusal] = field(default_factory=list)  # updates that did not count
+    dropped: list[int] = field(default_factory=list)  # clients that vanished before they sent
+    late: list[int] = field(default_factory=list)  # clients whose updates came when the round was over
+    joined: list[int] = field(default_factory=list)  # clients whose updates of the round before came in this one
+    skipped: bool = False  # too few clients' updates came: no adapter changed that is shared
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all as plain values; what failed or was refused only where something was."""
-        return {name: value for name, value in asdict(self).items() if value or name not in ("failed", "refused")}
+        """Return all as plain values; what went wrong only where something did."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _WENT_WRONG}
 
 
-def said_of_refused(records: Sequence[RoundRecord]) -> list[str]:
+_WENT_WRONG = ("failed", "refused", "dropped", "late", "joined", "skipped")
+
+
+def totals(records: Sequence[RoundRecord]) -> dict[str, Any]:
+    """Return what the rounds took, and how often what went wrong in them, by the names that the summary has."""
+    return {
+        "optimizer_steps": sum(record.steps for record in records),
+        "tokens_trained": sum(record.tokens for record in records),
+        "updates_refused": sum(len(record.refused) for record in records),
+        "clients_dropped": sum(len(record.dropped) for record in records),
+        "clients_late": sum(len(record.late) for record in records),
+        "clients_joined": sum(len(record.joined) for record in records),
+        "rounds_skipped": sum(record.skipped for record in records),
+    }
+
+
+def said_of_clients(records: Sequence[RoundRecord]) -> list[str]:
+    """Say in a line each what clients did wrong; nothing where they did not."""
+    return [*_said_of_refused(records), *_said_of_absences(records)]
+
+
+def _said_of_absences(records: Sequence[RoundRecord]) -> list[str]:
+    count, said = totals(records), []
+    if dropped := count["clients_dropped"]:
+        said.append(f"clients that vanished before they sent, summed over rounds: {dropped} (dropped in rounds.jsonl)")
+    if late := count["clients_late"]:
+        joined = count["clients_joined"]
+        said.append(
+            f"clients whose updates came late, summed over rounds: {late}; those of {joined} counted a round later, "
+            f"those of {late - joined} never"
+        )
+    if skipped := [record.round for record in records if record.skipped]:
+        said.append(
+            f"rounds that changed no shared adapter, as fewer than --min-participants clients arrived: {len(skipped)}, "
+            f"first round {skipped[0]}"
+        )
+    return said
+
+
+def _said_of_refused(records: Sequence[RoundRecord]) -> list[str]:
     """Say how many updates the server refused, and which was the first; nothing where there were none."""
     refused = [(record.round, refusal) for record in records for refusal in record.refused]
     if not refused:
@@ -70,6 +113,9 @@ class Observer:
 
     def failed(self, failed: Failed) -> None:
         """A client has no update to send, as a number in its training was not finite."""
+
+    def skipped(self, record: RoundRecord, arrived: int) -> None:
+        """Updates of only so many clients came in a round, which is too few: it changes no shared adapter."""
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """The server has aggregated."""
@@ -109,6 +155,10 @@ class Observers(Observer):
         for observer in self._observers:
             observer.failed(failed)
 
+    def skipped(self, record: RoundRecord, arrived: int) -> None:
+        for observer in self._observers:
+            observer.skipped(record, arrived)
+
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         for observer in self._observers:
             observer.round_ended(record, adapters)
@@ -141,6 +191,12 @@ class Display(Observer):
 
     def failed(self, failed: Failed) -> None:
         self.noted(str(failed))
+
+    def skipped(self, record: RoundRecord, arrived: int) -> None:
+        self.noted(
+            f"round {record.round}: updates of {arrived} clients came, fewer than --min-participants; shared adapters "
+            "stay as they are"
+        )
 
 
 SILENT = Display()

@@ -1,15 +1,31 @@
-"""The only way out of a client: what is sent passes here, and nothing else counts bytes."""
+"""The only way out of a client: what is sent passes here, is changed here and nowhere else, and is counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.messages import Message
 
 Sent = TypeVar("Sent", bound=Message)
 
-Step = Callable[[Any], Any]
-"""What is done to a message on its way out: takes one, and returns one of the same class."""
+
+class Step(Protocol):
+    """What becomes of a message before it leaves its client: a protection, or a lie.
+
+    What it draws is keyed by client, round and group, never by what it was called for before: then a run that goes on
+    sends what it would have sent.
+    """
+
+    def __call__(self, message: Sent, client: int, start: Adapter | None) -> Sent:
+        """Return the message as it is sent.
+
+        Args:
+            message: from the client, or from the step before.
+            client: who sends it.
+            start: of an update, the adapter that its training started from.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,19 +43,31 @@ class Outbox:
     """Passes on what clients send, and counts it; counts what is sent to clients as well.
 
     Args:
-        steps: done to every message that is sent, in this order. An update that was kept from an earlier process is
-            sent again, and so has them done again.
+        steps: what every message of every client goes through, in order.
+        of_attackers: client -> the steps of its messages instead.
     """
 
-    def __init__(self, steps: Sequence[Step] = ()) -> None:
+    def __init__(self, steps: Sequence[Step] = (), of_attackers: Mapping[int, Sequence[Step]] | None = None) -> None:
         self._steps = tuple(steps)
+        self._of_attackers = dict(of_attackers or {})
         self._up = self._down = 0
         self._taken = Traffic()
 
-    def send(self, message: Sent) -> Sent:
-        """Send a message from a client to the server; return what arrives."""
-        for step in self._steps:
-            message = step(message)
+    def send(self, message: Sent, client: int | None = None, start: Adapter | None = None) -> Sent:
+        """Send a message from a client to the server; return what arrives.
+
+        Args:
+            message: as the client made it.
+            client: who sends it; None: it goes through no steps.
+            start: of an update, the adapter that its training started from.
+        """
+        if client is not None:
+            for step in self._of_attackers.get(client, self._steps):
+                message = step(message, client, start)
+        return self.count(message)
+
+    def count(self, message: Sent) -> Sent:
+        """Count a message that has gone through its steps already: one that was sent in an earlier process."""
         self._up += message.nbytes
         return message
 

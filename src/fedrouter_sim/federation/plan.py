@@ -49,7 +49,7 @@ class Plan:
     linked: Linked | None = None  # how local clusters were linked to tasks, where they were, to be shown
     gathered: bool = False  # all examples are in one place, as those of client 0
     until: int | None = None  # the last round of this plan; None: the last of the run
-    more_follows: bool = False  # after `until` the method plans anew; all clients take part in that round
+    more_follows: bool = False  # after `until` the method plans anew; all clients take part in that round, in time
 
     @cached_property
     def _by_client(self) -> Mapping[int, list[Group]]:

@@ -95,6 +95,11 @@ class Server:
         running = self._new_aggregation()
         return WeightedMean(running.rank) if running.guards and pool in self._private else running
 
+    def skip(self) -> None:
+        """Forget what the pools received in this round, but for those that one client has for itself."""
+        self._running = {pool: running for pool, running in self._running.items() if pool in self._private}
+        self._gaps = {pool: self._gaps[pool] for pool in self._running}
+
     def aggregate(self) -> dict[str, float | None]:
         """Replace each pool's adapter by the aggregate of what it received; one that received nothing, or nothing that
         counted, keeps its own.

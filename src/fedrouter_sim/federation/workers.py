@@ -28,6 +28,7 @@ class Order:
     lr: float
     round: int
     private: bool = False  # of a pool that stays with the client: nothing is sent
+    vanishes: bool = False  # the client vanishes when it has trained: nothing is sent
 
     @property
     def nbytes(self) -> int:
@@ -52,8 +53,8 @@ class Workers(ABC):
         Args:
             orders: of all clients of a round, in client and group order.
             observer: is told of clients and steps.
-            received: what some of the orders gave, where they were trained before an interruption: it is counted as
-                sent, and they are not trained again.
+            received: what some of the orders gave as it was sent, where they were trained before an interruption: it
+                is counted, and they are not trained again.
         """
 
     @abstractmethod
@@ -85,10 +86,25 @@ class Workers(ABC):
 class InProcess(Workers):
     """Clients in this process, which share one backbone."""
 
-    def __init__(self, clients: Sequence[Client], drifted: Sequence[Client] = (), outbox: Outbox | None = None) -> None:
+    def __init__(
+        self,
+        clients: Sequence[Client],
+        drifted: Sequence[Client] = (),
+        outbox: Outbox | None = None,
+        in_one_place: bool = False,
+    ) -> None:
+        """Take clients in.
+
+        Args:
+            clients: in order.
+            drifted: the same with the data that they drift to.
+            outbox: what they send by; None: one of their own.
+            in_one_place: whether all data are with the server, and nobody sends a message of its own.
+        """
         self._clients = {client.id: client for client in clients}
         self._drifted = tuple(drifted)
         self._outbox = outbox or Outbox()
+        self._in_one_place = in_one_place
 
     @property
     def outbox(self) -> Outbox:
@@ -107,22 +123,30 @@ class InProcess(Workers):
         for order in orders:
             client, group = self._clients[order.group.client], order.group
             self._outbox.deliver(order.nbytes)
-            update = kept.get((client.id, group.rank))
-            if update is None:
-                if client.id in steps:
-                    observer.client_started(client.id, steps.pop(client.id))
-                update = client.train(
-                    group, order.start, order.anchor, order.steps, order.lr, order.round, observer.stepped
-                )
-            yield update if order.private else self._outbox.send(update)
+            stays = order.private or order.vanishes
+            sent = kept.get((client.id, group.rank))
+            if sent is not None:
+                yield sent if stays else self._outbox.count(sent)
+                continue
+            if client.id in steps:
+                observer.client_started(client.id, steps.pop(client.id))
+            update = client.train(
+                group, order.start, order.anchor, order.steps, order.lr, order.round, observer.stepped
+            )
+            yield update if stays else self._outbox.send(update, self._sender(client), order.start)
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Ask one client after the other."""
         answers = []
         for client in self._clients if clients is None else clients:
             self._outbox.deliver(question.nbytes)
-            answers.append(self._outbox.send(question.answer(self._clients[client])))
+            answers.append(
+                self._outbox.send(question.answer(self._clients[client]), self._sender(self._clients[client]))
+            )
         return answers
+
+    def _sender(self, client: Client) -> int | None:
+        return None if self._in_one_place else client.id
 
     def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
         """Return the sketches of all clients that have any."""
@@ -135,7 +159,7 @@ class InProcess(Workers):
 
     def gathered(self) -> "InProcess":
         """Put all examples into one client."""
-        return InProcess([Client.holding_all(list(self._clients.values()))], outbox=self._outbox)
+        return InProcess([Client.holding_all(list(self._clients.values()))], outbox=self._outbox, in_one_place=True)
 
     def after_drift(self) -> "InProcess":
         """Take the drifted clients."""

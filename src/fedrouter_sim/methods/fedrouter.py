@@ -34,7 +34,9 @@ class FedRouter(Method):
     """One adapter per task, found by clustering embeddings; task labels are never read."""
 
     name = "fedrouter"
-    uses = frozenset({"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen"})
+    uses = frozenset(
+        {"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen", "robust_clustering"}
+    )
     routings = (GLOBAL, LOCAL)
 
     def releases(self, config: RunConfig) -> tuple[str, ...]:
@@ -51,7 +53,7 @@ class FedRouter(Method):
         """Cluster locally, then globally (steps 1 to 4); a client's clusters of one task are one group."""
         config = federation.config
         found = find_tasks(federation)
-        archive = Archive(found.messages, found.assignment)
+        archive = Archive.of(found.messages, found.assignment, config.robust_clustering)
         router = router_of(
             archive, found.normalizer, federation.max_tokens, federation.backbone_digest, config.router, config.option
         )

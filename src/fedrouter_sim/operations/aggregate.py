@@ -13,7 +13,8 @@ from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
 from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig, absolute_paths
+from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig
+from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.outbox import NO_TRAFFIC
@@ -170,8 +171,9 @@ def _cluster_again(
         for message in archive.clients
     )
     linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config, trained_by), config)
-    labels = cluster_globally(messages, int(config.tasks), seed).labels if linked is None else linked.labels
-    again = Archive(messages, split_by_client(labels, messages))
+    robust = config.robust_clustering
+    labels = linked.labels if linked else cluster_globally(messages, int(config.tasks), seed, robust).labels
+    again = Archive.of(messages, split_by_client(labels, messages), robust)
     return _router_of(again, normalizer, old, again.assignment == archive.assignment), again, linked
 
 

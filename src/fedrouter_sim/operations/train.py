@@ -10,7 +10,8 @@ from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.backbone.trial import try_out
-from fedrouter_sim.config import RunConfig, absolute_paths
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics import find_metric
@@ -23,7 +24,8 @@ from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.examples.sources import GIVEN_IN_PYTHON
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import Federation, build_federation
-from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, said_of_refused
+from fedrouter_sim.federation.hostile import said_of_attackers
+from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, said_of_clients, totals
 from fedrouter_sim.federation.privacy.accounting import require_opacus
 from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
@@ -304,9 +306,7 @@ def _summary(
         tasks_born=len(births_of(outcome.stages)) if outcome.plan.router is not None else 0,
         bytes_up=outcome.traffic.up,
         bytes_down=outcome.traffic.down,
-        optimizer_steps=sum(record.steps for record in outcome.records),
-        tokens_trained=sum(record.tokens for record in outcome.records),
-        updates_refused=sum(len(record.refused) for record in outcome.records),
+        **totals(outcome.records),
         truncated=cut,
         privacy=None if guard is None else guard.budget.spent(len(outcome.records)),
         seconds=seconds,
@@ -342,7 +342,7 @@ def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
         notes.append(
             f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"
         )
-    notes += said_of_refused(outcome.records)
+    notes += [*said_of_attackers(len(job.federation.clients), config), *said_of_clients(outcome.records)]
     router, archive = outcome.plan.router, outcome.plan.archive
     if router is not None and len(outcome.stages) > 1:
         notes += said_of(births_of(outcome.stages), asleep_after(outcome.stages))

@@ -57,6 +57,13 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     if summary.privacy is not None:
         for name, value in privacy_rows(summary.privacy):
             table.add_row(name, value)
+    if summary.clients_dropped:
+        table.add_row("Clients that vanished, over rounds", f"{summary.clients_dropped:,}")
+    if summary.clients_late:
+        joined = f"{summary.clients_late:,} / {summary.clients_joined:,}"
+        table.add_row("Clients that came late / counted a round later", joined)
+    if summary.rounds_skipped:
+        table.add_row("Rounds skipped for want of clients", f"{summary.rounds_skipped:,}")
     for phase, seconds in summary.seconds.items():
         table.add_row(f"Seconds: {escape(phase)}", number(seconds, 1))
     table.add_row("Peak memory", size(summary.peak_memory_bytes))

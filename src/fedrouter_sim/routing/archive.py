@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME
 from fedrouter_sim.storage import read_json
@@ -32,6 +33,19 @@ class Archive:
 
     clients: tuple[CentroidMessage, ...]  # in client order
     assignment: tuple[tuple[int, ...], ...]  # task of each local cluster of each client
+    counted: tuple[tuple[int, ...], ...] | None = None  # 1 where a local cluster makes the router, else 0; None: all do
+
+    @classmethod
+    def of(
+        cls, clients: Sequence[CentroidMessage], assignment: Sequence[tuple[int, ...]], robust: float = 0.0
+    ) -> "Archive":
+        """Make the archive, and set a share of the local clusters aside from the router (see `counted_parts`)."""
+        if not robust:
+            return cls(tuple(clients), tuple(assignment))
+        counted = counted_parts(clients, robust, np.array([task for own in assignment for task in own]))
+        ends = np.cumsum([len(message.sizes) for message in clients])[:-1]
+        split = tuple(tuple(own.astype(int).tolist()) for own in np.split(counted, ends))
+        return cls(tuple(clients), tuple(assignment), split)
 
     @cached_property
     def _place(self) -> dict[int, int]:
@@ -77,6 +91,8 @@ class Archive:
             "client_ids": np.repeat([message.client for message in self.clients], counts).astype(np.int64),
             "assignment": np.concatenate([np.asarray(tasks, dtype=np.int64) for tasks in self.assignment]),
         }
+        if self.counted is not None:
+            tensors["client_counted"] = np.concatenate([np.asarray(own, dtype=np.int64) for own in self.counted])
         halves = [message.halves for message in self.clients if message.halves is not None]
         if len(halves) == len(self.clients):
             tensors["client_sketches"] = np.concatenate(halves)
@@ -101,6 +117,7 @@ class Archive:
         sizes = tensors.whole("client_cluster_sizes", (count,), least=1)
         tokens = tensors.whole("client_answer_tokens", (count,), most=MOST_TOKENS)
         tasks = tensors.whole("assignment", (count,), most=count - 1)
+        counted = tensors.whole("client_counted", (count,), most=1) if "client_counted" in tensors else None
         sketches = tensors.floats("client_sketches", (count, 2, None)) if "client_sketches" in tensors else None
         if len(np.unique(tasks)) != int(tasks.max()) + 1:
             raise tensors.refused("a task has no local cluster")
@@ -115,4 +132,7 @@ class Archive:
             )
             for own in rows
         )
-        return cls(clients, tuple(tuple(tasks[own].tolist()) for own in rows))
+        if counted is not None and len(np.unique(tasks[counted > 0])) != int(tasks.max()) + 1:
+            raise tensors.refused("a task has no local cluster that counts")
+        of_router = None if counted is None else tuple(tuple(counted[own].tolist()) for own in rows)
+        return cls(clients, tuple(tuple(tasks[own].tolist()) for own in rows), of_router)

@@ -27,6 +27,8 @@ def router_of(
     its prototypes are those centroids, thinned by k-means with their sizes for weights where there are many. Of a rule
     that `keeps_all` they are all local centroids.
 
+    Local clusters that do not count have no part in it.
+
     Args:
         archive: the clients' local clusters and their tasks.
         normalizer: of embeddings, in whose space the archive is.
@@ -39,6 +41,9 @@ def router_of(
     sizes = np.concatenate([message.sizes for message in archive.clients])
     tasks = np.concatenate([np.asarray(own, dtype=np.int64) for own in archive.assignment])
     count = int(tasks.max()) + 1
+    if archive.counted is not None:
+        counted = np.concatenate([np.asarray(own, dtype=bool) for own in archive.counted])
+        points, sizes, tasks = points[counted], sizes[counted], tasks[counted]
     centroids = np.stack([points[tasks == task].mean(axis=0, dtype=np.float64) for task in range(count)])
     made = Router(centroids.astype(np.float32), normalizer, max_tokens, backbone_digest, rule, tuple(options))
     if ROUTERS.class_of(rule).keeps_all:

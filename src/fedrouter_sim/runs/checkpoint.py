@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fedrouter_sim.adapters.folders import load_adapter
-from fedrouter_sim.adapters.state import adapter_digest
+from fedrouter_sim.adapters.state import Adapter, adapter_digest
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
@@ -29,7 +29,7 @@ from fedrouter_sim.storage import read_json, sync_files, write_bytes
 from fedrouter_sim.tensors import Tensors
 
 STATE_NAME = "state.json"
-_ADAPTERS, _PLANS = "adapters.safetensors", "plans"
+_ADAPTERS, _LATE, _PLANS = "adapters.safetensors", "late.safetensors", "plans"
 _SKETCHES = "sketches.safetensors"
 _UNFINISHED = ".partial"
 _REMEDY = "train the run anew"
@@ -58,8 +58,7 @@ class Checkpoint(Observer):
     def received(self, update: Update) -> None:
         """Take an update down that is in the run folder by now."""
         self._written.append(self._run / update_folder(update.client, update.group))
-        record = {key: value for key, value in vars(update).items() if key != "adapter"}
-        self._lines.append(json.dumps(record | {"sha256": adapter_digest(update.adapter)}) + "\n")
+        self._lines.append(json.dumps(_without_adapter(update) | {"sha256": adapter_digest(update.adapter)}) + "\n")
         if self._every_client:
             self.flush()
 
@@ -100,9 +99,10 @@ class Checkpoint(Observer):
         older, building = states(self._folder), folder.with_name(folder.name + _UNFINISHED)
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
-        tensors = {f"{pool}/{key}": tensor for pool, own in outcome.adapters.items() for key, tensor in own.items()}
-        arrays = {key: np.ascontiguousarray(tensors[key].numpy()) for key in sorted(tensors)}
-        write_bytes(building / _ADAPTERS, save(arrays))
+        write_bytes(building / _ADAPTERS, _adapter_bytes(outcome.adapters))
+        if outcome.late:
+            late = {str(number): update.adapter for number, update in enumerate(outcome.late)}
+            write_bytes(building / _LATE, _adapter_bytes(late))
         stages = [
             {"drifted": stage.drifted, "begins": stage.begins, "planning": asdict(stage.planning)}
             for stage in outcome.stages
@@ -115,6 +115,7 @@ class Checkpoint(Observer):
             "pools": list(outcome.adapters),
             "records": [record.to_dict() for record in outcome.records],
             "sha256": self._digests(building, len(stages)),
+            "late": [_without_adapter(update) for update in outcome.late],
         }
         write_bytes(building / STATE_NAME, json.dumps(record).encode())
         sync_files([building])
@@ -142,11 +143,11 @@ class Checkpoint(Observer):
             self._check(kept[-1], record)
             records = [RoundRecord(**values) for values in record["records"]]
             stages = [self._stage(federation, number, values) for number, values in enumerate(record["stages"])]
-            adapters: dict[str, dict[str, Any]] = {pool: {} for pool in record["pools"]}
-            for key, values in Tensors(kept[-1] / _ADAPTERS, _REMEDY).items():
-                pool, _, name = key.rpartition("/")
-                adapters[pool][name] = torch.from_numpy(values)
-            outcome = Outcome(stages, dict(adapters), records, Traffic(**record["traffic"]))
+            adapters = _adapters(kept[-1] / _ADAPTERS, record["pools"])
+            sent = record.get("late", [])
+            of_late = _adapters(kept[-1] / _LATE, [str(number) for number in range(len(sent))]) if sent else {}
+            late = tuple(_update(values, of_late[str(number)]) for number, values in enumerate(sent))
+            outcome = Outcome(stages, adapters, records, Traffic(**record["traffic"]), late=late)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{kept[-1]}: damaged ({error!r}); {_REMEDY}") from None
         self._plans = len(stages)
@@ -162,7 +163,7 @@ class Checkpoint(Observer):
 
     def _digests(self, state: Path, plans: int) -> dict[str, str]:
         """Return the digests of the tensors of a state and of its plans' files."""
-        found = {_ADAPTERS: file_digest(state / _ADAPTERS)}
+        found = {name: file_digest(state / name) for name in (_ADAPTERS, _LATE) if (state / name).exists()}
         for number in range(plans):
             plan = self._plan(number)
             found |= {f"{_PLANS}/{plan.name}/{name}": digest for name, digest in file_digests(plan).items()}
@@ -200,11 +201,11 @@ class Checkpoint(Observer):
                     failed = Failed(**record["failed"])
                     found[failed.client, failed.group] = failed
                     continue
-                digest, clusters = record.pop("sha256"), tuple(record.pop("clusters"))
+                digest = record.pop("sha256")
                 adapter = load_adapter(self._run / update_folder(record["client"], record["group"]))
                 if adapter_digest(adapter) != digest:
                     break
-                update = Update(adapter=adapter, clusters=clusters, **record)
+                update = _update(record, adapter)
             except (ValueError, LookupError, TypeError, UserError):
                 break
             found[update.client, update.group] = update
@@ -218,6 +219,30 @@ class Checkpoint(Observer):
     def _check_there(self) -> None:
         if not self._folder.is_dir():
             raise UserError(f"{self._run}: has gone while the run grew in it; train it anew")
+
+
+def _without_adapter(update: Update) -> dict[str, Any]:
+    return {key: value for key, value in vars(update).items() if key != "adapter"}
+
+
+def _update(record: Mapping[str, Any], adapter: Adapter) -> Update:
+    """Return the update that `_without_adapter` was given."""
+    return Update(**{**record, "clusters": tuple(record["clusters"])}, adapter=adapter)
+
+
+def _adapter_bytes(adapters: Mapping[str, Adapter]) -> bytes:
+    """Return adapters by name as the bytes of a file."""
+    tensors = {f"{name}/{key}": tensor for name, own in adapters.items() for key, tensor in own.items()}
+    return save({key: np.ascontiguousarray(tensors[key].numpy()) for key in sorted(tensors)})
+
+
+def _adapters(path: Path, names: Sequence[str]) -> dict[str, Adapter]:
+    """Return what `_adapter_bytes` was given, in the order of these names."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, values in Tensors(path, _REMEDY).items():
+        name, _, tensor = key.rpartition("/")
+        found[name][tensor] = torch.from_numpy(values)
+    return dict(found)
 
 
 def _tensors(sketches: Mapping[int, Mapping[int, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

@@ -11,6 +11,7 @@ from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.examples.formats import ROW_FORMATS
+from fedrouter_sim.federation.attacks import ATTACKS
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.routing import ROUTERS
@@ -23,13 +24,14 @@ TABLES: dict[str, Table[Any]] = {
     "aggregation rules": AGGREGATIONS,
     "affinities": AFFINITIES,
     "routers": ROUTERS,
+    "attacks": ATTACKS,
     "metrics": METRICS,
 }
 """The tables by the names that settings call them (`config.setting`)."""
 
 TRAINING_SETTINGS = frozenset(
     "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every aggregation clip_update"
-    " lora_rank lora_alpha lora_dropout lora_targets".split()
+    " lora_rank lora_alpha lora_dropout lora_targets client_dropout stragglers late min_participants".split()
 )
 """Settings without effect where nothing is trained."""
 
@@ -37,8 +39,9 @@ TRAINING_SETTINGS = frozenset(
 def named_entries(config: RunConfig) -> dict[str, tuple[Table[Any], str]]:
     """Return the table and the value of every setting that names an entry."""
     values = {name: (TABLES[table], str(getattr(config, name))) for name, table in table_settings().items()}
-    if config.drift_to == "none":
-        del values["drift_to"]
+    for name in ("drift_to", "attack"):
+        if getattr(config, name) == "none":
+            del values[name]
     return values
 
 
@@ -76,7 +79,7 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
             there = f"there are: {', '.join(known)}" if known else "none of them takes any"
             raise UserError(
                 f"--option {name}={options[name]}: is no option of the run's method, split, aggregation rule, "
-                f"affinity, router or metric; {there}"
+                f"affinity, router, attack or metric; {there}"
             )
 
 

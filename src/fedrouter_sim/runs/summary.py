@@ -49,6 +49,10 @@ class Summary:
     optimizer_steps: Count = 0
     tokens_trained: Count = 0
     updates_refused: Count = 0  # by the server, in all rounds: they did not count
+    clients_dropped: Count = 0  # that vanished before they sent, summed over rounds
+    clients_late: Count = 0  # whose updates came late, summed over rounds
+    clients_joined: Count = 0  # of them, those whose updates counted a round later
+    rounds_skipped: Count = 0  # with too few clients to change a shared adapter
     truncated: Mapping[str, Count] = field(default_factory=dict)  # share -> instructions that were cut
     seconds: Mapping[str, float] = field(default_factory=dict)  # phase -> seconds
     peak_memory_bytes: Count = 0

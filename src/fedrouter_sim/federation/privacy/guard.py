@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.config import COSINE, L2, STANDARDIZE, RunConfig
 from fedrouter_sim.errors import UserError
@@ -63,8 +64,13 @@ class Guard:
         self._bounds = bounds
         self._sent: Counter[str] = Counter()
 
-    def __call__(self, message: Any) -> Any:
+    def __call__(self, message: Any, client: int, start: Adapter | None) -> Any:
         """Return a message as it leaves the client.
+
+        Args:
+            message: from the client.
+            client: who sends it.
+            start: not looked at.
 
         Raises:
             UserError: it must not leave, or more of its kind than is paid for would.

@@ -1,0 +1,30 @@
+"""The settings of a run that may name a file or folder, and their absolute forms."""
+
+from pathlib import Path
+
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
+from fedrouter_sim.config import PAPER_DATA, RunConfig, table_settings
+from fedrouter_sim.paths import at_home
+
+
+def path_settings() -> tuple[str, ...]:
+    """Return the settings that may name a file or folder."""
+    return ("data", "hub_folder", "model", *table_settings())
+
+
+def absolute_paths(config: RunConfig) -> RunConfig:
+    """Make local paths absolute, so that a run folder works from any working directory.
+
+    Raises:
+        UserError: a path begins with the home folder of nobody.
+    """
+    named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
+    paths = {name: at_home(getattr(config, name)) for name in path_settings()}
+    for name, value in paths.items():
+        file, separator, entry = value.rpartition(":")
+        if name in table_settings():
+            if separator and Path(file).is_file():
+                paths[name] = f"{Path(file).resolve()}:{entry}"
+        elif value not in named and Path(value).exists():
+            paths[name] = str(Path(value).resolve())
+    return RunConfig.build(vars(config), paths)

@@ -1,0 +1,26 @@
+"""Scale: the update counts many times."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.federation.attacks.attack import Attack, checked_strength, moved
+from fedrouter_sim.messages import Update
+
+
+class Scale(Attack):
+    """The change that training made, many times as long.
+
+    Args:
+        strength: times its length.
+    """
+
+    name = "scale"
+
+    def __init__(self, strength: float = 10.0) -> None:
+        self._strength = checked_strength(strength)
+
+    def update(self, update: Update, start: Adapter, generator: np.random.Generator) -> Update:
+        """Go further the same way."""
+        return replace(update, adapter=moved(start, update.adapter, self._strength))

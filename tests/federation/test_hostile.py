@@ -1,0 +1,75 @@
+"""Hostile clients: who they are, and that all that they send passes their lies, once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from inside import clients_of
+
+from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.federation import Federation
+from fedrouter_sim.federation.groups import Group
+from fedrouter_sim.federation.hostile import attackers_of, said_of_attackers
+from fedrouter_sim.federation.observers import Observer
+from fedrouter_sim.federation.task_questions import AskLocalClusters
+from fedrouter_sim.federation.workers import Order
+
+ConfigMaker = Callable[..., RunConfig]
+FederationMaker = Callable[..., Federation]
+
+
+def test_attackers_are_a_rounded_share_drawn_by_the_seed(micro_config: ConfigMaker) -> None:
+    def drawn(share: float, **more: Any) -> frozenset[int]:
+        return attackers_of(40, micro_config(**{"attack": "noise", "attackers": share} | more))
+
+    assert [len(drawn(share)) for share in (0.0, 0.1, 0.26, 1.0)] == [0, 4, 10, 40]
+    assert drawn(0.1) < drawn(0.2) < drawn(0.3)
+    assert drawn(0.2, seed=2) != drawn(0.2) == drawn(0.2, attack="scale")
+    assert drawn(0.2, attack="none") == frozenset()
+
+
+def test_it_is_said_who_they_are(micro_config: ConfigMaker) -> None:
+    hostile = attackers_of(4, micro_config(attack="scale", attackers=0.25))
+    assert said_of_attackers(4, micro_config(attack="scale", attackers=0.25)) == [
+        f"--attack scale: 1 of 4 clients are hostile: {min(hostile)}"
+    ]
+    assert said_of_attackers(4, micro_config()) == []
+
+
+def test_attackers_lie_in_answers_and_others_do_not(federate: FederationMaker) -> None:
+    lying, honest = federate(attack="centroid-shift", attackers=0.5), federate()
+    hostile = attackers_of(4, lying.config)
+    question = AskLocalClusters(Normalizer("none"), 2, seed=1)
+    for told, true in zip(lying.ask(question), honest.ask(question), strict=True):
+        factor = -2 if told.sent.client in hostile else 1
+        assert np.allclose(told.sent.centroids, factor * true.sent.centroids)
+    assert lying.workers.outbox.total == honest.workers.outbox.total
+
+
+def test_attackers_train_on_changed_rows_and_all_others_on_their_own(federate: FederationMaker) -> None:
+    lying, honest = federate(attack="label-flip", attackers=0.5), federate()
+    pairs = zip(clients_of(lying), clients_of(honest), strict=True)
+    changed = [one.id for one, two in pairs if one.examples != two.examples]
+    assert set(changed) == attackers_of(4, lying.config) and len(changed) == 2
+
+
+def test_an_update_that_was_kept_is_counted_and_not_lied_about_again(federate: FederationMaker, same: Any) -> None:
+    federation = federate(attack="scale", attackers=1.0)
+    order = Order(Group(1, 0, (0, 1), "global"), federation.initial, None, 1, 0.02, 3)
+    [sent] = federation.workers.train([order], Observer())
+    before = federation.workers.outbox.take()
+    [again] = federation.workers.train([order], Observer(), [sent])
+    assert same(again.adapter, sent.adapter)  # type: ignore[union-attr]
+    assert federation.workers.outbox.take().up == sent.nbytes == before.up
+    [anew] = federation.workers.train([order], Observer())
+    assert same(anew.adapter, sent.adapter)  # type: ignore[union-attr]
+
+
+def test_where_all_data_are_in_one_place_nobody_lies_in_messages(federate: FederationMaker, same: Any) -> None:
+    order = Order(Group(0, 0, (0, 1), "global"), federate().initial, None, 1, 0.02, 3)
+    one, two = (
+        next(iter(federate(**more).workers.gathered().train([order], Observer())))
+        for more in ({}, {"attack": "scale", "attackers": 1.0})
+    )
+    assert same(one.adapter, two.adapter)  # type: ignore[union-attr]

@@ -1,0 +1,95 @@
+"""The study of attacks: its grid, that it goes on where it was, and its tables."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import attacks
+import pytest
+from attacking import grid, measure
+from attacking.show import tables, write
+
+from fedrouter_sim.config import RunConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_grid_has_every_attack_answer_share_and_seed_once() -> None:
+    for part, count in ((grid.UPDATES, 3 * 5 * (1 + 4 * 5)), (grid.CLUSTERS, 3 * 3 * 2 * 5)):
+        keys = [trial.key for trial in grid.trials(part)]
+        assert len(set(keys)) == len(keys) == count
+
+
+def test_settings_follow_the_trial() -> None:
+    krum = grid.Trial(grid.UPDATES, "noise", "krum", 0.3, 111).config
+    assert (krum.attack, krum.attackers, krum.aggregation, krum.option) == ("noise", 0.3, "krum", ("attackers=0.3",))
+    assert grid.Trial(grid.UPDATES, "noise", "mean", 0.0, 111).config.attack == "none"
+    told = grid.Trial(grid.CLUSTERS, "centroid-shift, 4 tasks told", "robust", 0.1, 111).config
+    assert (told.tasks, told.robust_clustering, told.attack) == (4, 0.4, "centroid-shift")
+
+
+def record(part: str, attack: str, answer: str, share: float, seed: int, **measured: Any) -> dict[str, Any]:
+    names = dict(zip(("part", "attack", "answer", "share", "seed"), (part, attack, answer, share, seed), strict=True))
+    return names | {"measured": measured}
+
+
+def test_tables_hold_means_over_seeds_and_say_what_was_refused(tmp_path: Path) -> None:
+    records = [
+        record("updates", "sign-flip", "krum", 0.0, 1, score=0.5),
+        record("updates", "noise", "krum", 0.4, 1, score=0.2),
+        record("updates", "noise", "krum", 0.4, 2, score=None, refused="too few"),
+        record("updates", "scale", "krum", 0.4, 2, score=None, refused="too few"),
+    ]
+    lines = tables("updates", records)
+    assert "| noise | krum | 0.500 |  |  |  | 0.200 (1 refused) |" in lines  # without attackers it is the same run
+    assert "| scale | krum | 0.500 |  |  |  | refused |" in lines
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- attacks updates -->\nold\n<!-- end of attacks updates -->\nafter\n", encoding="utf-8")
+    write(page, {"updates": records})
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- attacks updates -->\n\nROUGE-1") and text.endswith("-->\nafter\n")
+    with pytest.raises(ValueError, match="has no <!-- attacks clusters -->"):
+        write(page, {"clusters": []})
+
+
+def test_the_page_has_the_marks() -> None:
+    text = (ROOT / "docs" / "results" / "attacks.md").read_text(encoding="utf-8")
+    assert all(
+        text.index(f"<!-- attacks {part} -->") < text.index(f"<!-- end of attacks {part} -->") for part in grid.PARTS
+    )
+
+
+def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Any) -> None:
+    asked: list[float] = []
+
+    def measured(config: RunConfig, backbone: Any) -> dict[str, float]:
+        asked.append(config.attackers)
+        return {"score": 0.5}
+
+    class NoBackbone:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def save(self) -> None:
+            pass
+
+    monkeypatch.setattr(attacks, "answered", measured)
+    monkeypatch.setattr(attacks, "RememberingBackbone", NoBackbone)
+    for most in ("2", "3"):
+        monkeypatch.setattr(sys, "argv", ["attacks.py", "updates", "--out", str(tmp_path), "--most", most])
+        attacks.main()
+    lines = [json.loads(line) for line in (tmp_path / "updates.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len(asked) == 5
+    assert [line["answer"] for line in lines] == list(grid.RULES)
+
+
+def test_what_is_measured(micro_config: Any, backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "TESTED", 8)
+    quick = {"rounds": 1, "local_steps": 1, "attackers": 0.25}
+    found = measure.answered(micro_config(attack="backdoor", **quick), backbone)
+    assert 0 <= found["score"] <= 1 and 0 <= found["backdoor"] <= 1  # type: ignore[operator]
+    refused = measure.answered(micro_config(aggregation="krum", option=("attackers=0.4",), **quick), backbone)
+    assert refused["score"] is None and "--aggregation krum" in str(refused["refused"])
+    found = measure.clustered(micro_config(attack="centroid-shift", **quick), backbone)
+    assert set(found) == {"ari", "routing", "tasks"} and 0 <= found["routing"] <= 1  # type: ignore[operator]
