@@ -9,6 +9,8 @@ from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.crew import Crew
+from fedrouter_sim.federation.on_ray import OnRay
 from fedrouter_sim.federation.questions import AskFacts, Question
 from fedrouter_sim.federation.restricting import AskOfRows
 from fedrouter_sim.federation.workers import InProcess, Workers
@@ -72,13 +74,18 @@ class Federation:
         return replace(self, workers=workers, clients=tuple(workers.ask(AskFacts())))
 
 
-def build_federation(config: RunConfig, data: RunData, backbone: Backbone) -> Federation:
-    """Make the clients of a run around the one backbone, in this process."""
+def build_federation(config: RunConfig, data: RunData, backbone: Backbone, crew: Crew | None = None) -> Federation:
+    """Make the clients of a run: around the one backbone in this process, or dealt out to a crew."""
 
     def clients(shares: Iterable[ClientShares]) -> list[Client]:
         return [Client(number, own.train, backbone, config) for number, own in enumerate(shares)]
 
-    workers = InProcess(clients(data.clients), clients(data.drifted))
+    workers: Workers
+    if crew is None:
+        workers = InProcess(clients(data.clients), clients(data.drifted))
+    else:
+        crew.open(config, backbone)
+        workers = OnRay(crew, [own.train for own in data.clients], [own.train for own in data.drifted])
     return Federation(
         config,
         tuple(workers.ask(AskFacts())),

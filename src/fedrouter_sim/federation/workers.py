@@ -43,6 +43,11 @@ class Workers(ABC):
     def outbox(self) -> Outbox:
         """What all traffic passes through."""
 
+    @property
+    def size(self) -> int:
+        """How many clients train at a time."""
+        return 1
+
     @abstractmethod
     def train(
         self, orders: Sequence[Order], observer: Observer, received: Sequence[Update | Failed] = ()
