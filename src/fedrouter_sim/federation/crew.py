@@ -77,7 +77,7 @@ class Crew:
             UserError: the cluster has no room for so many.
         """
         self._ray = ray
-        self._engine = engine
+        self.engine = engine
         self._told: tuple[RunConfig, Means] | None = None
         self._populations: list[Population] = []
         self._workers: dict[int, Any] = {}
@@ -103,13 +103,13 @@ class Crew:
             self._start(worker, processors=1)
 
     def open(self, config: RunConfig, backbone: Backbone) -> None:
-        """Have every worker load the backbone that this process has."""
+        """Have every worker ready for a run, with the backbone that this process has."""
         # Files that the user named as FILE.py:CLASS lie on this machine alone: what they define travels along.
         for name, module in list(sys.modules.items()):
             if name.startswith(OWN_MODULES):
                 self._ray.cloudpickle.register_pickle_by_value(module)
         told = replace(config, dtype=backbone.dtype, device=backbone.device)
-        self._told = (told, Means.of(backbone))
+        self._told, self._populations = (told, Means.of(backbone)), []
         for worker in self._workers:
             self._open(worker)
 
@@ -160,6 +160,11 @@ class Crew:
         calls = [Call(worker, "recall", (population.number, own)) for worker, own in enumerate(shares) if own]
         for _ in self.in_order(calls):
             pass
+
+    def processes(self) -> list[int]:
+        """Return the workers' process ids, as soon as they are there, on whatever machine they are."""
+        asked = [worker.process.remote() for worker in self._workers.values()]
+        return [int(self._ray.get(one)) for one in asked]
 
     def dismiss(self) -> None:
         """Let all workers go, whatever they are at."""
@@ -250,26 +255,32 @@ class Crew:
             raise _Lost(_reason(error)) from error
 
 
+_there: dict[Engine, Crew] = {}
+"""The workers that this process has."""
+
+
 @contextmanager
 def crew_of(engine: Engine | None, config: RunConfig) -> Iterator[Crew | None]:
     """Yield the workers of a run, and let them go at its end however that comes; None without an engine.
 
-    While they are there this process computes in one thread, as each of them does.
+    While they are there this process computes in one thread, as each of them does. Where they are there already, for
+    several runs, one run takes them as they are.
 
     Raises:
         UserError: the cluster cannot be reached, or has no room.
     """
-    if engine is None:
-        yield None
+    if engine is None or engine in _there:
+        yield engine and _there[engine]
         return
     device, threads = resolve_device(config.device).type, torch.get_num_threads()
     with connected(engine) as ray:
         torch.set_num_threads(1)
         crew = None
         try:
-            crew = Crew(ray, engine, device)
+            crew = _there[engine] = Crew(ray, engine, device)
             yield crew
         finally:
+            _there.pop(engine, None)
             torch.set_num_threads(threads)
             if crew is not None:
                 crew.dismiss()

@@ -3,6 +3,7 @@
 Nothing here knows Ray. The other side is `crew.py`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -65,13 +66,19 @@ class Hand:
         self._backbone: Backbone | None = None
         self._config: RunConfig | None = None
 
+    def process(self) -> int:
+        """Return the id of the process."""
+        return os.getpid()
+
     def open(self, config: RunConfig, means: Means) -> None:
-        """Load the backbone.
+        """Be ready for a run: load the backbone, unless that of the last run serves it too, and forget its clients.
 
         Raises:
             UserError: it is not usable here, or not the same as the server's.
         """
-        self._config, self._backbone = config, Backbone(config)
+        self._config, self._clients = config, {}
+        if self._backbone is None or not self._backbone.serves(config):
+            self._backbone = Backbone(config)
         means.check(Means.of(self._backbone))
 
     def hold(self, population: int, rows: Mapping[int, Sequence[Example]], sketches: Mapping[int, Sketches]) -> None:
