@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ from fedrouter_sim.packages import installed_version
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # or it reports its use to its makers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or it prints on standard output, which is for results, that a worker died
+    "RAY_AUTH_MODE": "token",  # nobody else on the machine is served
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a card sees none
 }
+_TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,11 @@ def engine_record(workers: int | None) -> dict[str, Any]:
 @contextmanager
 def connected(engine: Engine) -> Iterator[Any]:
     """Yield Ray, connected; a program that is connected already stays so."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if engine.address is None and "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray leaves one in the home folder
+    if "ray" not in sys.modules:  # later it reads none of these, or some of its processes do and others do not
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        if engine.address is None and not _TOKENS & os.environ.keys():
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray leaves one in the home folder
     ray: Any = import_module("ray")
     if ray.is_initialized():
         yield ray
