@@ -163,6 +163,7 @@ def _train_seeds(
 ) -> None:
     """Train one run per seed under a folder, going on where an earlier call stopped, and compare them."""
     from fedrouter_sim import train
+    from fedrouter_sim.federation.crew import crew_of
     from fedrouter_sim.operations.study import conclude, run_study
     from fedrouter_sim.report.comparison_report import write_comparison_report
     from fedrouter_sim.report.run_report import write_run_report
@@ -174,7 +175,8 @@ def _train_seeds(
     runs = tuple(PlannedRun(f"seed-{seed}", replace(config, seed=seed)) for seed in seeds)
     study = Study(f"{config.method} with several seeds", runs, ())
     try:
-        with display_for(quiet) as display:
+        # Workers, where there are any, are started once for all seeds.
+        with display_for(quiet) as display, crew_of(Engine.wanted(how["workers"], how["ray"]), config):
             for _, run in run_study(study, folder, partial(train, **how), display):
                 display.started("drawing the report")
                 write_run_report(run)

@@ -191,12 +191,10 @@ class Crew:
         return {client: own for client, own in by_client.items() if self.worker_of(client) == worker}
 
     def _send(self, call: Call, waited: Callable[[], None], losses: int = 0) -> _Sent:
-        if call.worker in self._opening:
-            try:
-                self._wait(self._opening[call.worker], waited, _START)
-                self._value(self._opening.pop(call.worker))
-            except _Lost:
-                self._opening.pop(call.worker)  # the call finds that out as well
+        if (ready := self._opening.pop(call.worker, None)) is not None:
+            with suppress(_Lost):  # the call finds that out as well
+                self._wait(ready, waited, _START)
+                self._value(ready)
         return _Sent(call, getattr(self._workers[call.worker], call.method).remote(*call.given), losses)
 
     def _answer(self, sent: "deque[_Sent]", waited: Callable[[], None]) -> Any:
