@@ -163,8 +163,7 @@ class Crew:
 
     def processes(self) -> list[int]:
         """Return the workers' process ids, as soon as they are there, on whatever machine they are."""
-        asked = [worker.process.remote() for worker in self._workers.values()]
-        return [int(self._ray.get(one)) for one in asked]
+        return list(self.in_order(Call(worker, "process", ()) for worker in range(self.size)))
 
     def dismiss(self) -> None:
         """Let all workers go, whatever they are at."""
@@ -268,7 +267,7 @@ def crew_of(engine: Engine | None, config: RunConfig) -> Iterator[Crew | None]:
         UserError: the cluster cannot be reached, or has no room.
     """
     if engine is None or engine in _there:
-        yield engine and _there[engine]
+        yield None if engine is None else _there[engine]
         return
     device, threads = resolve_device(config.device).type, torch.get_num_threads()
     with connected(engine) as ray:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.answerer import Answerer
+from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig, absolute_paths
@@ -152,7 +153,7 @@ def _run(
     writer.write_truth(truth)
     writer.write_discovery(_discovery(outcome, config))
     writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
-    longest, answers = job.federation.longest_answer, job.crew and job.crew.answer
+    longest, answers = job.federation.longest_answer, job.answers
     answerer = Answerer(job.backbone, job.method, outcome.deployment, outcome.adapters.__getitem__, longest, answers)
 
     def answered(units: int) -> None:
@@ -195,6 +196,11 @@ class _Job:
     metric: Metric  # the one that is shown first
     initial_sha256: str  # digest of the adapter that every pool starts from
     crew: Crew | None  # that trains and answers; None: this process does
+
+    @property
+    def answers(self) -> Answers | None:
+        """Who answers test samples; None: this process does."""
+        return None if self.crew is None else self.crew.answer
 
     @property
     def made_of(self) -> dict[str, str]:
@@ -262,14 +268,9 @@ def _simulated(
         clock.done("plan")
         answers = job.data.samples() * len(job.method.routings)
         display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
+    longest = federation.longest_answer
     validate = ValidationCurve(
-        job.config,
-        job.data.validation,
-        job.backbone,
-        job.method,
-        job.metric,
-        federation.longest_answer,
-        job.crew and job.crew.answer,
+        job.config, job.data.validation, job.backbone, job.method, job.metric, longest, job.answers
     )
     watching = Observers(display, writer, *([board] if board else []), checkpoint, Stopping(stop.check))
     try:
@@ -341,6 +342,6 @@ def _manifest(job: _Job, summary: Summary) -> dict[str, Any]:
         "own_sha256": own_digests(job.config),
         "wall_seconds": summary.seconds["total"],
         "peak_memory_bytes": summary.peak_memory_bytes,
-        **engine_record(job.crew and job.crew.size),
+        **engine_record(None if job.crew is None else job.crew.size),
         **job.data.record(),
     }
