@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check fuzz audit format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
+.PHONY: help demo test test-long test-ray check fuzz audit format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,10 @@ test: $(STAMP)  ## run the tests
 
 test-long: $(STAMP)  ## run the tests that `make test` leaves out for their time
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long
+
+# Starts two nodes on 127.0.0.2 and 127.0.0.3, and ends them.
+test-ray: $(STAMP)  ## train all methods by 1, 2 and 4 workers of Ray, killed, resumed, on two nodes, and compare the bytes (ARGS='--only fedavg')
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python scripts/ray_bytes.py $(ARGS)
 
 check: $(STAMP)  ## lint, format check, types and bandit: what CI runs before the tests
 	$(BIN)/ruff check .

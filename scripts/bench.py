@@ -23,7 +23,7 @@ from benchmarks.linking import linking
 from benchmarks.machine import machine
 from benchmarks.measure import Contest, run
 from benchmarks.overhead import overhead
-from benchmarks.scale import many_clients, many_rows
+from benchmarks.scale import many_clients, many_rows, workers
 from benchmarks.setting import QUICK, REAL, TINY, Setting
 from benchmarks.show import Record, as_json, joined, new_record, table, write_markdown
 from benchmarks.usual import usual_recipe
@@ -46,6 +46,7 @@ BENCHMARKS: Mapping[str, Callable[[Setting], Contest]] = {
     "linking": linking,
     "many-clients": many_clients,
     "rows": many_rows,
+    "workers": workers,
 }
 REAL_PRESET = "cpu-small"  # its learning rate trains the adapters that answer; the default one is for the tiny backbone
 

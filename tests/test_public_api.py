@@ -29,7 +29,18 @@ def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
 
 
 def test_importing_the_package_and_the_commands_loads_nothing_heavy() -> None:
-    heavy = ("torch", "transformers", "peft", "faiss", "datasets", "sklearn", "scipy", "matplotlib", "tensorboard")
+    heavy = (
+        "torch",
+        "transformers",
+        "peft",
+        "faiss",
+        "datasets",
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "tensorboard",
+        "ray",
+    )
     script = (
         "import sys, fedrouter_sim, fedrouter_sim.cli; from fedrouter_sim import RunConfig, UserError;"
         f"print([name for name in {heavy} if name in sys.modules])"

@@ -4,6 +4,7 @@ Evaluation, `route`, Python's `RoutedModel` and any server go through it, so tha
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
+from fedrouter_sim.backbone.asking import Answers, Asking, Replies, answers_of
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone, Generated
 from fedrouter_sim.errors import UserError
@@ -31,7 +33,12 @@ class Batch:
 
     positions: list[int]  # of the texts among those asked
     adapter: Adapter | Mixture | None  # None: the bare backbone
-    generated: Generated
+    replies: Replies
+
+    @property
+    def generated(self) -> Generated:
+        """The answers."""
+        return self.replies.generated
 
 
 class Answerer:
@@ -43,6 +50,7 @@ class Answerer:
         deployment: the run's pools, its router if it has one, and what else the method answers with.
         adapters: gives the adapter of a pool by name.
         longest_answer: most tokens of an answer of the bare backbone.
+        answers: who runs the backbone; None for this process.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class Answerer:
         deployment: Deployment,
         adapters: Callable[[str], Adapter],
         longest_answer: int,
+        answers: Answers | None = None,
     ) -> None:
         self.backbone = backbone
         self.method = method
@@ -59,6 +68,7 @@ class Answerer:
         self._pools = {pool.name: pool for pool in deployment.pools}
         self._adapters = adapters
         self._longest_answer = longest_answer
+        self._answers = answers or answers_of(backbone)
 
     def choose(
         self,
@@ -123,7 +133,11 @@ class Answerer:
         return Asked(client, instructions, embeddings)
 
     def answer(
-        self, weights: Sequence[Weights], examples: Sequence[Example], by_token: Sequence[ByToken | None] = ()
+        self,
+        weights: Sequence[Weights],
+        examples: Sequence[Example],
+        by_token: Sequence[ByToken | None] = (),
+        scored: bool = False,
     ) -> Iterator[Batch]:
         """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time.
 
@@ -131,13 +145,20 @@ class Answerer:
             weights: of each text's choice.
             examples: the texts.
             by_token: of each text's choice; none at all where none has any.
+            scored: whether the texts' responses are scored too.
         """
         told = list(zip(weights, by_token or [None] * len(weights), strict=True))
-        for (pools, kind, _), positions in _alike(told).items():
-            adapter = self._adapter_of(pools, [weights[position] for position in positions], kind)
-            most = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
-            asked = [examples[position] for position in positions]
-            yield Batch(positions, adapter, self.backbone.generate(adapter, asked, most))
+        out = deque[tuple[list[int], Adapter | Mixture | None]]()  # what is being answered
+
+        def asked() -> Iterator[Asking]:
+            for (pools, kind, _), positions in _alike(told).items():
+                adapter = self._adapter_of(pools, [weights[position] for position in positions], kind)
+                most = max((self._pools[pool].answer_tokens for pool in pools), default=self._longest_answer)
+                out.append((positions, adapter))
+                yield Asking(adapter, tuple(examples[position] for position in positions), most, scored)
+
+        for replies in self._answers(asked()):
+            yield Batch(*out.popleft(), replies)
 
     def _adapter_of(
         self, pools: tuple[str, ...], weights: Sequence[Weights], by_token: ByToken | None

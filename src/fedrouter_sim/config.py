@@ -212,9 +212,7 @@ class RunConfig:
     stragglers: float = setting(
         _FAILING, 0.0, "Chance that a client's updates of a round come a round late.", least=0, most=1
     )
-    late: str = setting(
-        _FAILING, COUNT, "Late updates count in the round in which they come, or are dropped.", choices=LATE
-    )
+    late: str = setting(_FAILING, COUNT, "Late updates count in the round they come in, or are dropped.", choices=LATE)
     min_participants: int = setting(
         _FAILING, 0, "Clients whose updates a round needs; with fewer it changes no adapter that is shared.", least=0
     )

@@ -23,6 +23,9 @@ from fedrouter_sim.errors import UserError, first_line
 Entry = TypeVar("Entry")
 Options = Mapping[str, str]
 
+OWN_MODULES = "fedrouter_sim_own_"
+"""What the names of the modules begin with that are files of the user's."""
+
 _NAME = re.compile(r"\w[\w +.-]*")  # it names files and folders
 _TRUTHS = {"true": True, "false": False}
 
@@ -249,7 +252,7 @@ def _state(file: Path) -> tuple[Path, int, int]:
 @lru_cache
 def _run_once(file: Path, size: int, mtime_ns: int) -> ModuleType:
     place = hashlib.sha256(str(file).encode()).hexdigest()[:8]  # two files may have one name
-    spec = importlib.util.spec_from_file_location(f"fedrouter_sim_own_{file.stem}_{place}", file)
+    spec = importlib.util.spec_from_file_location(f"{OWN_MODULES}{file.stem}_{place}", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)

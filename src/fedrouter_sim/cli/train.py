@@ -1,5 +1,6 @@
 """`fedrouter-sim train`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -15,6 +16,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import find_source
+from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.folders import refuse_existing, refuse_taken
 from fedrouter_sim.runs.layout import CONFIG_FILE, REPORT_NAME
 from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
@@ -37,6 +39,14 @@ def train_command(
             help="What is kept for --resume: the state after each round, or what each client sent as well.",
         ),
     ] = EVERY_ROUND,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Train in so many processes of Ray, by the same bytes; by default in this one alone."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The Ray cluster of --workers; by default this machine."),
+    ] = None,
     config_file: Annotated[
         Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")
     ] = None,
@@ -83,6 +93,8 @@ def train_command(
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
     # What leads nowhere is refused before seconds of imports.
+    Engine.wanted(workers, ray)
+    spread: dict[str, Any] = {"checkpoint_every": checkpoint_every, "workers": workers, "ray": ray}
     resolve_model(config.model)
     find_source(config.data)
     if out is not None and not dry:
@@ -121,7 +133,7 @@ def train_command(
     if chosen is not None:
         if tensorboard:
             raise UserError("--tensorboard: streams one run; it does not go with --seeds")
-        _train_seeds(config, chosen, folder, overwrite, checkpoint_every, as_json, quiet)
+        _train_seeds(config, chosen, folder, overwrite, spread, as_json, quiet)
         return
     with display_for(quiet) as display:
         done = train(
@@ -131,7 +143,7 @@ def train_command(
             display,
             tensorboard=tensorboard,
             resume=resume is not None,
-            checkpoint_every=checkpoint_every,
+            **spread,
         )
         display.started("drawing the report")
         run = Run(done.folder)
@@ -149,12 +161,13 @@ def _train_seeds(
     seeds: list[int],
     folder: Path,
     overwrite: bool,
-    checkpoint_every: str,
+    how: Mapping[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Train one run per seed under a folder, going on where an earlier call stopped, and compare them."""
     from fedrouter_sim import train
+    from fedrouter_sim.federation.crew import crew_of
     from fedrouter_sim.operations.study import conclude, run_study
     from fedrouter_sim.report.comparison_report import write_comparison_report
     from fedrouter_sim.report.run_report import write_run_report
@@ -166,8 +179,9 @@ def _train_seeds(
     runs = tuple(PlannedRun(f"seed-{seed}", replace(config, seed=seed)) for seed in seeds)
     study = Study(f"{config.method} with several seeds", runs, ())
     try:
-        with display_for(quiet) as display:
-            for _, run in run_study(study, folder, partial(train, checkpoint_every=checkpoint_every), display):
+        # Workers, where there are any, are started once for all seeds.
+        with display_for(quiet) as display, crew_of(Engine.wanted(how["workers"], how["ray"]), config):
+            for _, run in run_study(study, folder, partial(train, **how), display):
                 display.started("drawing the report")
                 write_run_report(run)
     except KeyboardInterrupt:

@@ -103,20 +103,17 @@ class Evaluator:
 
     def _answer(self, wanted: Sequence[_Asked]) -> None:
         """Answer and score what has not been."""
-        backbone = self._answerer.backbone
         new = [one for one in dict.fromkeys(wanted) if one not in self._answered]
         self._on_answers(len(wanted) - len(new))
         examples = [example for *_, example in new]
-        for batch in self._answerer.answer([weights for weights, *_ in new], examples, [kind for _, kind, _ in new]):
-            self.cut |= batch.generated.cut
-            own = [examples[position] for position in batch.positions]
-            encoded = backbone.encoder.examples(own)
-            self.cut |= {e.instruction for e, ids in zip(own, encoded, strict=True) if ids.prompt.cut}
-            scores = backbone.score(batch.adapter, encoded)
-            rows = zip(batch.positions, batch.generated.answers, scores, strict=True)
+        weights, kinds = [weights for weights, *_ in new], [kind for _, kind, _ in new]
+        for batch in self._answerer.answer(weights, examples, kinds, scored=True):
+            self.cut |= batch.replies.cut
+            assert batch.replies.scores is not None
+            rows = zip(batch.positions, batch.generated.answers, batch.replies.scores, strict=True)
             for position, text, (loss, count) in rows:
                 self._answered[new[position]] = (text, float(loss), int(count))
-            self._on_answers(len(own))
+            self._on_answers(len(batch.positions))
 
     def _scored(self, client: int, example: Example, choice: Choice, labels: bool) -> Answer:
         text, loss, tokens = self._answered[_asked(choice, example)]

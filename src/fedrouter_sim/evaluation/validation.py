@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.answerer import Answerer
+from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.evaluation.evaluator import Evaluator
@@ -25,6 +26,7 @@ class ValidationCurve:
         method: the run's method.
         metric: the metric that is shown first.
         longest_answer: most tokens of an answer of the bare backbone.
+        answers: who runs the backbone; None for this process.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class ValidationCurve:
         method: Method,
         metric: Metric,
         longest_answer: int,
+        answers: Answers | None = None,
     ) -> None:
         self._every = config.eval_every
         parts = split_iid(validation, config.clients, config.test_examples_per_client, config.seed)
@@ -43,12 +46,15 @@ class ValidationCurve:
         self._method = method
         self._metric = metric
         self._longest = longest_answer
+        self._answers = answers
 
     def __call__(self, round_: int, deployment: Deployment, adapters: Mapping[str, Adapter]) -> dict[str, float] | None:
         """Return the scores after a round, by metric and, of the metric that is shown first, by task."""
         if not self._every or round_ % self._every:
             return None
-        answerer = Answerer(self._backbone, self._method, deployment, adapters.__getitem__, self._longest)
+        answerer = Answerer(
+            self._backbone, self._method, deployment, adapters.__getitem__, self._longest, self._answers
+        )
         evaluator = Evaluator(answerer, None, self._metric)
         result = evaluator.evaluate(evaluator.cells(VALIDATION)[0], self._parts)
         name = self._metric.name

@@ -44,7 +44,7 @@ def estimate_cost(federation: Federation, plan: Plan, backbone: Backbone, answer
         steps=round(steps),
         tokens=round(tokens),
         seconds_per_step=per_step,
-        train_seconds=None if per_token is None else per_token * tokens,
+        train_seconds=None if per_token is None else per_token * tokens / federation.workers.size,
         answers=answers,
         longest_answer=max((pool.answer_tokens for pool in plan.pools), default=0),
         dtype=backbone.dtype,

@@ -11,7 +11,9 @@ from fedrouter_sim.clustering.across_clients import local_clusters_of
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.crew import Crew
 from fedrouter_sim.federation.hostile import Lies, attack_of, attackers_of, poisoned
+from fedrouter_sim.federation.on_ray import OnRay
 from fedrouter_sim.federation.outbox import Outbox, Step
 from fedrouter_sim.federation.privacy.budget import Budget
 from fedrouter_sim.federation.privacy.guard import PUBLIC_TEXTS, Bounds, Guard
@@ -79,25 +81,32 @@ class Federation:
         return replace(self, workers=workers, clients=tuple(workers.ask(AskFacts())))
 
 
-def build_federation(config: RunConfig, data: RunData, backbone: Backbone, budget: Budget | None = None) -> Federation:
-    """Make the clients of a run around the one backbone, in this process; some of them hostile, if the settings say so.
+def build_federation(
+    config: RunConfig, data: RunData, backbone: Backbone, budget: Budget | None = None, crew: Crew | None = None
+) -> Federation:
+    """Make the clients of a run: around the one backbone in this process, or dealt out to a crew; some of them hostile,
+    if the settings say so.
 
     Args:
         config: the settings.
         data: the clients' examples.
-        backbone: the one.
+        backbone: the one of this process.
         budget: of differential privacy; None: there is none.
+        crew: which holds the clients; None: this process does.
 
     Raises:
         UserError: there is no such attack.
     """
     attack, hostile = attack_of(config), attackers_of(len(data.clients), config)
 
-    def clients(shares: Iterable[ClientShares]) -> list[Client]:
-        return [Client(number, rows(number, own.train), backbone, config) for number, own in enumerate(shares)]
+    def rows(shares: Iterable[ClientShares]) -> list[Sequence[Example]]:
+        return [
+            poisoned(attack, client, own.train, config.seed) if attack and client in hostile else own.train
+            for client, own in enumerate(shares)
+        ]
 
-    def rows(client: int, own: Sequence[Example]) -> Sequence[Example]:
-        return poisoned(attack, client, own, config.seed) if attack and client in hostile else own
+    def clients(shares: Iterable[ClientShares]) -> list[Client]:
+        return [Client(number, own, backbone, config) for number, own in enumerate(rows(shares))]
 
     guard = None
     if budget is not None:
@@ -107,7 +116,12 @@ def build_federation(config: RunConfig, data: RunData, backbone: Backbone, budge
     lies: list[Step] = [Lies(attack, config.seed)] if attack else []
     # What attackers send is of the form that the protocol asks for: it goes through the guard as well.
     outbox = Outbox(guards, {client: [*lies, *guards] for client in hostile})
-    workers = InProcess(clients(data.clients), clients(data.drifted), outbox)
+    workers: Workers
+    if crew is None:
+        workers = InProcess(clients(data.clients), clients(data.drifted), outbox)
+    else:
+        crew.open(config, backbone)
+        workers = OnRay(crew, rows(data.clients), rows(data.drifted), outbox)
     return Federation(
         config,
         tuple(workers.ask(AskFacts())),

@@ -39,10 +39,18 @@ class Order:
 class Workers(ABC):
     """Trains and asks clients. Both answer in the order of what was given, whatever is done first."""
 
+    in_one_place: bool = False
+    """Whether all data are with the server, and nobody sends a message of its own."""
+
     @property
     @abstractmethod
     def outbox(self) -> Outbox:
         """What all traffic passes through."""
+
+    @property
+    def size(self) -> int:
+        """How many clients train at a time."""
+        return 1
 
     @abstractmethod
     def train(
@@ -65,6 +73,17 @@ class Workers(ABC):
         """Send a message to each of these clients."""
         for client in sorted(messages):
             self.outbox.deliver(messages[client].nbytes)
+
+    def _sent(self, order: Order, given: Update | Failed, before: bool) -> Update | Failed:
+        """Send what an order gave, unless it stays with the client; count only what was sent in an earlier process."""
+        if order.private or order.vanishes:
+            return given
+        if before:
+            return self.outbox.count(given)
+        return self.outbox.send(given, self._sender(order.group.client), order.start)
+
+    def _sender(self, client: int) -> int | None:
+        return None if self.in_one_place else client
 
     @abstractmethod
     def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
@@ -104,7 +123,7 @@ class InProcess(Workers):
         self._clients = {client.id: client for client in clients}
         self._drifted = tuple(drifted)
         self._outbox = outbox or Outbox()
-        self._in_one_place = in_one_place
+        self.in_one_place = in_one_place
 
     @property
     def outbox(self) -> Outbox:
@@ -123,30 +142,23 @@ class InProcess(Workers):
         for order in orders:
             client, group = self._clients[order.group.client], order.group
             self._outbox.deliver(order.nbytes)
-            stays = order.private or order.vanishes
-            sent = kept.get((client.id, group.rank))
-            if sent is not None:
-                yield sent if stays else self._outbox.count(sent)
+            if (before := kept.get((client.id, group.rank))) is not None:
+                yield self._sent(order, before, before=True)
                 continue
             if client.id in steps:
                 observer.client_started(client.id, steps.pop(client.id))
             update = client.train(
                 group, order.start, order.anchor, order.steps, order.lr, order.round, observer.stepped
             )
-            yield update if stays else self._outbox.send(update, self._sender(client), order.start)
+            yield self._sent(order, update, before=False)
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Ask one client after the other."""
         answers = []
         for client in self._clients if clients is None else clients:
             self._outbox.deliver(question.nbytes)
-            answers.append(
-                self._outbox.send(question.answer(self._clients[client]), self._sender(self._clients[client]))
-            )
+            answers.append(self._outbox.send(question.answer(self._clients[client]), self._sender(client)))
         return answers
-
-    def _sender(self, client: Client) -> int | None:
-        return None if self._in_one_place else client.id
 
     def kept_sketches(self) -> Mapping[int, Mapping[int, Floats]]:
         """Return the sketches of all clients that have any."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.answerer import Answerer
+from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
@@ -22,10 +22,11 @@ from fedrouter_sim.evaluation.truth import Agreement, Truth
 from fedrouter_sim.evaluation.validation import ValidationCurve
 from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.examples.sources import GIVEN_IN_PYTHON
+from fedrouter_sim.federation.crew import Crew, crew_of
+from fedrouter_sim.federation.engine import Engine, engine_record
 from fedrouter_sim.federation.estimate import estimate_cost
 from fedrouter_sim.federation.federation import Federation, build_federation
-from fedrouter_sim.federation.hostile import said_of_attackers
-from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, said_of_clients, totals
+from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, totals
 from fedrouter_sim.federation.privacy.accounting import require_opacus
 from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
@@ -36,12 +37,13 @@ from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE, ORACLE
-from fedrouter_sim.runs.births import asleep_after, births_of, said_of
+from fedrouter_sim.runs.births import asleep_after, births_of
 from fedrouter_sim.runs.checkpoint import Checkpoint
 from fedrouter_sim.runs.clock import Clock
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import check_entries, own_digests
 from fedrouter_sim.runs.layout import CONFIG_FILE
+from fedrouter_sim.runs.notes import notes_of
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.tensorboard import TensorBoard, board_for, require_tensorboard
 from fedrouter_sim.runs.trouble import troubles_of
@@ -75,6 +77,8 @@ def train(
     tensorboard: bool = False,
     resume: bool = False,
     checkpoint_every: str = EVERY_ROUND,
+    workers: int | None = None,
+    ray: str | None = None,
 ) -> Trained:
     """Train and evaluate one run, and leave its folder at `out`.
 
@@ -94,6 +98,10 @@ def train(
         tensorboard: also stream the metrics to OUT/tensorboard, which is at its place when the run is done.
         resume: go on with the run of the same settings that was interrupted there, if there is one.
         checkpoint_every: what is kept while it trains: the state after every 'round', or what every 'client' sent too.
+        workers: train and ask clients, and answer test samples, in so many processes of Ray (extra `ray`) of one
+            thread; None: in this process, unless `ray` is given. The bytes are those of this process in one thread.
+        ray: address of the Ray cluster where they are; None: Ray is started on this machine. Without `workers` there
+            is one for each processor of the cluster.
 
     Raises:
         UserError: the settings, the data or the backbone are not usable, or `out` exists; nothing is left behind. Or
@@ -108,13 +116,14 @@ def train(
         require_tensorboard()
     if config.dp_epsilon:
         require_opacus()
+    engine = Engine.wanted(workers, ray)
     if checkpoint_every not in (EVERY_ROUND, EVERY_CLIENT):
         raise UserError(f"--checkpoint-every {checkpoint_every}: choose {EVERY_ROUND} or {EVERY_CLIENT}")
     config = _resolved(config, shares, method)
     new = Begun(out, config.to_dict(), overwrite, tensorboard, checkpoint_every == EVERY_CLIENT, own_digests(config))
-    with run_under_way(out, new, resume) as begun:
+    with run_under_way(out, new, resume) as begun, crew_of(engine, config) as crew:
         check_entries(config, method)
-        job = _prepare(config, None if shares is None else checked_shares(shares), backbone, method, display)
+        job = _prepare(config, None if shares is None else checked_shares(shares), backbone, method, display, crew)
         checkpoint = Checkpoint(begun, job.made_of, clock.so_far)
         clock.add(checkpoint.spent())
         clock.done("load")
@@ -147,13 +156,8 @@ def _run(
     writer.write_truth(truth)
     writer.write_discovery(_discovery(outcome, config))
     writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
-    answerer = Answerer(
-        job.backbone,
-        job.method,
-        outcome.deployment,
-        outcome.adapters.__getitem__,
-        job.federation.longest_answer,
-    )
+    longest, answers = job.federation.longest_answer, job.answers
+    answerer = Answerer(job.backbone, job.method, outcome.deployment, outcome.adapters.__getitem__, longest, answers)
 
     def answered(units: int) -> None:
         display.advanced(units)
@@ -175,7 +179,11 @@ def _run(
     cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
     summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
     writer.write_summary(summary, _manifest(job, summary))
-    notes = [*job.data.notes, *troubles_of(outcome.stages, outcome.records, results), *_notes(job, outcome, cut)]
+    notes = [
+        *job.data.notes,
+        *troubles_of(outcome.stages, outcome.records, results),
+        *notes_of(config, job.data, outcome, cut),
+    ]
     return Trained(folder, config, summary, results, notes), failure
 
 
@@ -190,6 +198,12 @@ class _Job:
     method: Method
     metric: Metric  # the one that is shown first
     initial_sha256: str  # digest of the adapter that every pool starts from
+    crew: Crew | None  # that trains and answers; None: this process does
+
+    @property
+    def answers(self) -> Answers | None:
+        """Who answers test samples; None: this process does."""
+        return None if self.crew is None else self.crew.answer
 
     @property
     def made_of(self) -> dict[str, str]:
@@ -212,7 +226,12 @@ def _resolved(config: RunConfig, shares: Shares | None, method: type[Method] | N
 
 
 def _prepare(
-    config: RunConfig, shares: Shares | None, backbone: Backbone | None, method: type[Method] | None, display: Display
+    config: RunConfig,
+    shares: Shares | None,
+    backbone: Backbone | None,
+    method: type[Method] | None,
+    display: Display,
+    crew: Crew | None,
 ) -> _Job:
     """Load data and backbone, and make the clients."""
     options = parse_options(config.option)
@@ -231,8 +250,8 @@ def _prepare(
         try_out(backbone, config.model)
     display.started("tokenising")
     data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)
-    federation = build_federation(config, data, backbone, budget)
-    return _Job(config, data, backbone, federation, used, metric, adapter_digest(federation.initial))
+    federation = build_federation(config, data, backbone, budget, crew)
+    return _Job(config, data, backbone, federation, used, metric, adapter_digest(federation.initial), crew)
 
 
 def _simulated(
@@ -254,7 +273,7 @@ def _simulated(
         answers = job.data.samples() * len(job.method.routings)
         display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
     validate = ValidationCurve(
-        job.config, job.data.validation, job.backbone, job.method, job.metric, federation.longest_answer
+        job.config, job.data.validation, job.backbone, job.method, job.metric, federation.longest_answer, job.answers
     )
     watching = Observers(display, writer, *([board] if board else []), checkpoint, Stopping(stop.check))
     try:
@@ -326,31 +345,6 @@ def _manifest(job: _Job, summary: Summary) -> dict[str, Any]:
         "own_sha256": own_digests(job.config),
         "wall_seconds": summary.seconds["total"],
         "peak_memory_bytes": summary.peak_memory_bytes,
+        **engine_record(None if job.crew is None else job.crew.size),
         **job.data.record(),
     }
-
-
-def _notes(job: _Job, outcome: Outcome, cut: dict[str, int]) -> list[str]:
-    """Return what a user should know beside the numbers."""
-    config, notes = job.config, []
-    if config.template != CHAT_TEMPLATE and any(example.turns for example in job.data.shares.train):
-        notes.append(
-            f"conversations are put into --template {config.template} as text; --template {CHAT_TEMPLATE} takes the "
-            "model's own"
-        )
-    if any(cut.values()):
-        notes.append(
-            f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"
-        )
-    notes += [*said_of_attackers(len(job.federation.clients), config), *said_of_clients(outcome.records)]
-    router, archive = outcome.plan.router, outcome.plan.archive
-    if router is not None and len(outcome.stages) > 1:
-        notes += said_of(births_of(outcome.stages), asleep_after(outcome.stages))
-    if archive is not None:
-        wanted = 1 if isinstance(config.local_clusters, str) else config.local_clusters
-        fewer = sum(len(message.sizes) < wanted for message in archive.clients)
-        if fewer:
-            notes.append(f"{fewer} clients have fewer than --local-clusters {wanted} distinct clusters")
-    if router is not None and not isinstance(config.tasks, str) and len(router.centroids) < config.tasks:
-        notes.append(f"global clustering found {len(router.centroids)} tasks, fewer than --tasks {config.tasks}")
-    return notes

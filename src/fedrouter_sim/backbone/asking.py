@@ -1,0 +1,49 @@
+"""Texts that one adapter is to answer, as work that can be handed to whoever has the backbone."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone.mixing import Mixture
+from fedrouter_sim.backbone.model import Backbone, Generated
+from fedrouter_sim.examples.record import Example
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What became of an `Asking`."""
+
+    generated: Generated
+    scores: NDArray[np.float64] | None = None  # (n, 2), as `Backbone.score` gives them; None where not asked for
+    cut: frozenset[str] = frozenset()  # instructions that were cut to fit, in answering or in scoring
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Texts that the same adapter, or mixture of adapters, answers. What comes out depends on nothing else."""
+
+    adapter: Adapter | Mixture | None  # None: the bare backbone
+    examples: tuple[Example, ...]
+    most: int  # tokens of an answer
+    scored: bool = False  # whether the loss of the responses is asked for too
+
+    def answered_by(self, backbone: Backbone) -> Replies:
+        """Answer and, where asked for, score."""
+        generated = backbone.generate(self.adapter, self.examples, self.most)
+        if not self.scored:
+            return Replies(generated, None, frozenset(generated.cut))
+        encoded = backbone.encoder.examples(self.examples)
+        cut = {one.instruction for one, ids in zip(self.examples, encoded, strict=True) if ids.prompt.cut}
+        return Replies(generated, backbone.score(self.adapter, encoded), frozenset(generated.cut | cut))
+
+
+Answers = Callable[[Iterable[Asking]], Iterator[Replies]]
+"""Answers one after the other, in the order of what was asked."""
+
+
+def answers_of(backbone: Backbone) -> Answers:
+    """Return what answers by a backbone in this process, each when it is wanted."""
+    return lambda asked: (one.answered_by(backbone) for one in asked)

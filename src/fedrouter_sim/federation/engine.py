@@ -1,0 +1,96 @@
+"""Where a run's workers are: how many, and in which cluster of Ray. The package is imported only when it is used."""
+
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.packages import installed_version
+
+# Ray reads these when it is imported. A user's own values hold.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # or it reports its use to its makers
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or it prints on standard output, which is for results, that a worker died
+    "RAY_AUTH_MODE": "token",  # nobody else on the machine is served
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a card sees none
+}
+_TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Which workers a run is to have, beside the process that leads it."""
+
+    workers: int | None = None  # None: one a processor of the cluster
+    address: str | None = None  # of a Ray cluster; None: Ray is started on this machine
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers {self.workers}: must be at least 1")
+        if self.workers is None and self.address is None:
+            raise UserError("--workers: has to say how many, where --ray names no cluster")
+
+    @classmethod
+    def wanted(cls, workers: int | None, address: str | None) -> "Engine | None":
+        """Return the engine that is asked for; None where it is this process alone.
+
+        Raises:
+            UserError: less than one worker is asked for, or the package ray is missing.
+        """
+        if workers is None and address is None:
+            return None
+        engine = cls(workers, address)
+        if find_spec("ray") is None:
+            name = "--workers" if address is None else "--ray"
+            raise UserError(f"{name}: the package ray is not installed; `pip install 'fedrouter-sim[ray]'`")
+        return engine
+
+
+def engine_record(workers: int | None) -> dict[str, Any]:
+    """Return what a run's manifest says of who trained its clients: so many workers; None: the process itself."""
+    if workers is None:
+        return {"engine": "process", "workers": 1}
+    return {"engine": f"ray {installed_version('ray')}", "workers": workers}
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Any]:
+    """Yield Ray, connected; a program that is connected already stays so."""
+    if "ray" not in sys.modules:  # later it reads none of these, or some of its processes do and others do not
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        if engine.address is None and not _TOKENS & os.environ.keys():
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray leaves one in the home folder
+    ray: Any = import_module("ray")
+    if ray.is_initialized():
+        yield ray
+        return
+    local = {"num_cpus": engine.workers, "include_dashboard": False} if engine.address is None else {}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(engine.address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    except Exception as error:  # of many types, where nothing answers at an address or a token is wrong
+        ray.shutdown()
+        if engine.address is None:
+            raise UserError(
+                f"--workers {engine.workers}: Ray does not start on this machine ({first_line(error)})"
+            ) from error
+        raise UserError(
+            f"--ray {engine.address}: no Ray cluster can be joined there ({first_line(error)}); start one with `ray "
+            "start --head`, and set RAY_AUTH_TOKEN as it has it"
+        ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray takes it, and ends the process without a word
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
