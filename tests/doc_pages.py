@@ -14,7 +14,7 @@ PYTHON_PAGE = DOCS / "python.md"  # has a test file of its own
 EXTENDING = DOCS / "extending.md"  # its blocks are files, which are tested as such
 # In the order in which their commands run: later pages use the runs of earlier ones.
 USED = [README, *(DOCS / f"{name}.md" for name in "index commands data-and-models run-folder methods".split())]
-USED += [DOCS / f"{name}.md" for name in "privacy protocol promises scale architecture".split()]
+USED += [DOCS / f"{name}.md" for name in "privacy hostile-clients protocol promises scale architecture".split()]
 USED += [DOCS / f"{name}.md" for name in "extending settings python".split()]
 RECORDS = [DOCS / "performance.md", DOCS / "families.md", *sorted((DOCS / "results").glob("*.md"))]
 """Pages that say what was measured once; their commands take too long to be run."""

@@ -65,7 +65,10 @@ def make_first_format(run: Path) -> Path:
     write(run / "manifest.json", manifest | {"format": 1, "method_sha256": own.get("method")})
     scores, tasks = summary.pop("scores"), summary.pop("task_scores")
     first, metric = summary.pop("cell"), summary.pop("metric")
-    del summary["tasks_found"], summary["tasks_born"], summary["updates_refused"]
+    for key in ("tasks_found", "tasks_born", "updates_refused", "rounds_skipped"):
+        del summary[key]
+    for key in ("clients_dropped", "clients_late", "clients_joined"):
+        del summary[key]
     assert metric == "rouge1"  # the only one that there was
     del summary["unseen_auroc"], summary["unseen_auroc_per_task"]
 

@@ -49,7 +49,12 @@ class Ray:
     heard: list[tuple[Any, ...]] = field(default_factory=list)  # (actor, method, given)
     options: list[dict[str, Any]] = field(default_factory=list)  # of each actor
     killed: list[int] = field(default_factory=list)
+    by_value: list[Any] = field(default_factory=list)  # modules whose definitions travel along
     exceptions: ClassVar[Any] = EXCEPTIONS
+
+    @property
+    def cloudpickle(self) -> Any:
+        return SimpleNamespace(register_pickle_by_value=self.by_value.append)
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": self.cpus, "GPU": self.cards}
