@@ -1,6 +1,6 @@
 """Compare what workers of Ray leave on disk with what one process leaves: `python scripts/ray_bytes.py`.
 
-Every method, and some settings beside the defaults (`same_bytes.RUNS`), is trained by one process, then by 1, 2 and 4
+Every method, and some settings beside the defaults (`soak.SOAKED`), is trained by one process, then by 1, 2 and 4
 workers, by 2 of which two are killed on the way, by 2 that are stopped and go on, and by workers on two nodes, which
 this script starts on this machine. Adapters, updates, router, rounds, answers and scores have to be the same bytes. The
 exit code is 1 if anything differs. Nothing of Ray is left running.
@@ -20,8 +20,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from same_bytes import RUNS, SMALL, differing
-from soak import found
+from same_bytes import SMALL, differing
+from soak import SOAKED, found
 
 from fedrouter_sim import RunConfig, train
 from fedrouter_sim.backbone.model import Backbone
@@ -31,11 +31,6 @@ from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.observers import SILENT, Display, RoundRecord
 from fedrouter_sim.federation.plan import Plan
 
-MORE: dict[str, dict[str, Any]] = {
-    "fedrouter births": {
-        "method": "fedrouter", "tasks": "auto", "drift_at": 2, "drift_to": "single", "drift_brings": ("triples",),
-    },
-}  # fmt: skip
 NODES = ("127.0.0.2", "127.0.0.3")  # 127.0.0.1 would become the machine's own address, and two nodes need two
 PORT = 6399
 _PATIENCE = 300.0  # seconds in which a node has to be there
@@ -183,7 +178,7 @@ def main() -> None:
     parser.add_argument("--settings", metavar="NAME,...", default=",".join(SETTINGS), help="some of the settings")
     options = parser.parse_args()
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
-    all_runs = RUNS | MORE
+    all_runs = SOAKED
     names = options.only.split(",") if options.only else list(all_runs)
     runs = {name: RunConfig(**{**SMALL, **all_runs[name]}) for name in names}
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,6 +1,6 @@
 """Kill trainings at random moments, go on with them, and compare: `python scripts/soak.py [--moments 50] [--seed 0]`.
 
-Every method, and some settings beside the defaults (`same_bytes.RUNS`), is trained once undisturbed. Then runs are
+Every method, and some settings beside the defaults (`SOAKED`), is trained once undisturbed. Then runs are
 killed by SIGKILL at random moments: between optimizer steps, before any access to a file, and in the middle of writing
 one. They go on in another process, which may be killed in turn, until they are done. The bytes of adapters, updates,
 router, rounds and answers have to be those of the undisturbed run, the scores as well, and nothing may be left beside
@@ -30,6 +30,19 @@ from same_bytes import RUNS, SMALL, differing, digests
 from fedrouter_sim import RunConfig, train
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.federation.observers import Display
+
+MORE: dict[str, dict[str, Any]] = {
+    "fedrouter births": {
+        "method": "fedrouter", "tasks": "auto", "drift_at": 2, "drift_to": "single", "drift_brings": ("triples",),
+    },
+    "fedrouter hostile": {
+        "method": "fedrouter", "attack": "scale", "attackers": 0.3, "aggregation": "median", "robust_clustering": 0.2,
+        "stragglers": 0.4, "client_dropout": 0.2, "min_participants": 1,
+    },
+    "fedrouter private": {"method": "fedrouter", "dp_epsilon": 8.0, "dp_delta": 1e-3, "participation": 0.6},
+}  # fmt: skip
+"""Settings that the commits of `make same-bytes` do not all know."""
+SOAKED = RUNS | MORE
 
 STEP, ACCESS, WRITE = KINDS = ("step", "access", "write")
 """Moments: after an optimizer step; before a file is opened, renamed or removed; in the middle of a write."""
@@ -183,10 +196,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=50, help="runs that are killed, once or more often")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--runs", nargs="*", choices=list(RUNS), help="which settings; all")
+    parser.add_argument("--runs", nargs="*", choices=list(SOAKED), help="which settings; all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        runs = {name: RUNS[name] for name in options.runs or RUNS}
+        runs = {name: SOAKED[name] for name in options.runs or SOAKED}
         sys.exit(1 if soak(Path(place), options.moments, options.seed, runs) else 0)
 
 
