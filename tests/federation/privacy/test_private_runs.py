@@ -104,6 +104,8 @@ def test_tasks_are_found_by_noised_sketches(micro_config: ConfigMaker, tmp_path:
         ({"aggregation": "median"}, r"--aggregation median: does not go with --dp-epsilon, as noise is measured"),
         ({"drift_at": 1, "drift_to": "all"}, r"--drift-to all: does not go with --dp-epsilon, as clients would"),
         ({"unseen": "mix"}, r"--unseen mix: does not go with --dp-epsilon, as clients do not send"),
+        ({"stragglers": 0.5}, r"--late count: does not go with --dp-epsilon, as a client whose update"),
+        ({"min_participants": 2}, r"--min-participants 2: does not go with --dp-epsilon, as a round that is skipped"),
         ({"dp_clip": 0.0}, r"--dp-clip 0.0: must be above 0"),
         ({"dp_epsilon": -1.0}, r"--dp-epsilon -1.0: must be at least 0"),
     ],
