@@ -120,7 +120,7 @@ def test_many_duplicates_leave_no_cluster_empty(seed: int) -> None:
     check_is_a_clustering(kmeans(points, 4, seed), points, 4)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
 def test_points_that_are_not_finite_are_refused(value: float) -> None:
     points = np.zeros((4, 2), dtype=np.float32)
     points[2, 1] = value

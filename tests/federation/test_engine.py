@@ -29,6 +29,11 @@ def test_workers_or_a_cluster_are_wanted(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"workers": 2}, r"^--workers: the package ray is not installed; `pip install 'fedrouter-sim\[ray\]'`$"),
         ({"ray": "10.0.0.1:6379"}, "^--ray: the package ray is not installed"),
         ({"workers": 0}, "^--workers 0: must be at least 1$"),
+        ({"ray": ""}, "^--ray '': names no cluster; for this machine give --workers alone$"),
+        (
+            {"workers": 10**9},
+            r"^--workers 1000000000: this machine has \d+ processors; give at most \d+, or a cluster by",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(

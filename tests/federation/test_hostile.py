@@ -4,16 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from inside import clients_of
 
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.examples.record import Example
+from fedrouter_sim.federation.attacks.attack import Attack
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group
-from fedrouter_sim.federation.hostile import attackers_of, said_of_attackers
+from fedrouter_sim.federation.hostile import Lies, attackers_of, poisoned, said_of_attackers
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.task_questions import AskLocalClusters
 from fedrouter_sim.federation.workers import Order
+from fedrouter_sim.messages import CentroidMessage, Update
 
 ConfigMaker = Callable[..., RunConfig]
 FederationMaker = Callable[..., Federation]
@@ -35,6 +40,9 @@ def test_it_is_said_who_they_are(micro_config: ConfigMaker) -> None:
         f"--attack scale: 1 of 4 clients are hostile: {min(hostile)}"
     ]
     assert said_of_attackers(4, micro_config()) == []
+    assert said_of_attackers(2, micro_config(attack="scale")) == [
+        "--attack scale: --attackers 0.2 of 2 clients is nobody; raise it"
+    ]
 
 
 def test_attackers_lie_in_answers_and_others_do_not(federate: FederationMaker) -> None:
@@ -45,6 +53,43 @@ def test_attackers_lie_in_answers_and_others_do_not(federate: FederationMaker) -
         factor = -2 if told.sent.client in hostile else 1
         assert np.allclose(told.sent.centroids, factor * true.sent.centroids)
     assert lying.workers.outbox.total == honest.workers.outbox.total
+
+
+class Broken(Attack):
+    """An attack of a user that gives what nobody can use."""
+
+    name = "broken"
+
+    def rows(self, examples: Any, generator: Any) -> Any:
+        return examples[:1]
+
+    def update(self, update: Any, start: Any, generator: Any) -> Any:
+        return None
+
+    def clusters(self, message: Any, generator: Any) -> Any:
+        return message.centroids["what"]
+
+
+def test_an_attack_of_a_user_that_fails_is_named() -> None:
+    update = Update(1, 0, "global", 1, 5, (), {}, 1.0, 1, 1)
+    sent = CentroidMessage(1, np.zeros((1, 2), np.float32), np.ones(1, np.int64), np.ones(1, np.int64))
+    lies = Lies(Broken(), seed=1)
+    with pytest.raises(UserError, match=r"^attack broken: failed .TypeError: a lie in place of .'Update', 1, 0"):
+        lies(update, 1, {})
+    with pytest.raises(UserError, match=r"^attack broken: failed .IndexError"):
+        lies(sent, 1, None)
+    with pytest.raises(
+        UserError, match=r"^attack broken: failed \(ValueError: rows\(\) of client 0 gave no 2 examples"
+    ):
+        poisoned(Broken(), 0, [Example("one", "two")] * 2, seed=1)
+
+
+@pytest.mark.parametrize("strength", [1e30, 1e300])
+def test_centroids_that_nobody_can_count_with_are_refused(federate: FederationMaker, strength: float) -> None:
+    """FAISS would end the process, or distances would be no numbers."""
+    lying = federate(attack="centroid-shift", attackers=1.0, option=(f"strength={strength}",))
+    with pytest.raises(UserError, match=r"^--attack centroid-shift: client 0 sends local clusters beyond 1e\+12, "):
+        lying.ask(AskLocalClusters(Normalizer("none"), 2, seed=1))
 
 
 def test_attackers_train_on_changed_rows_and_all_others_on_their_own(federate: FederationMaker) -> None:

@@ -19,6 +19,7 @@ from fedrouter_sim.runs.entries import (
     check_names,
     named_entries,
     own_digests,
+    unled_settings,
     unused_settings,
 )
 
@@ -163,6 +164,14 @@ def test_the_users_own_files_are_known_by_their_digests(own: str, tmp_path: Path
 )
 def test_unused_settings(micro_config: ConfigMaker, method: str, given: set[str], unused: list[str]) -> None:
     assert unused_settings(micro_config(method=method), frozenset(given)) == unused
+
+
+def test_settings_that_another_has_to_lead_are_unused_without_it(micro_config: ConfigMaker) -> None:
+    given = frozenset({"attackers", "late", "dp_clip", "rounds"})
+    assert unled_settings(micro_config(), given) == ["attackers", "dp_clip", "late"]
+    led = micro_config(attack="scale", stragglers=0.5)
+    assert unled_settings(led, given) == ["dp_clip"]
+    assert unled_settings(led, frozenset({"seed"})) == []
 
 
 SPECIAL = sorted({name for table in (METHODS, SPLITS) for entry in table.names for name in table.class_of(entry).uses})

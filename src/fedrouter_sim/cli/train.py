@@ -106,11 +106,13 @@ def train_command(
     from fedrouter_sim.methods import METHODS
     from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import summary_table
-    from fedrouter_sim.runs.entries import unused_settings
+    from fedrouter_sim.runs.entries import LED_BY, unled_settings, unused_settings
 
     method = METHODS.class_of(config.method)
     for name in unused_settings(config, given) if resume is None else ():
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
+    for name in unled_settings(config, given) if resume is None else ():
+        note(f"{flag(name)} has no effect without {flag(LED_BY[name])}", quiet)
     if dry:
         if chosen:
             note(f"--seeds {seeds}: {len(chosen)} runs, each at the cost of this one", quiet)

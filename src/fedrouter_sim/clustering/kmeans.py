@@ -13,6 +13,8 @@ from fedrouter_sim.arrays import Floats, Ints
 RESTARTS = 10
 ITERATIONS = 50
 
+FARTHEST = 1e12
+"""From 0 in any feature: the squares of larger numbers may add up to more than a float32 holds."""
 
 _WORTH_THREADS = 10**8  # multiplications of one pass over all points and centroids
 
@@ -61,13 +63,13 @@ def kmeans(
         iterations: of a run, at most.
 
     Raises:
-        ValueError: there are no points, or a value is not finite.
+        ValueError: there are no points, or a value is not finite, or beyond FARTHEST.
     """
     points = np.ascontiguousarray(points, dtype=np.float32)
     if not len(points):
         raise ValueError("there are no points to cluster")
-    if not np.isfinite(points).all():
-        raise ValueError("a point is not finite")
+    if not (np.abs(points) <= FARTHEST).all():  # FAISS would end the process
+        raise ValueError(f"a point is not finite, or beyond {FARTHEST:g}")
     centroids: Floats = np.unique(points, axis=0)
     if len(centroids) > k:
         trainer = faiss.Kmeans(

@@ -22,6 +22,9 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",  # nobody else on the machine is served
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a card sees none
 }
+_FEWEST, _A_PROCESSOR = 16, 4
+"""So many workers Ray may be started with on this machine: 16, or 4 for each processor; each takes half a GB."""
+
 _TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 
 
@@ -37,6 +40,15 @@ class Engine:
             raise UserError(f"--workers {self.workers}: must be at least 1")
         if self.workers is None and self.address is None:
             raise UserError("--workers: has to say how many, where --ray names no cluster")
+        if self.address is not None and self.address.strip() in ("", "local"):  # Ray would start one of its own
+            raise UserError(f"--ray {self.address!r}: names no cluster; for this machine give --workers alone")
+        processors = os.cpu_count() or 1
+        most = max(_FEWEST, _A_PROCESSOR * processors)
+        if self.address is None and self.workers is not None and self.workers > most:
+            raise UserError(
+                f"--workers {self.workers}: this machine has {processors} processors; give at most {most}, or a "
+                "cluster by --ray"
+            )
 
     @classmethod
     def wanted(cls, workers: int | None, address: str | None) -> "Engine | None":

@@ -1,14 +1,20 @@
 """The hostile clients of a federation: who they are, what they train on, and how they lie in what they send."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.clustering.kmeans import FARTHEST
 from fedrouter_sim.config import NO_ATTACK, RunConfig
+from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.attacks import find_attack
 from fedrouter_sim.federation.attacks.attack import Attack, Sent
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import CentroidMessage, LocalClusters, Update
 from fedrouter_sim.randomness import numpy_generator
 from fedrouter_sim.tables import parse_options
 
@@ -32,8 +38,27 @@ def attack_of(config: RunConfig) -> Attack | None:
 
 
 def poisoned(attack: Attack, client: int, examples: Sequence[Example], seed: int) -> Sequence[Example]:
-    """Return what a hostile client trains on."""
-    return attack.rows(examples, numpy_generator(seed, "attack on rows", client))
+    """Return what a hostile client trains on.
+
+    Raises:
+        UserError: the attack, which may be the user's own, fails, or does not give as many examples.
+    """
+    with _named(attack):
+        found = attack.rows(examples, numpy_generator(seed, "attack on rows", client))
+        if len(found) != len(examples) or not all(isinstance(row, Example) for row in found):
+            raise ValueError(f"rows() of client {client} gave no {len(examples)} examples")
+    return found
+
+
+@contextmanager
+def _named(attack: Attack) -> Iterator[None]:
+    """Turn what an attack raises into a line that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"attack {attack.name}: failed ({type(error).__name__}: {first_line(error)})") from error
 
 
 @dataclass(frozen=True)
@@ -44,17 +69,46 @@ class Lies:
     seed: int  # the run's
 
     def __call__(self, message: Sent, client: int, start: Adapter | None) -> Sent:
-        """Lie; the same message is lied about in the same way."""
+        """Lie; the same message is lied about in the same way.
+
+        Raises:
+            UserError: the attack, which may be the user's own, fails, gives another kind of message, or numbers that
+                are too large.
+        """
         key = (message.round, message.group) if isinstance(message, Update) else ()
         generator = numpy_generator(self.seed, f"attack on {type(message).__name__}", client, *key)
-        return self.attack.lie(message, start, generator)
+        with _named(self.attack):
+            told = self.attack.lie(message, start, generator)
+            if _books(told) != _books(message):
+                raise TypeError(f"a lie in place of {_books(message)} is {_books(told)}")
+            self._check_near(told, client)
+        return told
+
+    def _check_near(self, told: Any, client: int) -> None:
+        sent = told.sent if isinstance(told, LocalClusters) else told
+        if not isinstance(sent, CentroidMessage):
+            return
+        for values in (sent.centroids, *([] if sent.halves is None else [sent.halves])):
+            if not (np.abs(values) <= FARTHEST).all():
+                raise UserError(
+                    f"--attack {self.attack.name}: client {client} sends local clusters beyond {FARTHEST:g}, with "
+                    "which no server can count; give a smaller --option strength"
+                )
+
+
+def _books(message: Any) -> tuple[Any, ...]:
+    """Return what a lie must leave as it is, or the simulation's books do not hold: the kind of message and of whom."""
+    names = ("client", "group", "pool", "round", "clusters") if isinstance(message, Update) else ("client",)
+    return type(message).__name__, *(getattr(message, name) for name in names if hasattr(message, name))
 
 
 def said_of_attackers(clients: int, config: RunConfig) -> list[str]:
-    """Say who is hostile; nothing where nobody is."""
+    """Say who is hostile, and that nobody is where --attack is given; nothing without it."""
+    if config.attack == NO_ATTACK:
+        return []
     hostile = sorted(attackers_of(clients, config))
     if not hostile:
-        return []
+        return [f"--attack {config.attack}: --attackers {config.attackers:g} of {clients} clients is nobody; raise it"]
     return [
         f"--attack {config.attack}: {len(hostile)} of {clients} clients are hostile: {', '.join(map(str, hostile))}"
     ]

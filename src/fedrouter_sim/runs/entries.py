@@ -35,6 +35,9 @@ TRAINING_SETTINGS = frozenset(
 )
 """Settings without effect where nothing is trained."""
 
+LED_BY = {"attackers": "attack", "late": "stragglers", "dp_delta": "dp_epsilon", "dp_clip": "dp_epsilon"}
+"""Settings without effect unless another is given."""
+
 
 def named_entries(config: RunConfig) -> dict[str, tuple[Table[Any], str]]:
     """Return the table and the value of every setting that names an entry."""
@@ -136,3 +139,10 @@ def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
     if not method.trains:
         unused |= TRAINING_SETTINGS
     return sorted(given & unused)
+
+
+def unled_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
+    """Return which of the settings that the user gave will not matter, as those that lead them (`LED_BY`) are as they
+    are by default; sorted."""
+    defaults = {name: RunConfig.__dataclass_fields__[name].default for name in LED_BY.values()}
+    return [name for name in sorted(given & LED_BY.keys()) if getattr(config, LED_BY[name]) == defaults[LED_BY[name]]]

@@ -25,4 +25,5 @@ class CentroidShift(Attack):
 
     def clusters(self, message: CentroidMessage, generator: np.random.Generator) -> CentroidMessage:
         """Mirror the centroids."""
-        return replace(message, centroids=np.asarray(message.centroids * np.float32(-self._strength)))
+        with np.errstate(over="ignore"):  # what is beyond float32 is refused where lies are sent
+            return replace(message, centroids=np.asarray(message.centroids * np.float32(-self._strength)))
