@@ -32,6 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "env" / "bin"
 
 
+@pytest.mark.long
 def test_the_wheel_trains_on_its_own_data_and_backbone(installed: Path, tmp_path: Path) -> None:
     where = subprocess.run(
         [installed / "python", "-c", "import fedrouter_sim.bundled as b; print(b.bundled('tiny-gpt2'))"],

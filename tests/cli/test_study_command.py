@@ -114,6 +114,7 @@ def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(smoke, tmp_path, trained_bytes):
     words = [sys.executable, "-m", "fedrouter_sim", "study", SMOKE, "--workers", "2", "--out", str(tmp_path)]

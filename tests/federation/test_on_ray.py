@@ -145,6 +145,7 @@ def test_what_comes_from_a_worker_is_ones_own(crew: Crew, federate: FederationMa
         other.embeddings[:] = 0  # methods may
 
 
+@pytest.mark.long
 def test_a_run_survives_its_workers(
     crew: Crew, micro_config: ConfigMaker, backbone: Any, tmp_path: Path, bytes_of: BytesOf
 ) -> None:
