@@ -62,6 +62,7 @@ def test_an_own_method_gets_its_options(micro_config: ConfigMaker, tmp_path: Pat
         ({"data": "nowhere"}, "--data nowhere"),
         ({"option": ("few=1",)}, "--option few=1: is no option"),
         ({"tasks": 99}, "--tasks 99 is more than"),
+        ({"min_participants": 99}, "--min-participants 99: a round has 4 clients at most"),
     ],
 )
 def test_what_could_not_be_trained_is_refused(micro_config: ConfigMaker, changes: dict[str, str], words: str) -> None:

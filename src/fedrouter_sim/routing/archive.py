@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.clustering.across_clients import split_by_client
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME
@@ -43,9 +44,7 @@ class Archive:
         if not robust:
             return cls(tuple(clients), tuple(assignment))
         counted = counted_parts(clients, robust, np.array([task for own in assignment for task in own]))
-        ends = np.cumsum([len(message.sizes) for message in clients])[:-1]
-        split = tuple(tuple(own.astype(int).tolist()) for own in np.split(counted, ends))
-        return cls(tuple(clients), tuple(assignment), split)
+        return cls(tuple(clients), tuple(assignment), split_by_client(counted.astype(np.int64), clients))
 
     @cached_property
     def _place(self) -> dict[int, int]:
