@@ -94,8 +94,7 @@ def simulate(
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
-    noised = noised_means(federation)
-    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update, noised)
+    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update, noised_means(federation))
     stages: list[Stage] = []
     records: list[RoundRecord] = []
 
@@ -111,9 +110,8 @@ def simulate(
         server.admit(
             {client.id: client.examples for client in stage.federation.clients},
             {pool.name for pool in stage.plan.pools if pool.private},
+            expected_clients(stage.plan, config.participation),
         )
-        if noised is not None:
-            noised.expect(expected_clients(stage.plan, config.participation))
         rounds = last_round(stage.plan, config) - len(records)
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
 
@@ -138,8 +136,7 @@ def simulate(
         replans = stage.plan.more_follows and round_ == stage.plan.until
         record = _open_round(round_, stage, everyone=replans)
         observer.round_started(record)
-        if noised is not None:
-            noised.begin(round_)
+        server.begin(round_)
 
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []

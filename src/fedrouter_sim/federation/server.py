@@ -44,15 +44,23 @@ class Server:
         self._noised = noised
         self.admit()
 
-    def admit(self, declared: Mapping[int, int] | None = None, private: Collection[str] = ()) -> None:
+    def admit(
+        self,
+        declared: Mapping[int, int] | None = None,
+        private: Collection[str] = (),
+        expected: Mapping[str, float] | None = None,
+    ) -> None:
         """Say whose updates are to come.
 
         Args:
             declared: client -> how many training examples it said that it has; None: counts are not compared.
             private: the pools that one client has for itself. Its updates stay with it: they are not clipped, and
                 where the rule guards against others (`Aggregation.guards`) their mean is taken in its place.
+            expected: shared pool -> how many clients are to be expected in a round, over which noised means are taken.
         """
         self._private = frozenset(private)
+        if self._noised is not None:
+            self._noised.expect(expected or {})
         self._door, self._own_door = (Door(self._initial, clip, declared) for clip in (self._clip, 0.0))
 
     def open(self, parents: Mapping[str, str | None]) -> None:
@@ -94,6 +102,11 @@ class Server:
     def _new_running(self, pool: str) -> Aggregation:
         running = self._new_aggregation()
         return WeightedMean(running.rank) if running.guards and pool in self._private else running
+
+    def begin(self, round_: int) -> None:
+        """Begin a round, by whose number noise is keyed."""
+        if self._noised is not None:
+            self._noised.begin(round_)
 
     def skip(self) -> None:
         """Forget what the pools received in this round, but for those that one client has for itself."""
