@@ -155,6 +155,12 @@ class RunConfig:
     lora_targets: tuple[str, ...] = setting(
         _BACKBONE, (), "Names of the modules that LoRA adapts; none: PEFT's choice for the model."
     )
+    lora_layers: int = setting(
+        _BACKBONE,
+        0,
+        "Layers, from the top, that have adapters; what others make of a row is kept; 0: all.",
+        least=0,
+    )
 
     rounds: int = setting(_FEDERATION, 8, "Communication rounds R.", least=1)
     participation: float = setting(_FEDERATION, 1.0, "Share of the clients sampled for a round.", above=0, most=1)
@@ -336,11 +342,6 @@ class RunConfig:
     def to_toml(self) -> str:
         """Return the settings as the text of a TOML file that `read_settings` takes back unchanged."""
         return tomli_w.dumps(self.to_dict())
-
-
-def table_settings() -> dict[str, str]:
-    """Return the settings that name an entry of a table, and the table of each."""
-    return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
 
 
 def with_value(name: str, value: Any) -> str:

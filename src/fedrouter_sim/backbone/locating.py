@@ -72,7 +72,7 @@ def resolve_model(name: str) -> Path:
     if path.is_dir():
         return _usable(path, name)
     if path.is_file() and is_gguf(path):
-        return converted(path, name, _say)
+        return converted(path, name, say)
     if path.is_file() or path.suffix == ".gguf":
         fault = "is a file but no GGUF file" if path.is_file() else "there is no such file"
         raise UserError(f"--model {name}: {fault}; give a GGUF file, a transformers model folder or a Hub id")
@@ -233,7 +233,7 @@ def _from_hub(name: str) -> Path:
         raise UserError(
             f"{unknown}, and the Hub is out of reach ({type(error).__name__}); download it first, or {known}"
         ) from None
-    _say(f"downloading {name} from the Hub")
+    say(f"downloading {name} from the Hub")
     try:
         return Path(snapshot_download(name, allow_patterns=_PATTERNS))
     except GatedRepoError:
@@ -254,5 +254,6 @@ def _is_whole(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) and all((folder / shard).is_file() for shard in shards)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the user something that is no fault, on standard error."""
     print(f"note: {plain(text)}", file=sys.stderr)

@@ -33,6 +33,7 @@ from fedrouter_sim.backbone.locating import (
     weights_in,
 )
 from fedrouter_sim.backbone.lora import json_config, lora_config, slot_of, with_lora
+from fedrouter_sim.backbone.lower import AllLayers, lower_layers
 from fedrouter_sim.backbone.mixing import Mixture, Mixtures
 from fedrouter_sim.backbone.prompting import encoder_of
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
@@ -42,7 +43,9 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.randomness import torch_generator
 
-_OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
+_OWN_SETTINGS = (
+    "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets lora_layers".split()
+)
 _CACHE_BYTES = 2**28
 _ROWS = 32  # of a batch where nothing is trained
 _SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
@@ -100,6 +103,8 @@ class Backbone:
         self._kind = kind_of(model, self.encoder.eos, config.model)
         self._shares_prefixes = not self._kind.stateful
         self._slot = slot_of(self._peft)
+        keeps = config.lora_layers > 0
+        self._lower = lower_layers(model, self._kind, self._opening, self.encoder.eos) if keeps else AllLayers()
         self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
@@ -175,7 +180,7 @@ class Backbone:
                 lambda batch: self._response_losses([examples[i] for i in batch])[0].mean(),
                 optimizer,
                 on_step,
-                None if pull is None else lambda: self._distance_term(pull),
+                None if pull is None else lambda: pull.term(self._slot),
             )
         trained = {key: slot.detach().to("cpu", copy=True) for key, slot in self._slot.items()}
         tokens = sum(len(examples[i]) for batch in batches[: len(losses)] for i in batch)
@@ -229,7 +234,7 @@ class Backbone:
         else:
             rest = [prompt[:-1] for prompt in prompts]
             parts = list(self._batches(list(map(len, rest))))
-            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows)
+            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows, self._lower)
         stretch = None if self._kind.stateful else _STRETCH
         return self.encoder.decode(answer(self._model, started, budgets, self.encoder.stops, stretch, on_rows))
 
@@ -269,10 +274,7 @@ class Backbone:
         given = [given_tokens(example.prompt.ids, self._opening) for example in examples]
 
         def loss_of(batch: Sequence[int]) -> Tensor:
-            rows, shared = [examples[i] for i in batch], given[batch[0]]
-            with torch.no_grad():
-                past = run_prefix(self._body, rows[0].prompt.ids[:shared], self._device)
-            return response_losses(self._peft, past, rows, shared, self.encoder.eos, self._device)[0].sum()
+            return self._row_losses([examples[i] for i in batch], given[batch[0]], through=False)[0].sum()
 
         batches = alike_sorted(given, list(map(len, examples)), _SKETCHED_ROWS, _PADDING[self.device])
         with without_notices():
@@ -286,9 +288,17 @@ class Backbone:
 
     def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,)."""
-        shared = self._shared([example.prompt.ids for example in examples])
-        past = run_prefix(self._body, examples[0].prompt.ids[:shared], self._device)
-        return response_losses(self._peft, past, examples, shared, self.encoder.eos, self._device)
+        return self._row_losses(examples, self._shared([example.prompt.ids for example in examples]))
+
+    def _row_losses(
+        self, examples: Sequence[EncodedExample], shared: int, through: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `_response_losses` does; without `through`, no gradient goes through the shared tokens."""
+        rows = [(*example.prompt.ids, *example.response) for example in examples]
+        with self._lower.taken(rows[:1], 0, shared), torch.set_grad_enabled(through and torch.is_grad_enabled()):
+            past = run_prefix(self._body, rows[0][:shared], self._device)
+        with self._lower.taken(rows, shared):
+            return response_losses(self._peft, past, examples, shared, self.encoder.eos, self._device)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the batches in which rows of these lengths are run where nothing is trained."""
@@ -297,12 +307,6 @@ class Backbone:
     def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
         """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""
         return common_prefix(prompts, min(map(len, prompts)) - 1) if self._shares_prefixes else 0
-
-    def _distance_term(self, pull: Proximal) -> Tensor:
-        squared = torch.stack(
-            [(slot - pull.anchor[key].to(self._device)).square().sum() for key, slot in self._slot.items()]
-        )
-        return pull.strength / 2 * squared.sum()
 
     def _load(self, adapter: Adapter) -> None:
         """Copy an adapter into the slot, in place."""
