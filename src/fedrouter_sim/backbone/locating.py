@@ -19,10 +19,10 @@ from fedrouter_sim.backbone.gguf import (
     is_gguf,
 )
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
-from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.storage import read_json
-from fedrouter_sim.tensors import Described, read_header
+from fedrouter_sim.tensors import read_header
 from fedrouter_sim.typed import taken
 
 # Weights, configuration and tokenizer; never code and never pickles.
@@ -101,12 +101,6 @@ def has_digest(folder: Path, recorded: str) -> bool:
     return format in _DECISIVE and model_digest(folder, format) == recorded
 
 
-def weights_in(folder: Path) -> int:
-    """Return how many numbers the weights of a model folder hold, by the headers of its files."""
-    paths = sorted(folder.glob("*.safetensors"))
-    return sum(one.count for path in paths for one in _header(path).values())
-
-
 def describe_model(name: str, folder: Path) -> str:
     """Return a line on what a backbone is, for manifests and reports.
 
@@ -179,13 +173,6 @@ def _refuse_sizes(config: dict[str, Any], folder: Path, name: str) -> None:
                 f"--model {name}: its config.json says {shown(key, '')} = {value}, and its weights are {tensors:,} "
                 "tensors; give a folder whose files belong together"
             )
-
-
-def _header(path: Path) -> dict[str, Described]:
-    try:
-        return read_header(path)[0]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({first_line(error)}); give a whole model folder") from None
 
 
 def _refuse_quantized(quantization: Any, name: str) -> None:

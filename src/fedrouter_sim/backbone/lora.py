@@ -1,13 +1,18 @@
 """Which modules of a backbone LoRA adapts, and how, in PEFT's own configuration."""
 
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError, first_line
 
@@ -144,6 +149,27 @@ def slot_of(peft_model: Any) -> dict[str, nn.Parameter]:
     if slot.keys() != saved.keys():
         raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
     return slot
+
+
+def drawn_adapter(slot: Mapping[str, Tensor], generator: torch.Generator) -> Adapter:
+    """Return an adapter for a slot as PEFT draws it: A Kaiming uniform (a = sqrt 5), B = 0."""
+    adapter = {key: torch.zeros(parameter.shape) for key, parameter in sorted(slot.items())}
+    for key, value in adapter.items():
+        if "lora_A" in key:
+            nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
+    return adapter
+
+
+@contextlib.contextmanager
+def dropping_out(peft_model: Any) -> Iterator[None]:
+    """Turn LoRA's own dropout on, and none else; afterwards the model is in inference mode."""
+    for module in peft_model.modules():
+        if isinstance(module, LoraLayer):
+            module.lora_dropout.train()
+    try:
+        yield
+    finally:
+        peft_model.eval()
 
 
 def _adaptable(name: str, module: nn.Module, model: Any) -> bool:

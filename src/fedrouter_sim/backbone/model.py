@@ -1,7 +1,6 @@
 """The one frozen model in memory, and the one adapter slot in it: embed, train, generate, score."""
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
@@ -30,10 +28,10 @@ from fedrouter_sim.backbone.locating import (
     loadable_name,
     model_digest,
     resolve_model,
-    weights_in,
 )
-from fedrouter_sim.backbone.lora import json_config, lora_config, slot_of, with_lora
+from fedrouter_sim.backbone.lora import drawn_adapter, dropping_out, json_config, lora_config, slot_of, with_lora
 from fedrouter_sim.backbone.lower import AllLayers, lower_layers
+from fedrouter_sim.backbone.measuring import MeasuredSteps, measured_steps
 from fedrouter_sim.backbone.mixing import Mixture, Mixtures
 from fedrouter_sim.backbone.prompting import encoder_of
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
@@ -68,6 +66,8 @@ class Generated:
 class Backbone:
     """A frozen causal language model with one LoRA slot, into which adapters are copied; none is ever added."""
 
+    measured: MeasuredSteps | None = None  # by which --dtype auto went, where it was measured
+
     def __init__(self, config: RunConfig) -> None:
         """Load the backbone that `config` names.
 
@@ -79,13 +79,13 @@ class Backbone:
             self._open(config)
 
     def _open(self, config: RunConfig) -> None:
-        folder = resolve_model(config.model)
-        self._folder = folder
+        self._config = config
+        self._folder = folder = resolve_model(config.model)
         self.digest = model_digest(folder)
         self.description = describe_model(config.model, folder)
         self._device = resolve_device(config.device)
         check_quantize(config, self._device)
-        dtype = resolve_dtype(config.dtype, self._device, weights_in(folder))
+        dtype = resolve_dtype(config.dtype, self._device, self._faster_dtype)
         self.dtype = dtype_name(dtype)
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         embedded = model.get_input_embeddings().num_embeddings
@@ -108,12 +108,23 @@ class Backbone:
         self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
-        self._config = config
         self.peft_config = json_config(lora, loadable_name(config.model, folder))
+
+    def _faster_dtype(self) -> torch.dtype:
+        if self._config.quantize != "none":
+            return torch.bfloat16
+        self.measured = measured_steps(self._config, self._folder, self.digest, self._device)
+        return self.measured.faster
 
     def serves(self, config: RunConfig) -> bool:
         """Say whether a run with these settings may use this backbone: the same model, prompts and adapters."""
         return all(getattr(config, name) == getattr(self._config, name) for name in _OWN_SETTINGS)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run's manifest says of its backbone."""
+        found = {"backbone": self.description, "backbone_sha256": self.digest, "backbone_dtype": self.dtype}
+        steps = {} if self.measured is None else {"measured_step_seconds": dict(self.measured.seconds)}
+        return {**found, **steps, "device": self.device}
 
     def has_digest(self, recorded: str) -> bool:
         """Say whether this is the backbone of a digest that a run has recorded."""
@@ -121,12 +132,7 @@ class Backbone:
 
     def initial_adapter(self, seed: int) -> Adapter:
         """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
-        generator = torch_generator(seed, "initial adapter")
-        adapter = {key: torch.zeros(slot.shape) for key, slot in sorted(self._slot.items())}
-        for key, value in adapter.items():
-            if "lora_A" in key:
-                nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
-        return adapter
+        return drawn_adapter(self._slot, torch_generator(seed, "initial adapter"))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return e(x) for each text, (n, d): the mean of the last hidden state (after the final norm) over real tokens.
@@ -172,7 +178,7 @@ class Backbone:
             pull: a proximal term to add to the loss.
         """
         self._load(start)
-        with self._own_randomness(), self._lora_dropout(), without_notices():
+        with self._own_randomness(), dropping_out(self._peft), without_notices():
             torch.manual_seed(dropout_seed)
             losses = take_steps(
                 list(self._slot.values()),
@@ -337,13 +343,3 @@ class Backbone:
     def _own_randomness(self) -> AbstractContextManager[None]:
         """Leave torch's global generators as they were."""
         return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])
-
-    @contextlib.contextmanager
-    def _lora_dropout(self) -> Iterator[None]:
-        dropouts = [module.lora_dropout for module in self._peft.modules() if isinstance(module, LoraLayer)]
-        for dropout in dropouts:
-            dropout.train()
-        try:
-            yield
-        finally:
-            self._peft.eval()
