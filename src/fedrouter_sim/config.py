@@ -134,7 +134,7 @@ class RunConfig:
     dtype: str = setting(
         _BACKBONE,
         "auto",
-        "Data type of the frozen base; auto: bfloat16 where the device computes in it. Adapters are always float32.",
+        "Data type of the frozen base; auto: that of the faster measured step. Adapters are always float32.",
         choices=("auto", "float32", "bfloat16"),
     )
     device: str = setting(

@@ -205,4 +205,4 @@ def test_a_model_whose_layers_look_into_each_other_is_computed_plainly(
     monkeypatch.setattr(lower, "_passing", lambda place, besides: lambda *args, **kwargs: args[0] * 2)
     found = Backbone(micro_config(lora_layers=1))
     assert not found._lower.keeps
-    assert "note: the lower 1 layers of this model" in capsys.readouterr().err
+    assert "note: --lora-layers: the lower 1 layers of this model cannot be skipped" in capsys.readouterr().err

@@ -47,6 +47,9 @@ class AllLayers:
         """
         return contextlib.nullcontext()
 
+    def forget(self) -> None:
+        """Keep nothing of what was made of rows so far."""
+
     def complete(self, cache: Any, rows: Sequence[Tokens]) -> None:
         """Put into the attention cache of a pass that has skipped lower layers what those would have put there."""
 
@@ -110,6 +113,11 @@ class LowerLayers(AllLayers):
         batch = nn.utils.rnn.pad_sequence(hidden, batch_first=True)  # (B, L, d)
         with self._skipping(range(self._first)), self._entering(lambda entering: batch.to(entering.device)):
             yield
+
+    def forget(self) -> None:
+        """As `AllLayers.forget`."""
+        self._left += sum(made.nbytes for made in self._kept.values())
+        self._kept = {}
 
     def complete(self, cache: Any, rows: Sequence[Tokens]) -> None:
         """As `AllLayers.complete`."""
@@ -276,7 +284,9 @@ def lower_layers(model: Any, kind: Kind, opening: Tokens, token: int) -> AllLaye
     found = LowerLayers(model.base_model, layers, first, opening)
     shares = not kind.stateful
     if not found.agrees(token, 1 if token == 0 else 0, shares, completes=shares and not kind.pads_left):
-        say(f"the lower {first} layers of this model have no adapters, and still are computed anew in every pass")
+        say(
+            f"--lora-layers: the lower {first} layers of this model have no adapters, and still are computed anew in every pass"
+        )
         return AllLayers()
     return found
 
