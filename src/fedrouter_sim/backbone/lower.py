@@ -205,7 +205,7 @@ class LowerLayers(AllLayers):
             ids, mask = pad([row[given:]], 0, self._body.device)
             with self._skipping(range(self._first, len(self._layers))), self._entering(hear):
                 output = run_rows(self._body, past, ids, mask, use_cache=cached)
-            states = ()
+            states: tuple[tuple[Tensor, Tensor], ...] = ()
             if cached:
                 lower = output.past_key_values.layers[: self._first]
                 states = tuple((_own(layer.keys[0, :, given:]), _own(layer.values[0, :, given:])) for layer in lower)
@@ -284,9 +284,7 @@ def lower_layers(model: Any, kind: Kind, opening: Tokens, token: int) -> AllLaye
     found = LowerLayers(model.base_model, layers, first, opening)
     shares = not kind.stateful
     if not found.agrees(token, 1 if token == 0 else 0, shares, completes=shares and not kind.pads_left):
-        say(
-            f"--lora-layers: the lower {first} layers of this model have no adapters, and still are computed anew in every pass"
-        )
+        say(f"--lora-layers: the lower {first} layers of this model cannot be skipped, and are computed in every pass")
         return AllLayers()
     return found
 
