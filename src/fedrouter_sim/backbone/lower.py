@@ -225,7 +225,7 @@ class LowerLayers(AllLayers):
         """Have layers give back what enters them."""
         before = {place: vars(self._layers[place]).get("forward") for place in places}
         for place in places:
-            self._layers[place].forward = _passing(place, self._besides[place])  # type: ignore[method-assign]
+            self._layers[place].forward = _passing(place, self._besides[place])
         try:
             yield
         finally:
@@ -281,7 +281,7 @@ def lower_layers(model: Any, kind: Kind, opening: Tokens, token: int) -> AllLaye
     layers, first = first_adapted(model)
     if first == 0:
         return AllLayers()
-    found = LowerLayers(model.base_model, layers, first, opening)
+    found = LowerLayers(model.base_model, list(layers), first, opening)
     shares = not kind.stateful
     if not found.agrees(token, 1 if token == 0 else 0, shares, completes=shares and not kind.pads_left):
         say(f"--lora-layers: the lower {first} layers of this model cannot be skipped, and are computed in every pass")
