@@ -156,10 +156,7 @@ class RunConfig:
         _BACKBONE, (), "Names of the modules that LoRA adapts; none: PEFT's choice for the model."
     )
     lora_layers: int = setting(
-        _BACKBONE,
-        0,
-        "Layers, from the top, that have adapters; what others make of a row is kept; 0: all.",
-        least=0,
+        _BACKBONE, 0, "Layers, from the top, with adapters; what others make of a row is kept; 0: all.", least=0
     )
 
     rounds: int = setting(_FEDERATION, 8, "Communication rounds R.", least=1)
