@@ -26,6 +26,7 @@ from benchmarks.overhead import overhead
 from benchmarks.scale import many_clients, many_rows, workers
 from benchmarks.setting import QUICK, REAL, TINY, Setting
 from benchmarks.show import Record, as_json, joined, new_record, table, write_markdown
+from benchmarks.upper import upper_layers
 from benchmarks.usual import usual_recipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -39,6 +40,7 @@ from fedrouter_sim.storage import write_json
 
 BENCHMARKS: Mapping[str, Callable[[Setting], Contest]] = {
     "overhead": overhead,
+    "upper-layers": upper_layers,
     "usual-recipe": usual_recipe,
     "embedding": embedding,
     "answers": answers,

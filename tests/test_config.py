@@ -9,8 +9,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from fedrouter_sim.config import RunConfig, table_settings, with_value
-from fedrouter_sim.config_paths import absolute_paths
+from fedrouter_sim.config import RunConfig, with_value
+from fedrouter_sim.config_paths import absolute_paths, table_settings
 from fedrouter_sim.config_reading import read_preset, read_settings
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError

@@ -134,7 +134,7 @@ class RunConfig:
     dtype: str = setting(
         _BACKBONE,
         "auto",
-        "Data type of the frozen base; auto: bfloat16 where the device computes in it. Adapters are always float32.",
+        "Data type of the frozen base; auto: that of the faster measured step. Adapters are always float32.",
         choices=("auto", "float32", "bfloat16"),
     )
     device: str = setting(
@@ -154,6 +154,9 @@ class RunConfig:
     lora_dropout: float = setting(_BACKBONE, 0.05, "Dropout on the input of the LoRA factors.", least=0, most=0.99)
     lora_targets: tuple[str, ...] = setting(
         _BACKBONE, (), "Names of the modules that LoRA adapts; none: PEFT's choice for the model."
+    )
+    lora_layers: int = setting(
+        _BACKBONE, 0, "Layers, from the top, with adapters; what others make of a row is kept; 0: all.", least=0
     )
 
     rounds: int = setting(_FEDERATION, 8, "Communication rounds R.", least=1)
@@ -336,11 +339,6 @@ class RunConfig:
     def to_toml(self) -> str:
         """Return the settings as the text of a TOML file that `read_settings` takes back unchanged."""
         return tomli_w.dumps(self.to_dict())
-
-
-def table_settings() -> dict[str, str]:
-    """Return the settings that name an entry of a table, and the table of each."""
-    return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
 
 
 def with_value(name: str, value: Any) -> str:

@@ -1,10 +1,16 @@
-"""The settings of a run that may name a file or folder, and their absolute forms."""
+"""The settings of a run that name an entry of a table, a file or a folder, and their absolute forms."""
 
+import dataclasses
 from pathlib import Path
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
-from fedrouter_sim.config import PAPER_DATA, RunConfig, table_settings
+from fedrouter_sim.config import PAPER_DATA, RunConfig
 from fedrouter_sim.paths import at_home
+
+
+def table_settings() -> dict[str, str]:
+    """Return the settings that name an entry of a table, and the table of each."""
+    return {field.name: field.metadata["table"] for field in dataclasses.fields(RunConfig) if field.metadata["table"]}
 
 
 def path_settings() -> tuple[str, ...]:

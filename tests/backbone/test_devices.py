@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedrouter_sim.backbone import devices
-from fedrouter_sim.backbone.devices import SMALL, check_quantize, dtype_name, resolve_device, resolve_dtype
+from fedrouter_sim.backbone.devices import check_quantize, dtype_name, processor, resolve_device, resolve_dtype
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 
@@ -24,24 +24,41 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
         ("model name\t: bf16", torch.float32),
     ],
 )
-def test_auto_is_bfloat16_where_the_processor_multiplies_it(
+def test_auto_is_measured_where_the_processor_multiplies_bfloat16(
     line: str, expected: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\n{line}\n")
     monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
-    assert resolve_dtype("auto", CPU, SMALL) == expected
-    assert resolve_dtype("auto", CPU, SMALL - 1) == torch.float32  # where it was measured to be slower
+    asked: list[int] = []
+
+    def faster() -> torch.dtype:
+        asked.append(1)
+        return torch.bfloat16
+
+    assert resolve_dtype("auto", CPU, faster) == expected
+    assert bool(asked) == (expected == torch.bfloat16)
+
+
+def refuse() -> torch.dtype:
+    raise AssertionError("measured")
 
 
 def test_auto_is_float32_where_the_processor_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
-    assert resolve_dtype("auto", CPU, SMALL) == torch.float32
+    assert resolve_dtype("auto", CPU, refuse) == torch.float32 and processor() == ""
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_a_named_data_type_is_taken(name: str) -> None:
-    assert dtype_name(resolve_dtype(name, CPU, 1)) == name
+def test_a_named_data_type_is_taken_and_nothing_is_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "computes_bfloat16", lambda device: True)
+    assert dtype_name(resolve_dtype(name, CPU, refuse)) == name
+
+
+def test_the_processor_is_known_by_its_name_and_what_it_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text("processor: 0\nmodel name\t: A 1\ncpu MHz: 99\nflags\t: fpu avx\n" * 2)
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "cpuinfo")
+    assert processor() == "A 1 fpu avx"
 
 
 @pytest.mark.parametrize(("there", "auto"), [(True, CUDA), (False, CPU)])

@@ -15,6 +15,7 @@ from benchmarks.show import number
 
 TARGETS = {  # how many figures of a benchmark have a target
     "overhead": 3,
+    "upper-layers": 1,
     "usual-recipe": 1,
     "embedding": 2,
     "answers": 1,

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.lower import AllLayers
+
+_ALL = AllLayers()
 
 LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
 
@@ -36,6 +39,7 @@ def run_prompts(
     shared: int,
     fill: int,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
+    lower: AllLayers = _ALL,
 ) -> RunPrompts:
     """Run prompts up to their last tokens, some at a time, so that padding costs no pass over it.
 
@@ -46,16 +50,22 @@ def run_prompts(
         shared: tokens that all prompts begin with, fewer than all but the last of each; run once.
         fill: the token that padding consists of.
         on_rows: called with the prompts of each pass before it.
+        lower: gives passes what lower layers made of the prompts.
     """
     device = body.device
     last = torch.tensor([[prompt[-1]] for prompt in prompts], device=device)
     rest = [prompt[:-1] for prompt in prompts]
-    past = run_prefix(body, rest[0][:shared], device)
+    with lower.taken(rest[:1], 0, shared, cached=True):
+        past = run_prefix(body, rest[0][:shared], device)
     caches = []
     for part in parts:
         on_rows(part)
-        ids, mask = pad([rest[row][shared:] for row in part], fill, device)
-        caches.append(run_rows(body, copy.deepcopy(past), ids, mask, use_cache=True).past_key_values)
+        rows = [rest[row] for row in part]
+        ids, mask = pad([row[shared:] for row in rows], fill, device)
+        with lower.taken(rows, shared, cached=True):
+            cache = run_rows(body, copy.deepcopy(past), ids, mask, use_cache=True).past_key_values
+        lower.complete(cache, rows)
+        caches.append(cache)
     ids, mask = pad(rest, fill, device)
     return RunPrompts(torch.cat([ids, last], dim=1), torch.cat([mask, torch.ones_like(last)], dim=1), _joined(caches))
 

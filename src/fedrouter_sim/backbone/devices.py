@@ -1,5 +1,6 @@
 """Where the backbone computes, and in which precision: what 'auto' means on this machine."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,9 +9,6 @@ import torch
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 
-# Weights of a model that bfloat16 does not make faster: the tiny GPT-2 (1.6 million) took 1.4 times as long in it, and
-# twice the memory.
-SMALL = 30_000_000
 _CPUINFO = Path("/proc/cpuinfo")
 # Flags of processors that multiply bfloat16 matrices: x86 with AVX-512 BF16 or AMX, Arm with BF16. Elsewhere torch
 # emulates it, some thirty times slower than float32.
@@ -28,20 +26,17 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def resolve_dtype(name: str, device: torch.device, weights: int) -> torch.dtype:
+def resolve_dtype(name: str, device: torch.device, faster: Callable[[], torch.dtype]) -> torch.dtype:
     """Return the data type of the frozen base under --dtype.
 
-    'auto' is bfloat16 where `device` computes in it and the model is not so small that converting numbers takes longer
-    than multiplying them.
-
     Args:
-        name: 'auto', 'float32' or 'bfloat16'.
+        name: 'float32', 'bfloat16', or 'auto': the faster one.
         device: where the model computes.
-        weights: how many numbers the model's weights hold.
+        faster: says which is faster; asked for 'auto' alone, and only where `device` computes in bfloat16.
     """
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-    return torch.bfloat16 if weights >= SMALL and computes_bfloat16(device) else torch.float32
+    return faster() if computes_bfloat16(device) else torch.float32
 
 
 def computes_bfloat16(device: torch.device) -> bool:
@@ -70,10 +65,22 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def processor() -> str:
+    """Return what the processor calls itself, with what it can do; empty where the system does not say."""
+    lines = _cpu_lines()
+    found = (
+        next((line for line in lines if line.startswith(name)), "") for name in ("model name", "flags", "Features")
+    )
+    return " ".join(line.partition(":")[2].strip() for line in found if line)
+
+
 def _processor_has_bfloat16() -> bool:
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return False
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    flags = next((line for line in _cpu_lines() if line.startswith(("flags", "Features"))), "")
     return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
+def _cpu_lines() -> list[str]:
+    try:
+        return _CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return []

@@ -19,10 +19,10 @@ from fedrouter_sim.backbone.gguf import (
     is_gguf,
 )
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
-from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.storage import read_json
-from fedrouter_sim.tensors import Described, read_header
+from fedrouter_sim.tensors import read_header
 from fedrouter_sim.typed import taken
 
 # Weights, configuration and tokenizer; never code and never pickles.
@@ -72,7 +72,7 @@ def resolve_model(name: str) -> Path:
     if path.is_dir():
         return _usable(path, name)
     if path.is_file() and is_gguf(path):
-        return converted(path, name, _say)
+        return converted(path, name, say)
     if path.is_file() or path.suffix == ".gguf":
         fault = "is a file but no GGUF file" if path.is_file() else "there is no such file"
         raise UserError(f"--model {name}: {fault}; give a GGUF file, a transformers model folder or a Hub id")
@@ -99,12 +99,6 @@ def has_digest(folder: Path, recorded: str) -> bool:
     number, separator, _ = recorded.partition(":")
     format = int(number) if separator and number.isdecimal() else 1
     return format in _DECISIVE and model_digest(folder, format) == recorded
-
-
-def weights_in(folder: Path) -> int:
-    """Return how many numbers the weights of a model folder hold, by the headers of its files."""
-    paths = sorted(folder.glob("*.safetensors"))
-    return sum(one.count for path in paths for one in _header(path).values())
 
 
 def describe_model(name: str, folder: Path) -> str:
@@ -181,13 +175,6 @@ def _refuse_sizes(config: dict[str, Any], folder: Path, name: str) -> None:
             )
 
 
-def _header(path: Path) -> dict[str, Described]:
-    try:
-        return read_header(path)[0]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({first_line(error)}); give a whole model folder") from None
-
-
 def _refuse_quantized(quantization: Any, name: str) -> None:
     """Refuse a checkpoint of quantised weights whose reader is not installed.
 
@@ -233,7 +220,7 @@ def _from_hub(name: str) -> Path:
         raise UserError(
             f"{unknown}, and the Hub is out of reach ({type(error).__name__}); download it first, or {known}"
         ) from None
-    _say(f"downloading {name} from the Hub")
+    say(f"downloading {name} from the Hub")
     try:
         return Path(snapshot_download(name, allow_patterns=_PATTERNS))
     except GatedRepoError:
@@ -254,5 +241,6 @@ def _is_whole(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) and all((folder / shard).is_file() for shard in shards)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the user something that is no fault, on standard error."""
     print(f"note: {plain(text)}", file=sys.stderr)

@@ -1,12 +1,18 @@
 """Which modules of a backbone LoRA adapts, and how, in PEFT's own configuration."""
 
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError, first_line
 
@@ -48,6 +54,7 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
                 f"--lora-targets {target!r}: LoRA cannot adapt such a module of this model; choose among "
                 f"{', '.join(sorted(known))}"
             )
+    upper = _upper_layers(config, model, targets) if config.lora_layers else {}
     widest = max(min(_sizes(module)) for modules in found.values() for module in modules)
     if config.lora_rank > max(widest, _SMALL):
         raise UserError(
@@ -61,7 +68,52 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         lora_dropout=config.lora_dropout,
         target_modules=sorted(targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for modules in found.values() for module in modules),
+        **upper,
     )
+
+
+def decoder_layers(model: Any) -> tuple[str, nn.ModuleList] | None:
+    """Return the name and the list of a model's decoder layers: the outermost list that is as long as its
+    configuration says; None where there is none."""
+    count = getattr(model.config, "num_hidden_layers", None)
+    lists = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    return min(lists, key=lambda found: found[0].count("."), default=None)
+
+
+def first_adapted(model: Any) -> tuple[nn.ModuleList, int]:
+    """Return the decoder layers of a model with a LoRA slot, and the place of the lowest that has adapters.
+
+    Raises:
+        ValueError: its layers cannot be told apart, or no adapter is in one.
+    """
+    found = decoder_layers(model)
+    for place, layer in enumerate(found[1] if found else ()):
+        if any(isinstance(module, LoraLayer) for module in layer.modules()):
+            return found[1], place  # type: ignore[index]  # there are layers
+    raise ValueError("no decoder layer has adapters")
+
+
+def _upper_layers(config: RunConfig, model: Any, targets: list[str]) -> dict[str, Any]:
+    """Return what PEFT's configuration says of --lora-layers.
+
+    Raises:
+        UserError: the model has fewer layers, its layers cannot be told apart, or the upper ones have no targets.
+    """
+    asked, found = f"--lora-layers {config.lora_layers}", decoder_layers(model)
+    if found is None:
+        raise UserError(f"{asked}: the layers of --model {config.model} cannot be told apart; take --lora-layers 0")
+    path, layers = found
+    if config.lora_layers > len(layers):
+        raise UserError(f"{asked}: --model {config.model} has {len(layers)} layers; give at most that, or 0 for all")
+    first = len(layers) - config.lora_layers
+    for target in targets:
+        if any(name == target for name, _ in model.named_modules()):  # which PEFT adapts whatever its layer
+            raise UserError(f"{asked}: does not go with --lora-targets {target!r}, a single module; drop one of both")
+    if not any(
+        f".{name}".endswith(f".{t}") for layer in layers[first:] for name, _ in layer.named_modules() for t in targets
+    ):
+        raise UserError(f"{asked}: those layers have no modules {', '.join(targets)}; adapt more layers")
+    return {"layers_to_transform": list(range(first, len(layers))), "layers_pattern": path.rpartition(".")[2]}
 
 
 def _sizes(module: nn.Module) -> tuple[int, int]:
@@ -97,6 +149,27 @@ def slot_of(peft_model: Any) -> dict[str, nn.Parameter]:
     if slot.keys() != saved.keys():
         raise RuntimeError(f"PEFT saves other keys than it trains: {sorted(slot.keys() ^ saved.keys())[:2]}")
     return slot
+
+
+def drawn_adapter(slot: Mapping[str, Tensor], generator: torch.Generator) -> Adapter:
+    """Return an adapter for a slot as PEFT draws it: A Kaiming uniform (a = sqrt 5), B = 0."""
+    adapter = {key: torch.zeros(parameter.shape) for key, parameter in sorted(slot.items())}
+    for key, value in adapter.items():
+        if "lora_A" in key:
+            nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
+    return adapter
+
+
+@contextlib.contextmanager
+def dropping_out(peft_model: Any) -> Iterator[None]:
+    """Turn LoRA's own dropout on, and none else; afterwards the model is in inference mode."""
+    for module in peft_model.modules():
+        if isinstance(module, LoraLayer):
+            module.lora_dropout.train()
+    try:
+        yield
+    finally:
+        peft_model.eval()
 
 
 def _adaptable(name: str, module: nn.Module, model: Any) -> bool:

@@ -1,7 +1,6 @@
 """The one frozen model in memory, and the one adapter slot in it: embed, train, generate, score."""
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
@@ -30,9 +28,10 @@ from fedrouter_sim.backbone.locating import (
     loadable_name,
     model_digest,
     resolve_model,
-    weights_in,
 )
-from fedrouter_sim.backbone.lora import json_config, lora_config, slot_of, with_lora
+from fedrouter_sim.backbone.lora import drawn_adapter, dropping_out, json_config, lora_config, slot_of, with_lora
+from fedrouter_sim.backbone.lower import AllLayers, lower_layers
+from fedrouter_sim.backbone.measuring import MeasuredSteps, measured_steps
 from fedrouter_sim.backbone.mixing import Mixture, Mixtures
 from fedrouter_sim.backbone.prompting import encoder_of
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
@@ -42,7 +41,9 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.randomness import torch_generator
 
-_OWN_SETTINGS = "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets".split()
+_OWN_SETTINGS = (
+    "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets lora_layers".split()
+)
 _CACHE_BYTES = 2**28
 _ROWS = 32  # of a batch where nothing is trained
 _SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
@@ -65,6 +66,8 @@ class Generated:
 class Backbone:
     """A frozen causal language model with one LoRA slot, into which adapters are copied; none is ever added."""
 
+    measured: MeasuredSteps | None = None  # by which --dtype auto went, where it was measured
+
     def __init__(self, config: RunConfig) -> None:
         """Load the backbone that `config` names.
 
@@ -76,13 +79,13 @@ class Backbone:
             self._open(config)
 
     def _open(self, config: RunConfig) -> None:
-        folder = resolve_model(config.model)
-        self._folder = folder
+        self._config = config
+        self._folder = folder = resolve_model(config.model)
         self.digest = model_digest(folder)
         self.description = describe_model(config.model, folder)
         self._device = resolve_device(config.device)
         check_quantize(config, self._device)
-        dtype = resolve_dtype(config.dtype, self._device, weights_in(folder))
+        dtype = resolve_dtype(config.dtype, self._device, self._faster_dtype)
         self.dtype = dtype_name(dtype)
         tokenizer, model = load_model(folder, config.model, dtype, self._device, config.quantize)
         embedded = model.get_input_embeddings().num_embeddings
@@ -100,15 +103,28 @@ class Backbone:
         self._kind = kind_of(model, self.encoder.eos, config.model)
         self._shares_prefixes = not self._kind.stateful
         self._slot = slot_of(self._peft)
+        keeps = config.lora_layers > 0
+        self._lower = lower_layers(model, self._kind, self._opening, self.encoder.eos) if keeps else AllLayers()
         self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
-        self._config = config
         self.peft_config = json_config(lora, loadable_name(config.model, folder))
+
+    def _faster_dtype(self) -> torch.dtype:
+        if self._config.quantize != "none":
+            return torch.bfloat16
+        self.measured = measured_steps(self._config, self._folder, self.digest, self._device)
+        return self.measured.faster
 
     def serves(self, config: RunConfig) -> bool:
         """Say whether a run with these settings may use this backbone: the same model, prompts and adapters."""
         return all(getattr(config, name) == getattr(self._config, name) for name in _OWN_SETTINGS)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run's manifest says of its backbone."""
+        found = {"backbone": self.description, "backbone_sha256": self.digest, "backbone_dtype": self.dtype}
+        steps = {} if self.measured is None else {"measured_step_seconds": dict(self.measured.seconds)}
+        return {**found, **steps, "device": self.device}
 
     def has_digest(self, recorded: str) -> bool:
         """Say whether this is the backbone of a digest that a run has recorded."""
@@ -116,12 +132,7 @@ class Backbone:
 
     def initial_adapter(self, seed: int) -> Adapter:
         """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
-        generator = torch_generator(seed, "initial adapter")
-        adapter = {key: torch.zeros(slot.shape) for key, slot in sorted(self._slot.items())}
-        for key, value in adapter.items():
-            if "lora_A" in key:
-                nn.init.kaiming_uniform_(value, a=math.sqrt(5), generator=generator)
-        return adapter
+        return drawn_adapter(self._slot, torch_generator(seed, "initial adapter"))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return e(x) for each text, (n, d): the mean of the last hidden state (after the final norm) over real tokens.
@@ -167,7 +178,7 @@ class Backbone:
             pull: a proximal term to add to the loss.
         """
         self._load(start)
-        with self._own_randomness(), self._lora_dropout(), without_notices():
+        with self._own_randomness(), dropping_out(self._peft), without_notices():
             torch.manual_seed(dropout_seed)
             losses = take_steps(
                 list(self._slot.values()),
@@ -175,7 +186,7 @@ class Backbone:
                 lambda batch: self._response_losses([examples[i] for i in batch])[0].mean(),
                 optimizer,
                 on_step,
-                None if pull is None else lambda: self._distance_term(pull),
+                None if pull is None else lambda: pull.term(self._slot),
             )
         trained = {key: slot.detach().to("cpu", copy=True) for key, slot in self._slot.items()}
         tokens = sum(len(examples[i]) for batch in batches[: len(losses)] for i in batch)
@@ -229,7 +240,7 @@ class Backbone:
         else:
             rest = [prompt[:-1] for prompt in prompts]
             parts = list(self._batches(list(map(len, rest))))
-            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows)
+            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows, self._lower)
         stretch = None if self._kind.stateful else _STRETCH
         return self.encoder.decode(answer(self._model, started, budgets, self.encoder.stops, stretch, on_rows))
 
@@ -269,10 +280,7 @@ class Backbone:
         given = [given_tokens(example.prompt.ids, self._opening) for example in examples]
 
         def loss_of(batch: Sequence[int]) -> Tensor:
-            rows, shared = [examples[i] for i in batch], given[batch[0]]
-            with torch.no_grad():
-                past = run_prefix(self._body, rows[0].prompt.ids[:shared], self._device)
-            return response_losses(self._peft, past, rows, shared, self.encoder.eos, self._device)[0].sum()
+            return self._row_losses([examples[i] for i in batch], given[batch[0]], through=False)[0].sum()
 
         batches = alike_sorted(given, list(map(len, examples)), _SKETCHED_ROWS, _PADDING[self.device])
         with without_notices():
@@ -286,9 +294,17 @@ class Backbone:
 
     def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,)."""
-        shared = self._shared([example.prompt.ids for example in examples])
-        past = run_prefix(self._body, examples[0].prompt.ids[:shared], self._device)
-        return response_losses(self._peft, past, examples, shared, self.encoder.eos, self._device)
+        return self._row_losses(examples, self._shared([example.prompt.ids for example in examples]))
+
+    def _row_losses(
+        self, examples: Sequence[EncodedExample], shared: int, through: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `_response_losses` does; without `through`, no gradient goes through the shared tokens."""
+        rows = [(*example.prompt.ids, *example.response) for example in examples]
+        with self._lower.taken(rows[:1], 0, shared), torch.set_grad_enabled(through and torch.is_grad_enabled()):
+            past = run_prefix(self._body, rows[0][:shared], self._device)
+        with self._lower.taken(rows, shared):
+            return response_losses(self._peft, past, examples, shared, self.encoder.eos, self._device)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the batches in which rows of these lengths are run where nothing is trained."""
@@ -297,12 +313,6 @@ class Backbone:
     def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
         """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""
         return common_prefix(prompts, min(map(len, prompts)) - 1) if self._shares_prefixes else 0
-
-    def _distance_term(self, pull: Proximal) -> Tensor:
-        squared = torch.stack(
-            [(slot - pull.anchor[key].to(self._device)).square().sum() for key, slot in self._slot.items()]
-        )
-        return pull.strength / 2 * squared.sum()
 
     def _load(self, adapter: Adapter) -> None:
         """Copy an adapter into the slot, in place."""
@@ -333,13 +343,3 @@ class Backbone:
     def _own_randomness(self) -> AbstractContextManager[None]:
         """Leave torch's global generators as they were."""
         return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])
-
-    @contextlib.contextmanager
-    def _lora_dropout(self) -> Iterator[None]:
-        dropouts = [module.lora_dropout for module in self._peft.modules() if isinstance(module, LoraLayer)]
-        for dropout in dropouts:
-            dropout.train()
-        try:
-            yield
-        finally:
-            self._peft.eval()

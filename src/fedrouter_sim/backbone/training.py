@@ -1,7 +1,7 @@
 """Local training: AdamW steps on the weights of the one adapter slot."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,13 @@ class Proximal:
 
     anchor: Adapter
     strength: float
+
+    def term(self, slot: Mapping[str, Tensor]) -> Tensor:
+        """Return the term at the parameters of an adapter slot, by their keys."""
+        squared = torch.stack(
+            [(value - self.anchor[key].to(value.device)).square().sum() for key, value in slot.items()]
+        )
+        return self.strength / 2 * squared.sum()
 
 
 def take_steps(

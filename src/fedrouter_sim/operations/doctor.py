@@ -148,7 +148,7 @@ def _computing(section: str) -> Iterator[Check]:
     try:
         import torch
 
-        from fedrouter_sim.backbone.devices import SMALL, computes_bfloat16, resolve_device
+        from fedrouter_sim.backbone.devices import computes_bfloat16, resolve_device
     except Exception as error:  # said of the package already
         for name in ("device", "data type", "threads"):
             yield Check(section, name, NOTE, f"not known: torch does not load ({_said(error)})")
@@ -171,11 +171,10 @@ def _computing(section: str) -> Iterator[Check]:
     else:
         yield Check(section, "device", OK, "auto: cpu; there is no CUDA device", values=values)
     what = "the card" if device.type == "cuda" else "the processor"
-    dtype = "bfloat16" if fast else "float32"
-    computes = (
-        f"computes in it (models below {SMALL // 10**6}M weights: float32)" if fast else "does not compute in bfloat16"
-    )
-    yield Check(section, "data type", OK, f"auto: {dtype}; {what} {computes}", values={"auto": dtype})
+    dtype = "the faster of float32 and bfloat16, by a step that is measured once a backbone" if fast else "float32"
+    computes = "computes in bfloat16" if fast else "does not compute in bfloat16"
+    values = {"auto": "measured" if fast else "float32"}
+    yield Check(section, "data type", OK, f"auto: {dtype}; {what} {computes}", values=values)
     threads, cores = torch.get_num_threads(), usable_cores()
     values = {"torch": threads, "cores": cores}
     found = f"torch takes {threads} of {cores} usable cores"

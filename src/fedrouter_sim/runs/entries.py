@@ -6,7 +6,8 @@ from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
 from fedrouter_sim.clustering.affinities import AFFINITIES
-from fedrouter_sim.config import RunConfig, table_settings
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_paths import table_settings
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
@@ -31,7 +32,8 @@ TABLES: dict[str, Table[Any]] = {
 
 TRAINING_SETTINGS = frozenset(
     "rounds participation local_steps budget batch_size lr lr_min weight_decay clip eval_every aggregation clip_update"
-    " lora_rank lora_alpha lora_dropout lora_targets client_dropout stragglers late min_participants".split()
+    " lora_rank lora_alpha lora_dropout lora_targets lora_layers client_dropout stragglers late"
+    " min_participants".split()
 )
 """Settings without effect where nothing is trained."""
 

@@ -1,0 +1,324 @@
+"""What the frozen layers below the first adapted one make of rows: computed once, kept, and given to later passes.
+
+Where adapters are in the upper layers alone, nothing that is learnt changes what the layers below make of a row. A pass
+then skips those and takes what they once made of it.
+"""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache
+
+from fedrouter_sim.backbone.forward import Tokens, given_tokens, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.kind import Kind
+from fedrouter_sim.backbone.locating import say
+from fedrouter_sim.backbone.lora import first_adapted
+
+KEPT_BYTES = 2**30
+"""Most that one process keeps of what lower layers made of rows. Rows beyond are run through them anew each time."""
+
+_NEAR = {torch.bfloat16: 5e-2}
+"""How far, as a share of the largest number, a pass may be from the plain one before a model counts as one whose lower
+layers cannot be skipped, by data type."""
+_NEAR_FLOAT32 = 1e-3
+
+
+class AllLayers:
+    """Every pass computes all layers."""
+
+    keeps = False
+
+    def taken(
+        self, rows: Sequence[Tokens], start: int = 0, stop: int | None = None, cached: bool = False
+    ) -> contextlib.AbstractContextManager[None]:
+        """Have the one pass within take what lower layers make of the tokens from `start` to `stop` of these rows.
+
+        Args:
+            rows: tokens, from each row's first on.
+            start: the first position that the pass takes, all in one batch padded on the right.
+            stop: the position after the last; None: to each row's end.
+            cached: whether `complete` follows.
+        """
+        return contextlib.nullcontext()
+
+    def forget(self) -> None:
+        """Keep nothing of what was made of rows so far."""
+
+    def complete(self, cache: Any, rows: Sequence[Tokens]) -> None:
+        """Put into the attention cache of a pass that has skipped lower layers what those would have put there."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the lower layers made of a row after the opening of all.
+
+    Attributes:
+        hidden: what enters the first adapted layer (L, d).
+        states: keys and values (heads, L, width) of each lower layer; none where they were not asked for.
+    """
+
+    hidden: Tensor
+    states: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def nbytes(self) -> int:
+        tensors = [self.hidden, *(state for pair in self.states for state in pair)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class LowerLayers(AllLayers):
+    """Passes skip the layers below the first adapted one.
+
+    Each row goes through those alone, after the opening of all, so that what they make of it depends on nothing else:
+    not on its batch, nor on what is kept. The first rows are kept, up to a number of bytes in main memory; no row gives
+    way to another, as rows come in turns and each would be dropped before it comes again.
+
+    Args:
+        body: the model without its head.
+        layers: all its decoder layers.
+        first: the place of the first adapted one, above 0.
+        opening: tokens that most rows begin with.
+        most_bytes: that are kept.
+    """
+
+    keeps = True
+
+    def __init__(
+        self, body: Any, layers: Sequence[nn.Module], first: int, opening: Tokens, most_bytes: int = KEPT_BYTES
+    ) -> None:
+        self._body = body
+        self._layers = list(layers)
+        self._first = first
+        self._opening = opening
+        self._left = most_bytes
+        self._kept: dict[tuple[Tokens, bool], _Made] = {}
+        # How many values beside the hidden states each layer gives back; None: it gives these alone, in no tuple.
+        self._besides: list[int | None] = [None] * len(self._layers)
+
+    @contextlib.contextmanager
+    def taken(
+        self, rows: Sequence[Tokens], start: int = 0, stop: int | None = None, cached: bool = False
+    ) -> Iterator[None]:
+        """As `AllLayers.taken`."""
+        if stop == 0:  # there is no pass
+            yield
+            return
+        hidden = [self._hidden(row, cached)[start:stop] for row in rows]
+        batch = nn.utils.rnn.pad_sequence(hidden, batch_first=True)  # (B, L, d)
+        with self._skipping(range(self._first)), self._entering(lambda entering: batch.to(entering.device)):
+            yield
+
+    def forget(self) -> None:
+        """As `AllLayers.forget`."""
+        self._left += sum(made.nbytes for made in self._kept.values())
+        self._kept = {}
+
+    def complete(self, cache: Any, rows: Sequence[Tokens]) -> None:
+        """As `AllLayers.complete`."""
+        made = [self._of(row, cached=True) for row in rows]
+        longest = max(map(len, rows))
+        for place, layer in enumerate(cache.layers[: self._first]):
+            for which, name in enumerate(("keys", "values")):
+                states = []
+                for row, one in zip(rows, made, strict=True):
+                    state = one.states[place][which]
+                    if self._given(row):
+                        state = torch.cat([self._opened.states[place][which], state], dim=1)
+                    states.append(nn.functional.pad(state, (0, 0, 0, longest - len(row))))
+                setattr(layer, name, torch.stack(states).to(self._body.device))
+
+    def agrees(self, token: int, another: int, shares: bool, completes: bool) -> bool:
+        """Say whether passes that skip layers give what plain ones do, and learn on the way what layers give back.
+
+        Args:
+            token: any token.
+            another: another one.
+            shares: whether rows may go on from the attention cache of what they begin with.
+            completes: whether attention caches are to be completed.
+        """
+        rows: list[Tokens] = [(token, another, another, token), (token, token, another)]
+        prefix = 1 if shares else 0
+        ids, mask = pad([row[prefix:] for row in rows], token, self._body.device)
+
+        def run(lower: AllLayers) -> Any:
+            with lower.taken(rows[:1], 0, prefix):
+                past = run_prefix(self._body, rows[0][:prefix], self._body.device)
+            with lower.taken(rows, prefix, cached=completes):
+                output = run_rows(self._body, past, ids, mask, use_cache=completes)
+            if completes:
+                lower.complete(output.past_key_values, rows)
+            return output
+
+        try:
+            with torch.no_grad():
+                with self._learning():
+                    plain = run(AllLayers())
+                found = run(self)
+        except Exception:  # every family runs code of its own
+            return False
+        pairs = [(plain.last_hidden_state, found.last_hidden_state)]
+        if completes:
+            caches = zip(plain.past_key_values.layers, found.past_key_values.layers, strict=True)
+            pairs += [(getattr(one, n), getattr(two, n)) for one, two in caches for n in ("keys", "values")]
+        return all(_near(one, two, mask, prefix) for one, two in pairs)
+
+    def _hidden(self, row: Tokens, cached: bool) -> Tensor:
+        """Return what enters the first adapted layer at all of a row's tokens, (L, d)."""
+        made = self._of(row, cached).hidden
+        return torch.cat([self._opened.hidden, made]) if self._given(row) else made
+
+    def _given(self, row: Tokens) -> int:
+        return given_tokens(row, self._opening)
+
+    def _of(self, row: Tokens, cached: bool) -> _Made:
+        key = row, cached
+        if key in self._kept:
+            return self._kept[key]
+        made = self._run(row, cached)
+        if made.nbytes <= self._left:
+            self._kept[key] = made
+            self._left -= made.nbytes
+        return made
+
+    @cached_property
+    def _opened(self) -> _Made:
+        return self._run(self._opening, cached=True)
+
+    def _run(self, row: Tokens, cached: bool) -> _Made:
+        """Run a row through the lower layers, what it shares with all others from their cache."""
+        given = self._given(row)
+        heard: list[Tensor] = []
+
+        def hear(entering: Tensor) -> Tensor:
+            heard.append(entering)
+            return entering
+
+        # What is made of a row in inference may train later, so it is no inference tensor.
+        with torch.inference_mode(False), torch.no_grad():
+            past = self._opened_cache() if given else None
+            ids, mask = pad([row[given:]], 0, self._body.device)
+            with self._skipping(range(self._first, len(self._layers))), self._entering(hear):
+                output = run_rows(self._body, past, ids, mask, use_cache=cached)
+            states: tuple[tuple[Tensor, Tensor], ...] = ()
+            if cached:
+                lower = output.past_key_values.layers[: self._first]
+                states = tuple((_own(layer.keys[0, :, given:]), _own(layer.values[0, :, given:])) for layer in lower)
+            return _Made(_own(heard[0][0]), states)
+
+    def _opened_cache(self) -> Any:
+        """Return the attention cache of the opening, in which upper layers hold nothing of worth."""
+        if self._opening_cache is None:
+            with self._skipping(range(self._first, len(self._layers))):
+                self._opening_cache = run_prefix(self._body, self._opening, self._body.device)
+        return copy.deepcopy(self._opening_cache)
+
+    _opening_cache: Any = None
+
+    @contextlib.contextmanager
+    def _skipping(self, places: Sequence[int]) -> Iterator[None]:
+        """Have layers give back what enters them."""
+        before = {place: vars(self._layers[place]).get("forward") for place in places}
+        for place in places:
+            self._layers[place].forward = _passing(place, self._besides[place])
+        try:
+            yield
+        finally:
+            for place, own in before.items():
+                if own is None:
+                    del self._layers[place].forward
+                else:
+                    self._layers[place].forward = own
+
+    @contextlib.contextmanager
+    def _entering(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Change what enters the first adapted layer."""
+
+        def enter(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if args:
+                return (change(args[0]), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+
+        handle = self._layers[self._first].register_forward_pre_hook(enter, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextlib.contextmanager
+    def _learning(self) -> Iterator[None]:
+        """Note what each layer gives back."""
+
+        def listener(place: int) -> Callable[[nn.Module, Any, Any], None]:
+            def hear(layer: nn.Module, inputs: Any, output: Any) -> None:
+                self._besides[place] = len(output) - 1 if isinstance(output, tuple) else None
+
+            return hear
+
+        handles = [layer.register_forward_hook(listener(place)) for place, layer in enumerate(self._layers)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def lower_layers(model: Any, kind: Kind, opening: Tokens, token: int) -> AllLayers:
+    """Return what skips the layers below the first adapted one; all layers where there are none below, or where the
+    model gives something else when they are skipped, as one whose layers look into each other does: the user is told.
+
+    Args:
+        model: with its head and a LoRA slot.
+        kind: what kind of model it is.
+        opening: tokens that most rows begin with.
+        token: any token of the vocabulary.
+    """
+    layers, first = first_adapted(model)
+    if first == 0:
+        return AllLayers()
+    found = LowerLayers(model.base_model, list(layers), first, opening)
+    shares = not kind.stateful
+    if not found.agrees(token, 1 if token == 0 else 0, shares, completes=shares and not kind.pads_left):
+        say(f"--lora-layers: the lower {first} layers of this model cannot be skipped, and are computed in every pass")
+        return AllLayers()
+    return found
+
+
+def _passing(place: int, besides: int | None) -> Callable[..., Any]:
+    """Return what stands in for a layer that is skipped.
+
+    Args:
+        place: of the layer.
+        besides: values that it gives back beside the hidden states; None: it gives no tuple.
+    """
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+        cache = next((one for one in (*args, *kwargs.values()) if isinstance(one, Cache)), None)
+        if cache is not None:  # models ask a layer's cache how many tokens came before
+            blank = hidden.new_zeros(len(hidden), 1, hidden.shape[1], 1)
+            cache.update(blank, blank, place)
+        return hidden if besides is None else (hidden, *(None,) * besides)
+
+    return forward
+
+
+def _own(part: Tensor) -> Tensor:
+    """Return a part of a tensor in main memory, without the rest of it."""
+    return part.detach().to("cpu", copy=True).contiguous()
+
+
+def _near(one: Tensor, two: Tensor, mask: Tensor, prefix: int) -> bool:
+    """Say whether two tensors (B, L, d) or (B, heads, prefix + L, width) are alike where nothing is padded."""
+    if one.shape != two.shape:
+        return False
+    real = mask.bool()
+    if one.dim() == 4:
+        one, two = (states[:, :, prefix:].transpose(1, 2) for states in (one, two))
+    most = _NEAR.get(one.dtype, _NEAR_FLOAT32) * float(one[real].abs().max())
+    return bool((one[real].float() - two[real].float()).abs().max() <= most)
