@@ -306,7 +306,7 @@ def test_result_as_json() -> None:
 
 def test_an_answer_keeps_what_was_measured() -> None:
     [answer] = evaluator(StandIn()).evaluate(Cell("all", "global"), {2: [sample(0, LONG, response="right")]}).answers
-    assert answer.sample == Answered("right", "wrong", labels=False, loss=LOSS, tokens=TOKENS)
+    assert answer.sample == Answered("right", "wrong", labels=False, loss=LOSS, tokens=TOKENS, task="sum")
     none = dict.fromkeys(("exact_match", "balanced_accuracy", "macro_f1"))
     assert answer.scores == {"rouge1": 0.0, "rouge2": 0.0, "rouge_l": 0.0, **none, "loss": LOSS / TOKENS}
     assert (answer.client, answer.task, answer.instruction) == (2, "sum", f"{LONG} 0")

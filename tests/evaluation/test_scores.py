@@ -58,8 +58,8 @@ def test_an_answer_in_a_file_has_its_scores_beside_what_was_measured() -> None:
     assert (
         list(line)
         == (
-            "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match balanced_accuracy macro_f1 "
-            "loss tokens margin confidence weights unseen"
+            "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match balanced_accuracy "
+            "macro_f1 loss tokens margin confidence weights unseen"
         ).split()
     )
     assert (line["reference"], line["answer"], line["exact_match"], line["rouge1"]) == ("right", "wrong", 0.0, 0.0)

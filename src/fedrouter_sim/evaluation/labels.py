@@ -31,7 +31,7 @@ Labels = Mapping[str, Count]
 
 
 def labels_in(responses: Iterable[str]) -> dict[str, int]:
-    """Return the labels of a task with how many rows have each, the most common first; none where answers are no labels.
+    """Return the labels of a task and how many rows have each, the most common first; none where answers are no such.
 
     They are labels if 2 to 20 short responses (at most 5 words and 50 characters), each given at least 5 times, cover
     at least 95% of the rows. Case and surrounding space play no part.
