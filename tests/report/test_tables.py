@@ -14,13 +14,10 @@ from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 from fedrouter_sim.evaluation.scores import Cell, CellResult, Scores
 from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.report.comparison_terminal import claims_table, comparison_table, differences_table, gains_table
 from fedrouter_sim.report.tables import (
     aggregated_table,
-    claims_table,
-    comparison_table,
     confusion_table,
-    differences_table,
-    gains_table,
     number,
     scores_table,
     summary_table,

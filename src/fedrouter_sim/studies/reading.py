@@ -65,13 +65,13 @@ def open_comparison(
             f"{folder} was scored with words cut by the rules {one}, and {other} by {two}; evaluate the older one again"
         )
     others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != chosen.name]
-    entries: dict[str, list[Entry]] = {metric.name: [] for metric in (chosen, *others)}
+    entries: dict[str, list[Entry]] = {name: [] for name in (chosen.name, *(one.name for one in others))}
     for run in runs:
         answers = _answers_of(run)
         entries[chosen.name].append(read_entry(run, chosen, answers=answers))
-        for metric in others:
-            entries[metric.name].append(read_entry(run, metric, False, answers))
-    beside = {metric.name: compare(entries[metric.name], metric) for metric in others}
+        for other in others:
+            entries[other.name].append(read_entry(run, other, False, answers))
+    beside = {other.name: compare(entries[other.name], other) for other in others}
     return replace(compare(entries[chosen.name], chosen), notes=tuple(notes), beside=beside)
 
 

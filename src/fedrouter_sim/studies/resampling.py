@@ -1,8 +1,8 @@
 """What a score would have been on other test samples: bootstrap over the samples of each client.
 
 All methods of a seed answer the same samples, and all are scored on the same draws of them, so that what two methods
-have in common falls out of their difference: the bootstrap is paired. SciPy's own (`scipy.stats.bootstrap`, paired) draws
-over all samples at once; ours keeps each client's number of them, as scores are means over clients.
+have in common falls out of their difference: the bootstrap is paired. SciPy's (`scipy.stats.bootstrap`, paired) draws
+over all samples at once; this one keeps each client's number of them, as scores are means over clients.
 """
 
 import math
@@ -59,7 +59,8 @@ def resampled(answers: Iterable[Mapping[str, Any]], metric: Metric, samples: str
     for answer in answers:
         if metric.name not in answer:
             return None
-        value, weight = answer[metric.name], answer.get("tokens") if metric.name == LOSS else 1
+        value: Any = answer[metric.name]
+        weight: Any = answer.get("tokens") if metric.name == LOSS else 1
         known = all(isinstance(one, int | float) and math.isfinite(one) for one in (value, weight))
         sums.setdefault(answer["client"], []).append((float(value), float(weight)) if known else (0.0, 0.0))
     generator = numpy_generator(0, "test samples", samples)
@@ -74,7 +75,8 @@ def resampled(answers: Iterable[Mapping[str, Any]], metric: Metric, samples: str
     there = ~np.isnan(found)
     if not there.any(axis=0).all():
         return None
-    return np.where(there, found, 0).sum(axis=0) / there.sum(axis=0)
+    mean: Doubles = np.where(there, found, 0).sum(axis=0) / there.sum(axis=0)
+    return mean
 
 
 def interval(draws: Sequence[Doubles], samples: int) -> OverSamples | None:

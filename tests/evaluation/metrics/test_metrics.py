@@ -98,10 +98,7 @@ def test_an_own_metric_is_found_by_file_and_class_and_takes_options(own_file: Pa
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (
-            "bleu",
-            "choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss, or give your own as FILE.py:CLASS",
-        ),
+        ("bleu", f"choose one of {', '.join(NAMES)}, or give your own as FILE.py:CLASS"),
         ("{file}:Absent", "no class Absent that is a fedrouter_sim.evaluation.metrics.metric.Metric"),
         ("{file}:NoMetric", "no class NoMetric that is a fedrouter_sim.evaluation.metrics.metric.Metric"),
         ("{file}:Nameless", "Nameless has no name of its own"),
