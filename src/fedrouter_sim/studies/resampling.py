@@ -55,28 +55,21 @@ def resampled(answers: Iterable[Mapping[str, Any]], metric: Metric, samples: str
     """
     if metric.pooled or not (isinstance(metric, TokenLoss) or type(metric).mean is Metric.mean):
         return None
-    sums: dict[int, list[tuple[float, float]]] = {}
+    known: dict[int, list[tuple[float, float]]] = {}
     for answer in answers:
         if metric.name not in answer:
             return None
         value: Any = answer[metric.name]
         weight: Any = answer.get("tokens") if metric.name == LOSS else 1
-        known = all(isinstance(one, int | float) and math.isfinite(one) for one in (value, weight))
-        sums.setdefault(answer["client"], []).append((float(value), float(weight)) if known else (0.0, 0.0))
-    generator = numpy_generator(0, "test samples", samples)
+        # What has no value by one method has none by any, as a free answer no accuracy; bar a loss that is not finite.
+        if all(isinstance(one, int | float) and math.isfinite(one) for one in (value, weight)) and weight > 0:
+            known.setdefault(answer["client"], []).append((float(value), float(weight)))
     clients = []
-    for own in sums.values():
+    for client, own in known.items():
+        generator = numpy_generator(0, "test samples", samples, client)
         drawn = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS) @ np.array(own)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            clients.append(np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan))
-    if not clients:
-        return None
-    found = np.stack(clients)
-    there = ~np.isnan(found)
-    if not there.any(axis=0).all():
-        return None
-    mean: Doubles = np.where(there, found, 0).sum(axis=0) / there.sum(axis=0)
-    return mean
+        clients.append(drawn[:, 0] / drawn[:, 1])
+    return np.mean(clients, axis=0) if clients else None
 
 
 def interval(draws: Sequence[Doubles], samples: int) -> OverSamples | None:
