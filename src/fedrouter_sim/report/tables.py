@@ -263,6 +263,7 @@ def estimate_text(estimate: Estimate | None, digits: int = 3, over: OverSamples 
 
 
 def interval(estimate: Estimate | None, over: OverSamples | None = None) -> str:
-    """Return the same for the terminal, the intervals dimmed."""
+    """Return the same for the terminal, the intervals dimmed and that over samples in a line of its own."""
     mean, _, rest = estimate_text(estimate, over=over).partition(" ")
+    rest = rest.replace(" (", "\n(")
     return f"{mean} [dim]{escape(rest)}[/]" if rest else mean
