@@ -68,7 +68,7 @@ def test_the_page_has_every_figure_and_the_files_have_them_too(page: str, full_r
     for svg in files.values():
         assert svg in page
         ElementTree.fromstring(svg)
-    assert page.count('role="img" aria-label="') == page.count("<figcaption>") == 4
+    assert page.count('role="img" aria-label="') == page.count("<figcaption>") == 5
     assert "task_0 (a&amp;b &lt;i&gt;_$x$)" in files["learning"]
 
 

@@ -225,7 +225,7 @@ def test_a_claim_that_is_not_separable_says_what_it_would_take() -> None:
     assert judged.verdict == NOT_SEPARABLE and judged.power is not None
     logs = [0.0, math.log(1.12)]
     spread, distance = abs(logs[1]) / math.sqrt(2), logs[1] / 2
-    assert judged.power.seeds == math.ceil((2.8016 * spread / distance) ** 2) == 16
+    assert judged.power.seeds == math.ceil(((2.110 + 0.863) * spread / distance) ** 2) == 18  # by t(17)
     assert judged.power.samples == pytest.approx(80 * (2.8016 * 0.04 / distance) ** 2, rel=0.2)
     at_the_bar = both.judge(Claim("x", "ours", "base", "dual", "all", least=math.exp(distance) + 1e-9))
     assert at_the_bar.power is not None and at_the_bar.power.samples is None

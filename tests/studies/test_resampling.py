@@ -87,5 +87,5 @@ def test_so_many_samples_show_the_difference_in_four_of_five_studies() -> None:
 def test_what_no_number_would_show_has_none() -> None:
     assert power(0.0, 0.1, 40, 0.1).samples is power(0.0, 0.1, 40, 0.1).seeds is None
     assert power(1e-9, 0.1, 40, None).samples is None
-    assert power(-0.5, None, 0, 0.5).seeds == 8  # ((1.960 + 0.842) / 1)^2
+    assert power(-0.5, None, 0, 0.5).seeds == 10  # (2.262 + 0.883)^2 = 9.9, by t(9) of the printed table
     assert power(5.0, None, 0, 0.1).seeds == 2  # fewer have no interval

@@ -65,13 +65,13 @@ def open_comparison(
             f"{folder} was scored with words cut by the rules {one}, and {other} by {two}; evaluate the older one again"
         )
     others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != chosen.name]
-    entries: dict[str, list[Entry]] = {name: [] for name in (chosen.name, *(one.name for one in others))}
+    entries: dict[str, list[Entry]] = {name: [] for name in (chosen.name, *(extra.name for extra in others))}
     for run in runs:
         answers = _answers_of(run)
         entries[chosen.name].append(read_entry(run, chosen, answers=answers))
-        for other in others:
-            entries[other.name].append(read_entry(run, other, False, answers))
-    beside = {other.name: compare(entries[other.name], other) for other in others}
+        for beside_it in others:
+            entries[beside_it.name].append(read_entry(run, beside_it, False, answers))
+    beside = {extra.name: compare(entries[extra.name], extra) for extra in others}
     return replace(compare(entries[chosen.name], chosen), notes=tuple(notes), beside=beside)
 
 

@@ -6,12 +6,13 @@ over all samples at once; this one keeps each client's number of them, as scores
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from fedrouter_sim.arrays import Doubles
 from fedrouter_sim.evaluation.metrics import LOSS
@@ -90,12 +91,24 @@ def power(distance: float, of_samples: float | None, samples: int, of_seeds: flo
         samples: their number.
         of_seeds: standard deviation of the effect between seeds; None: there is one.
     """
-    needed = float(norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(POWER))
+    if distance == 0:
+        return Power(None, None)
+    by_sample = None if of_samples is None else _needed(norm.ppf, of_samples * math.sqrt(samples) / abs(distance))
+    return Power(by_sample, None if of_seeds is None else _needed_seeds(of_seeds / abs(distance)))
 
-    def count(spread: float | None) -> int | None:
-        if spread is None or distance == 0:
-            return None
-        found = (needed * spread / distance) ** 2
-        return max(2, math.ceil(found)) if found <= _MOST else None
 
-    return Power(count(None if of_samples is None else of_samples * math.sqrt(samples)), count(of_seeds))
+def _needed_seeds(relative: float) -> int | None:
+    """Of a few seeds the deviation is uncertain itself, which Student's t allows for."""
+    seeds = _needed(norm.ppf, relative)
+    while seeds is not None and seeds < (_sum(student_t(seeds - 1).ppf) * relative) ** 2:
+        seeds += 1
+    return seeds
+
+
+def _needed(quantile: Callable[[float], float], relative: float) -> int | None:
+    found = (_sum(quantile) * relative) ** 2
+    return max(2, math.ceil(found)) if found <= _MOST else None
+
+
+def _sum(quantile: Callable[[float], float]) -> float:
+    return float(quantile((1 + CONFIDENCE) / 2) + quantile(POWER))
