@@ -148,7 +148,8 @@ class RunWriter(Observer):
 
     def write_truth(self, truth: Truth | None, labels: LabelTasks) -> None:
         """Write how many examples of each task went where, where tasks are named, and the labels that are answers."""
-        labels.save(self._folder / LABELS_NAME)
+        if labels.trained:  # a run from before they were written down has none to pass on
+            labels.save(self._folder / LABELS_NAME)
         if truth is not None:
             truth.save(self._folder / TRUTH_NAME)
 
