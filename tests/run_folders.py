@@ -65,7 +65,7 @@ def make_first_format(run: Path) -> Path:
     write(run / "manifest.json", manifest | {"format": 1, "method_sha256": own.get("method")})
     scores, tasks = summary.pop("scores"), summary.pop("task_scores")
     first, metric = summary.pop("cell"), summary.pop("metric")
-    for key in ("tasks_found", "tasks_born", "updates_refused", "rounds_skipped"):
+    for key in ("label_tasks", "tasks_found", "tasks_born", "updates_refused", "rounds_skipped"):
         del summary[key]
     for key in ("clients_dropped", "clients_late", "clients_joined"):
         del summary[key]

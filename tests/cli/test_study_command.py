@@ -52,7 +52,7 @@ def test_the_smoke_plan_has_every_method_and_leaves_page_tables_and_figures(smok
     assert "Backbone: tiny-gpt2, the embedded GPT-2" in table
     clients = list(csv.DictReader((smoke / "clients.csv").open(encoding="utf-8")))
     assert len(clients) == 4 * len(rows) and {row["client"] for row in clients} == {"0", "1", "2", "3"}
-    assert len(list((smoke / "figures").glob("*.svg"))) == 4
+    assert len(list((smoke / "figures").glob("*.svg"))) == 8  # by score and by loss
     (claim,) = json.loads((smoke / "claims.json").read_text(encoding="utf-8"))
     assert (
         claim["verdict"] in ("reproduced", "contradicted", "not separable") and claim["gain"]["log_ratio"]["seeds"] == 2

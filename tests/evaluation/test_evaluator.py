@@ -306,8 +306,9 @@ def test_result_as_json() -> None:
 
 def test_an_answer_keeps_what_was_measured() -> None:
     [answer] = evaluator(StandIn()).evaluate(Cell("all", "global"), {2: [sample(0, LONG, response="right")]}).answers
-    assert answer.sample == Answered("right", "wrong", labels=False, loss=LOSS, tokens=TOKENS)
-    assert answer.scores == {"rouge1": 0.0, "rouge2": 0.0, "rouge_l": 0.0, "exact_match": None, "loss": LOSS / TOKENS}
+    assert answer.sample == Answered("right", "wrong", labels=False, loss=LOSS, tokens=TOKENS, task="sum")
+    none = dict.fromkeys(("exact_match", "balanced_accuracy", "macro_f1"))
+    assert answer.scores == {"rouge1": 0.0, "rouge2": 0.0, "rouge_l": 0.0, **none, "loss": LOSS / TOKENS}
     assert (answer.client, answer.task, answer.instruction) == (2, "sum", f"{LONG} 0")
 
 
@@ -343,7 +344,16 @@ def test_the_worst_client_is_by_the_metric_that_is_shown_first() -> None:
 def test_an_own_metric_is_measured_beside_the_shipped_ones() -> None:
     shares = {0: [sample(0)], 1: [sample(1), sample(2, response="right or")]}
     result = evaluator(StandIn(), metric=Length()).evaluate(Cell("all", "global"), shares)
-    assert list(result.mean.values) == ["rouge1", "rouge2", "rouge_l", "exact_match", "loss", "length"]
+    assert list(result.mean.values) == [
+        "rouge1",
+        "rouge2",
+        "rouge_l",
+        "exact_match",
+        "balanced_accuracy",
+        "macro_f1",
+        "loss",
+        "length",
+    ]
     assert {client: scores["length"] for client, scores in result.per_client.items()} == {0: 10.0, 1: 11.5}
     assert result.mean["length"] == result.per_task["sum"]["length"] == 10.75
     assert result.to_dict()["mean"]["length"] == 10.75

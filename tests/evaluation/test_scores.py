@@ -23,7 +23,15 @@ def test_scores_are_means_over_answers() -> None:
     scores = Scores.of([answer(), answer(text="wrong"), answer(), answer(text="Right", labels=True)], METRICS)
     assert (scores.samples, scores["rouge1"], scores["exact_match"]) == (4, 0.75, 1.0)
     assert scores["rouge1"] == scores.values["rouge1"]
-    assert list(scores.values) == ["rouge1", "rouge2", "rouge_l", "exact_match", "loss"]
+    assert list(scores.values) == [
+        "rouge1",
+        "rouge2",
+        "rouge_l",
+        "exact_match",
+        "balanced_accuracy",
+        "macro_f1",
+        "loss",
+    ]
 
 
 def test_the_loss_of_a_client_is_per_token() -> None:
@@ -50,8 +58,8 @@ def test_an_answer_in_a_file_has_its_scores_beside_what_was_measured() -> None:
     assert (
         list(line)
         == (
-            "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match loss tokens margin "
-            "confidence weights unseen"
+            "client task instruction reference pool answer rouge1 rouge2 rouge_l exact_match balanced_accuracy "
+            "macro_f1 loss tokens margin confidence weights unseen"
         ).split()
     )
     assert (line["reference"], line["answer"], line["exact_match"], line["rouge1"]) == ("right", "wrong", 0.0, 0.0)
@@ -85,6 +93,7 @@ def test_a_result_in_a_file_leaves_the_single_answers_out() -> None:
         "routing_accuracy": 0.5,
         "routing_ece": None,
         "confusion": {"sum": {"task_0": 1}},
+        "label_tasks": {},
         "samples_sha256": "abc",
     }
 

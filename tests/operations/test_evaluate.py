@@ -203,7 +203,7 @@ def test_cut_instructions_are_noted(run_copy: Path, tmp_path: Path) -> None:
 
 
 def test_another_metric_stands_first_and_every_cell_has_all(run_copy: Path, tmp_path: Path) -> None:
-    rows = [{"instruction": f"Is {n} large?", "response": "yes", "task": "size"} for n in range(12)]
+    rows = [{"instruction": f"Is {n} large?", "response": ("yes", "no")[n % 2], "task": "size"} for n in range(12)]
     path = tmp_path / "labels.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     asked = [evaluate(run_copy, data=str(path), metric=name) for name in (None, "rouge1", "exact_match", "loss")]
@@ -216,7 +216,16 @@ def test_another_metric_stands_first_and_every_cell_has_all(run_copy: Path, tmp_
         assert first.per_client[first.worst_client][done.metric.name] == done.metric.worst(worst)
     assert asked[2].results[0].mean["exact_match"] == 0.0  # the answers are labels here
     stored = json.loads((run_copy / "eval" / "given-global.json").read_text(encoding="utf-8"))
-    assert set(stored["mean"]) == {"samples", "rouge1", "rouge2", "rouge_l", "exact_match", "loss"}
+    assert set(stored["mean"]) == {
+        "samples",
+        "rouge1",
+        "rouge2",
+        "rouge_l",
+        "exact_match",
+        "balanced_accuracy",
+        "macro_f1",
+        "loss",
+    }
 
 
 def test_a_metric_of_the_users_is_measured_too_and_an_unknown_one_refused(run_copy: Path, tmp_path: Path) -> None:

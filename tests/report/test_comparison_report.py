@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -203,3 +204,27 @@ def test_clients_csv_has_a_line_per_run_cell_and_client(comparison: Comparison) 
     assert rows[0] == {
         "split": "single", "method": "fedavg", "seed": "0", "test_data": "own", "client": "0", "rouge1": "0.4",
     }  # fmt: skip
+
+
+def test_loss_stands_beside_the_score_everywhere(comparison: Comparison, judged: list[Judged], tmp_path: Path) -> None:
+    """In tables, claims, figures and files; here all losses are as large as the scores."""
+    draws = np.linspace(0.5, 0.9, 1000)
+    entries = [
+        replace(one, scores=tuple(replace(s, draws=s.mean * draws, asked=10) for s in one.scores))
+        for one in comparison.entries
+    ]
+    both = replace(compare(entries), beside={"loss": compare(comparison.entries, find_metric("loss"))})
+    claims = [both.judge(one.claim) for one in judged]
+    page = write_comparison_report(tmp_path / "page.html", "Title", both, claims).read_text(encoding="utf-8")
+    for text in (page, comparison_markdown(both, claims)):
+        assert "loss, mean over seeds with 95% interval" in text
+        assert "By loss: 0.671 times" in text and "over 30 test samples" in text
+        assert "A difference of this size would take" in text  # the claim that is not separable
+    assert "(0.388, 0.676)" in score_grid(both, "own").rows[1][1].text  # 0.76 times the quantiles of the draws
+    assert list(comparison_figures(both)) == [
+        *(f"scores-{split}" for split in ("single", "dual")), *(f"scores-loss-{split}" for split in ("single", "dual")),
+        *(f"cost-{split}" for split in ("single", "dual")), *(f"cost-loss-{split}" for split in ("single", "dual")),
+    ]  # fmt: skip
+    row = list(csv.DictReader(io.StringIO(comparison_csv(both))))[2]
+    assert (row["loss"], row["loss_worst"], row["loss/plain"]) == (row["rouge1"], row["worst"], row["rouge1/plain"])
+    assert next(csv.DictReader(io.StringIO(clients_csv(both))))["loss"] == "0.4"

@@ -12,15 +12,13 @@ from run_folders import SUMMARY
 
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
-from fedrouter_sim.evaluation.scores import Cell, CellResult, Scores
+from fedrouter_sim.evaluation.scores import BestConstant, Cell, CellResult, LabelTask, SameAnswer, Scores
 from fedrouter_sim.evaluation.truth import Agreement
+from fedrouter_sim.report.comparison_terminal import claims_table, comparison_table, differences_table, gains_table
 from fedrouter_sim.report.tables import (
     aggregated_table,
-    claims_table,
-    comparison_table,
     confusion_table,
-    differences_table,
-    gains_table,
+    labels_table,
     number,
     scores_table,
     summary_table,
@@ -82,7 +80,7 @@ def test_summary_table(finished_run: Path) -> None:
     assert "36.8 KiB / 39.3 KiB" in row(text, "Sent up / down")
     assert " 32 " in row(text, "Optimizer steps")
     for task in ("opinion", "reverse", "sum", "title"):
-        assert "(bare backbone 0.000)" in row(text, task)
+        assert "(bare backbone 0.000, loss " in row(text, task)
 
 
 def test_summary_table_by_another_metric(finished_run: Path) -> None:
@@ -104,7 +102,9 @@ def test_summary_table_of_what_does_not_exist(finished_run: Path) -> None:
     assert row(text, "ROUGE-1, all tasks").split()[-2] == "-"
     assert row(text, "ROUGE-1 of the bare backbone").split()[-2] == "-"
     assert " - / - " in row(text, "ARI of local / global")
-    unlabelled = text_of(summary_table(replace(summary, metric="exact_match"), EXACT))
+    none: dict[str, float | None] = {"exact_match": None}
+    cells = {"scores": {"all-global": none}, "task_scores": {"all-global": {"sum": none}}, "label_tasks": {}}
+    unlabelled = text_of(summary_table(replace(summary, metric="exact_match", **cells), EXACT))
     assert row(unlabelled, "exact match, all tasks").split()[-2] == "-"
     assert "-   (bare backbone -)" in row(unlabelled, "sum")
 
@@ -227,3 +227,31 @@ def test_aggregated_table() -> None:
     assert "Updates of round 7" in text
     assert "3" in row(text, "task_0")
     assert "task_2" in row(text, "task_1")
+
+
+LABELS = LabelTask(
+    2,
+    BestConstant("yes", {"rouge1": 0.6, "exact_match": 0.6, "balanced_accuracy": 0.5, "macro_f1": 0.375}),
+    (SameAnswer("task_1", "[no]", 14, 14),),
+)
+
+
+def test_tasks_with_labels_stand_beside_the_best_constant_and_a_constant_adapter_is_flagged() -> None:
+    values = {"rouge1": 0.4, "exact_match": 0.401, "balanced_accuracy": 0.501, "macro_f1": 0.287, "loss": 1.5}
+    cell = {"all-global": {"sum": LABELS, "": LabelTask(3)}}
+    summary = replace(
+        SUMMARY,
+        cell="all-global",
+        scores={"all-global": values},
+        task_scores={"all-global": {"sum": values}},
+        label_tasks=cell,
+    )
+    text = text_of(summary_table(summary, ROUGE))
+    assert "0.401 / 0.501 / 0.287   (all 'yes': 0.600 / 0.500 / 0.375)" in row(
+        text, "Accuracy / balanced / macro-F1, sum"
+    )
+    assert "task_1: '[no]' to 14 of 14 samples" in row(text, "always the same answer")
+    assert "0.401 / 0.501 / 0.287 " in row(text, "Accuracy / balanced / macro-F1, all rows")
+    assert "loss 1.500" in row(text, "ROUGE-1 in cell all-global")
+    shown = text_of(labels_table([replace(RESULT, label_tasks={"sum": LABELS})]))
+    assert "all 'yes': 0.600" in shown and "[no]" in shown

@@ -13,6 +13,7 @@ from run_folders import PEFT, SUMMARY, adapter, finish, make_first_format, read,
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
@@ -28,7 +29,7 @@ def writer(tmp_path: Path) -> RunWriter:
 
 def test_what_is_written_comes_back(writer: RunWriter, tmp_path: Path, same: Same) -> None:
     writer.received(update(0, 0))
-    writer.write_truth(None)
+    writer.write_truth(None, LabelTasks())
     finish(writer)
     run = Run(tmp_path)
     assert run.config == RunConfig(method="fedavg")

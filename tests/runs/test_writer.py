@@ -12,6 +12,7 @@ from run_folders import PEFT, SUMMARY, adapter, finish, read, update
 from safetensors.numpy import load_file
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.federation.door import Refusal
 from fedrouter_sim.federation.observers import RoundRecord
 from fedrouter_sim.federation.plan import Deployment, Plan, Pool
@@ -115,7 +116,7 @@ def test_the_manifest_says_the_format_the_version_and_the_machine_beside_what_it
 
 def test_what_a_run_does_not_have_is_not_written(writer: RunWriter, tmp_path: Path) -> None:
     writer.write_samples(None)
-    writer.write_truth(None)
+    writer.write_truth(None, LabelTasks())
     writer.write_model({"global": adapter(1.0)}, Deployment((Pool("global", 9),)), 12)
     writer.write_summary(SUMMARY, {"seed": 42})
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}

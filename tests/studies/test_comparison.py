@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedrouter_sim.errors import UserError
@@ -184,3 +185,68 @@ def test_differences_are_of_settings_beyond_method_split_and_seed() -> None:
     found = compare([entry("a", 1, lora_targets=["x"], lr=0.1), entry("b", 1, lora_targets=["x"], lr=0.2)])
     assert found.differences == {"lr": {"runs/dual-a-1": 0.1, "runs/dual-b-1": 0.2}}
     assert compare([]).differences == {}
+
+
+def sampled(method: str, seed: int, base: float, noise: float) -> Score:
+    """A score whose draws of test samples scatter: in part as all methods' do, in part by `noise` of its own."""
+    common = np.random.default_rng(seed).normal(0, 0.05, 1000)
+    own = np.random.default_rng((seed, ord(method[0]))).normal(0, noise, 1000)
+    return replace(score(method, seed, base), draws=base * np.exp(common + own), asked=40)
+
+
+def with_samples(noise: float, ours: list[float], base: list[float]) -> Comparison:
+    pairs = enumerate(zip(ours, base, strict=True), 1)
+    runs = [
+        entry(name, n, sampled(name, n, mean, noise))
+        for n, both in pairs
+        for name, mean in zip(("ours", "base"), both, strict=True)
+    ]
+    return compare(runs)
+
+
+def test_a_gain_has_its_interval_over_test_samples_paired() -> None:
+    both = with_samples(0.01, [0.55, 0.55], [0.5, 0.5])
+    gain, alone = both.gain("ours", "base", "dual", "all"), both.over_samples("ours", "dual", "all")
+    assert gain is not None and gain.over_samples is not None and alone is not None
+    assert gain.over_samples.samples == alone.samples == 80
+    half = 1.96 * 0.01 * math.sqrt(2) / math.sqrt(2)  # both methods' own noise, over two seeds
+    assert gain.over_samples.low == pytest.approx(1.1 * math.exp(-half), rel=0.003)
+    assert gain.over_samples.high == pytest.approx(1.1 * math.exp(half), rel=0.003)
+    assert gain.error_over_samples == pytest.approx(0.01, rel=0.1)
+    assert alone.high - alone.low == pytest.approx(2 * 1.96 * 0.55 * 0.051 / math.sqrt(2), rel=0.1)  # not paired
+    half_known = compare([*both.entries[:3], entry("base", 2, score("base", 2, 0.5))])
+    gain = half_known.gain("ours", "base", "dual", "all")
+    assert gain is not None and gain.over_samples is None and gain.log_ratio.seeds == 2
+
+
+def test_a_claim_that_is_not_separable_says_what_it_would_take() -> None:
+    both = with_samples(0.04, [0.50, 0.56], [0.5, 0.5])
+    judged = both.judge(Claim("x", "ours", "base", "dual", "all"))
+    assert judged.verdict == NOT_SEPARABLE and judged.power is not None
+    logs = [0.0, math.log(1.12)]
+    spread, distance = abs(logs[1]) / math.sqrt(2), logs[1] / 2
+    assert judged.power.seeds == math.ceil(((2.110 + 0.863) * spread / distance) ** 2) == 18  # by t(17)
+    assert judged.power.samples == pytest.approx(80 * (2.8016 * 0.04 / distance) ** 2, rel=0.2)
+    at_the_bar = both.judge(Claim("x", "ours", "base", "dual", "all", least=math.exp(distance) + 1e-9))
+    assert at_the_bar.power is not None and at_the_bar.power.samples is None
+    clear = with_samples(0.01, [0.60, 0.61], [0.5, 0.5]).judge(Claim("x", "ours", "base", "dual", "all"))
+    assert (clear.verdict, clear.power) == (REPRODUCED, None)
+
+
+def test_claims_are_judged_by_loss_as_well_and_by_the_metric_that_they_name() -> None:
+    losses = of_seeds(LOSS, ours=[1.0, 1.01, 1.02], base=[1.2, 1.2, 1.2])
+    exact = of_seeds(EXACT, ours=[0.1, 0.1, 0.1], base=[0.2, 0.2, 0.2])
+    scores = replace(
+        of_seeds(ours=[0.5, 0.4, 0.6], base=[0.5, 0.5, 0.5]), beside={"loss": losses, "exact_match": exact}
+    )
+    claim = Claim("x", "ours", "base", "dual", "all", least=1.5)
+    judged = scores.judge(claim)
+    assert judged.verdict == NOT_SEPARABLE and judged.by_loss is not None
+    assert judged.by_loss.verdict == REPRODUCED  # there is a gain; 1.5 times the score is no claim about losses
+    named = scores.judge(replace(claim, metric="loss"))
+    assert (named.verdict, named.by_loss) == (CONTRADICTED, None)  # here it is
+    labels = scores.judge(replace(claim, metric="exact_match", least=1.0))
+    assert labels.verdict == CONTRADICTED and labels.by_loss is not None
+    assert scores.judge(replace(claim, metric="rouge1")).gain == judged.gain
+    assert scores.judge(replace(claim, metric="macro_f1")).verdict == NOT_MEASURED
+    assert losses.judge(claim).by_loss is None

@@ -82,6 +82,11 @@ def test_the_default_plan_has_five_seeds_for_every_judged_claim() -> None:
         ("clients = 3", "clients = 3\nseed = 5", "seed is no setting of a plan"),
         ('method = "fedavg"', 'method = "fedavh"', "is about fedavh on dual, which is not planned"),
         ('split = "dual"\ntest_data', 'split = "all"\ntest_data', "is about fedavg on all, which is not planned"),
+        (
+            'split = "dual"\ntest_data',
+            'metric = "bleu"\nsplit = "dual"\ntest_data',
+            "metric = 'bleu': choose one of rouge1",
+        ),
         ('test_data = "all"', 'test_data = "al"', "test_data = 'al': choose one of own, all, drift, held-out"),
         ("least = 0.01", "least = inf", "must be above 0 and finite"),
         ("least = 0.01", "paper = 6.1", "paper = 6.1 must be a str"),

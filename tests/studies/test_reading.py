@@ -28,6 +28,15 @@ def show_first(run: Path, metric: str) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace('metric = "rouge1"', f'metric = "{metric}"'))
 
 
+def take_away(run: Path, metric: str) -> None:
+    """Have no task of a run any score by a metric."""
+    for path in (run / "eval").glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for scores in (record["mean"], *record["per_client"].values(), *record["per_task"].values()):
+            scores[metric] = None
+        path.write_text(json.dumps(record), encoding="utf-8")
+
+
 def test_a_finished_run_is_read(finished_run: Path) -> None:
     run = Run(finished_run)
     found = read_entry(run, ROUGE)
@@ -65,9 +74,9 @@ def test_a_run_is_read_by_any_metric_that_it_was_scored_by(finished_run: Path, r
     assert main.per_client == losses and main.worst == max(losses.values())  # the most loss
     assert main.mean == record["mean"]["loss"]
     assert main.per_task == {task: scores["loss"] for task, scores in record["per_task"].items()}
-    # No task of the micro data has labels enough for exact match.
+    take_away(run_copy, "exact_match")
     with pytest.raises(UserError, match=r"has no scores by --metric exact_match; take one of rouge1, rouge2, .*loss$"):
-        open_comparison([finished_run], "exact_match")
+        open_comparison([run_copy], "exact_match")
     with pytest.raises(UserError, match="--metric rouge9: choose one of"):
         open_comparison([finished_run], "rouge9")
     show_first(run_copy, "loss")
@@ -77,6 +86,7 @@ def test_a_run_is_read_by_any_metric_that_it_was_scored_by(finished_run: Path, r
 
 def test_a_metric_without_any_value_gives_way_to_the_default_with_a_note(run_copy: Path) -> None:
     show_first(run_copy, "exact_match")
+    take_away(run_copy, "exact_match")
     found = open_comparison([run_copy])
     assert (found.metric.name, len(found.scores)) == ("rouge1", 4)
     [said] = found.notes
@@ -147,3 +157,25 @@ def test_what_cannot_be_compared_is_refused(run_copy: Path, tmp_path: Path) -> N
         path.unlink()
     with pytest.raises(UserError, match="has no scores to compare; `fedrouter-sim eval"):
         read_entry(Run(run_copy), ROUGE)
+
+
+def test_token_loss_and_what_claims_ask_for_stand_beside(finished_run: Path) -> None:
+    found = open_comparison([finished_run], also=["rouge_l", "rouge1", ""])
+    assert list(found.beside) == ["loss", "rouge_l"]
+    assert [view.metric.name for view in found.views] == ["rouge1", "loss"]
+    assert found.by_loss is not None
+    assert found.by_loss.scores == open_comparison([finished_run], "loss").scores
+    assert [view.metric.name for view in open_comparison([finished_run], "loss").views] == ["loss"]
+
+
+def test_other_draws_of_the_test_samples_scatter_around_the_score(finished_run: Path, run_copy: Path) -> None:
+    for view in open_comparison([finished_run]).views:
+        [main] = view.select("fedrouter", "dual", "all")
+        record = json.loads((finished_run / "eval" / "all-global.json").read_text(encoding="utf-8"))
+        assert main.asked == record["mean"]["samples"]
+        assert main.draws is not None and abs(float(main.draws.mean()) - main.mean) < 0.05 * main.mean + 0.01
+        over = view.over_samples("fedrouter", "dual", "all")
+        assert over is not None and over.samples == main.asked and over.low <= main.mean <= over.high
+    for path in (run_copy / "eval").glob("*.jsonl"):
+        path.unlink()  # a folder that was passed on without the single answers
+    assert open_comparison([run_copy]).over_samples("fedrouter", "dual", "all") is None

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from fedrouter_sim.cli.output import note, print_result
 from fedrouter_sim.cli.settings import OwnOptions, TrustCode
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.layout import require_run
+
+if TYPE_CHECKING:
+    from fedrouter_sim.studies.comparison import Comparison
 
 
 def compare_command(
@@ -33,7 +36,7 @@ def compare_command(
     for run in runs:
         require_run(run)
 
-    from fedrouter_sim.report.tables import comparison_table, differences_table, gains_table
+    from fedrouter_sim.report.comparison_terminal import comparison_table, differences_table, gains_table
     from fedrouter_sim.studies.reading import open_comparison
 
     comparison = open_comparison(runs, metric, option or (), trust_code)
@@ -42,20 +45,13 @@ def compare_command(
     if baseline is not None and baseline not in comparison.methods():
         raise UserError(f"--baseline {baseline}: no run is of it; there are {', '.join(comparison.methods())}")
     cells = [(method, *cell) for method in comparison.methods() for cell in comparison.cells()]
-    record: dict[str, Any] = {
-        "metric": comparison.metric.name,
-        "scores": [
-            {"method": method, "split": split, "test_data": test_data, **asdict(found)}
-            for method, split, test_data in cells
-            if (found := comparison.estimate(method, split, test_data)) is not None
-        ],
-        "differences": comparison.differences,
-    }
-    shown: list[Any] = [comparison_table(comparison)]
+    record: dict[str, Any] = {"metric": comparison.metric.name, **_record(comparison, cells, baseline)}
+    record["differences"] = comparison.differences
+    if comparison.by_loss is not None:
+        record["by_loss"] = _record(comparison.by_loss, cells, baseline)
+    shown: list[Any] = [comparison_table(view) for view in comparison.views]
     if baseline is not None:
-        gains = [comparison.gain(method, baseline, *cell) for method, *cell in cells if method != baseline]
-        record["gains"] = [asdict(gain) | {"ratio": asdict(gain.ratio)} for gain in gains if gain is not None]
-        shown.append(gains_table(comparison, baseline))
+        shown += [gains_table(view, baseline) for view in comparison.views]
     if comparison.differences:
         shown.append(differences_table(comparison))
     if min((count for cell in cells if (count := len(comparison.select(*cell)))), default=0) < 3:
@@ -67,3 +63,32 @@ def compare_command(
         shown.append(f"The page is {report}")
         record["report"] = str(report)
     print_result(record, shown, as_json)
+
+
+def _record(comparison: "Comparison", cells: "list[tuple[str, str, str]]", baseline: str | None) -> dict[str, Any]:
+    """Return scores and, where there is a baseline, gains, with their intervals, for machines."""
+
+    def over(method: str, split: str, test_data: str) -> dict[str, Any] | None:
+        found = comparison.over_samples(method, split, test_data)
+        return None if found is None else asdict(found)
+
+    scores = [
+        {
+            "method": method,
+            "split": split,
+            "test_data": data,
+            **asdict(found),
+            "over_samples": over(method, split, data),
+        }
+        for method, split, data in cells
+        if (found := comparison.estimate(method, split, data)) is not None
+    ]
+    if baseline is None:
+        return {"scores": scores}
+    gains = [comparison.gain(method, baseline, *cell) for method, *cell in cells if method != baseline]
+    told = [
+        asdict(gain) | {"ratio": asdict(gain.ratio), "power": asdict(gain.power(1.0))}
+        for gain in gains
+        if gain is not None
+    ]
+    return {"scores": scores, "gains": told}

@@ -84,7 +84,7 @@ def eval_command(
 
     from fedrouter_sim import Run, evaluate
     from fedrouter_sim.examples.record import Columns
-    from fedrouter_sim.report.tables import confusion_table, scores_table, unseen_table
+    from fedrouter_sim.report.tables import confusion_table, labels_table, scores_table, unseen_table
 
     opened = Run(run, trust_code)
     config = opened.config
@@ -113,6 +113,7 @@ def eval_command(
         note(text, quiet)
     tables = [
         scores_table(done.results, done.metric),
+        *([labels_table(done.results)] if any(result.label_tasks for result in done.results) else []),
         *(confusion_table(result) for result in done.results if result.confusion),
     ]
     record = {result.cell.name: result.to_dict() for result in done.results}

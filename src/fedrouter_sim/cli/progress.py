@@ -20,6 +20,7 @@ from rich.progress import (
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.observers import Display, RoundRecord
 from fedrouter_sim.federation.plan import Plan
@@ -157,7 +158,10 @@ class StudyDisplay(Display):
         left = spent / self._done * sum(self._units.values())
         done = f"{self._runs - len(self._units)}/{self._runs}"
         own = [cell for cell in summary.scores if cell.endswith(tuple(f"-{routing}" for routing in OWN_ROUTINGS))]
-        scores = "  ".join(f"{cell} {number(summary.score_in(cell))}" for cell in own)
+        metrics = (summary.metric,) if summary.metric == LOSS else (summary.metric, LOSS)
+        scores = "  ".join(
+            f"{cell} " + " / ".join(number(summary.score_in(cell, metric)) for metric in metrics) for cell in own
+        )
         self._console.print(
             plain(f"{done}  {name}  {scores}  ({spent / 60:.1f} min, about {left / 60:.0f} left)"),
             highlight=False,

@@ -38,8 +38,8 @@ def study_command(
     from fedrouter_sim.cli.progress import StudyDisplay
     from fedrouter_sim.machine import usable_cores
     from fedrouter_sim.operations.study import conclude, run_study
+    from fedrouter_sim.report.comparison_terminal import claims_table, comparison_table
     from fedrouter_sim.report.study_results import write_results
-    from fedrouter_sim.report.tables import claims_table, comparison_table
     from fedrouter_sim.studies.plan import read_study
 
     if workers is not None and workers < 1:
@@ -67,7 +67,7 @@ def study_command(
     write_results(study, out, comparison, judged, " ".join(["fedrouter-sim", *sys.argv[1:]]))
     minutes = (time.monotonic() - started) / 60
     record = {"out": str(out), "runs": len(comparison.entries), "claims": [asdict(one) for one in judged]}
-    shown = [comparison_table(comparison), *([claims_table(judged)] if judged else [])]
+    shown = [*map(comparison_table, comparison.views), *([claims_table(judged)] if judged else [])]
     print_result(
         record,
         [*shown, f"{minutes:.1f} minutes; the results are in {out}: report.html, table.md, results.csv"],

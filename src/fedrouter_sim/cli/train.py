@@ -172,8 +172,8 @@ def _train_seeds(
     from fedrouter_sim.federation.crew import crew_of
     from fedrouter_sim.operations.study import conclude, run_study
     from fedrouter_sim.report.comparison_report import write_comparison_report
+    from fedrouter_sim.report.comparison_terminal import comparison_table
     from fedrouter_sim.report.run_report import write_run_report
-    from fedrouter_sim.report.tables import comparison_table
     from fedrouter_sim.studies.plan import PlannedRun, Study
 
     if overwrite:
@@ -199,7 +199,9 @@ def _train_seeds(
         for split, data in comparison.cells()
         if (found := comparison.estimate(method, split, data)) is not None
     }
-    print_result(record, [comparison_table(comparison), f"The runs are in {folder}, their page {report}"], as_json)
+    print_result(
+        record, [*map(comparison_table, comparison.views), f"The runs are in {folder}, their page {report}"], as_json
+    )
 
 
 def _parsed(seeds: str) -> list[int]:

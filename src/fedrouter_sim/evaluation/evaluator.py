@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.agreement import mean
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics import all_metrics, measured
-from fedrouter_sim.evaluation.metrics.exact_match import answers_are_labels
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 from fedrouter_sim.evaluation.reliability import calibration_error
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores, grouped
@@ -22,6 +22,7 @@ from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Choice, Weights
 from fedrouter_sim.partition.run_data import TestShares
+from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE, ORACLE
 
 _Asked = tuple[Weights, ByToken | None, Example]  # all that an answer depends on
@@ -49,6 +50,7 @@ class Evaluator:
         truth: label counts of the pools; None for unlabelled data.
         metric: the metric that is shown first; all shipped ones are measured as well.
         on_answers: called with the number of samples done, as they are.
+        labels: the labels of the tasks that were trained; None: nothing is known of them.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Evaluator:
         truth: Truth | None,
         metric: Metric,
         on_answers: Callable[[int], None] = lambda count: None,
+        labels: LabelTasks | None = None,
     ) -> None:
         self._answerer = answerer
         self._truth = truth
         self._metric = metric
         self._metrics = all_metrics(metric)
         self._on_answers = on_answers
+        self._labels = labels or LabelTasks()
         self._embed = _EmbeddedOnce(answerer.backbone)
         self._answered: dict[_Asked, tuple[str, float, int]] = {}
         self.cut: set[str] = set()  # instructions that were cut to fit
@@ -70,6 +74,13 @@ class Evaluator:
     def cells(self, test_data: str) -> list[Cell]:
         """Return the method's cells on some test data."""
         return [Cell(test_data, routing) for routing in self._answerer.method.routings]
+
+    def cells_of_run(self, shares: Mapping[str, TestShares], by_label: bool) -> list[Cell]:
+        """Return all cells of a run: the method's and, on all tasks, the bare backbone's and, `by_label`, oracle."""
+        cells = [cell for name in shares for cell in self.cells(name)]
+        if by_label and all(example.task is not None for own in shares[ALL].values() for example in own):
+            cells.append(Cell(ALL, ORACLE))
+        return [*cells, Cell(ALL, BARE)]
 
     def evaluate(self, cell: Cell, shares: TestShares) -> CellResult:
         """Answer and score every client's samples of a cell.
@@ -82,10 +93,7 @@ class Evaluator:
             raise UserError(f"there is no test sample in the cell '{cell.name}'; give more test rows or fewer clients")
         choices = [choice for client, own in shares.items() for choice in self._choose(cell, client, own)]
         self._answer([_asked(choice, example) for choice, (_, example) in zip(choices, asked, strict=True)])
-        references: dict[str | None, list[str]] = {}
-        for _, example in asked:
-            references.setdefault(example.task, []).append(example.response)
-        labelled = {task for task, found in references.items() if answers_are_labels(found)}
+        labelled = self._labels.labelled(example for _, example in asked)
         answers = [
             self._scored(client, example, choice, example.task in labelled)
             for (client, example), choice in zip(asked, choices, strict=True)
@@ -117,7 +125,7 @@ class Evaluator:
 
     def _scored(self, client: int, example: Example, choice: Choice, labels: bool) -> Answer:
         text, loss, tokens = self._answered[_asked(choice, example)]
-        sample = Answered(example.response, text, labels, loss, tokens)
+        sample = Answered(example.response, text, labels, loss, tokens, example.task)
         return Answer(
             client=client,
             task=example.task,
@@ -132,12 +140,9 @@ class Evaluator:
         )
 
     def _summarise(self, cell: Cell, answers: Sequence[Answer]) -> CellResult:
-        def of_clients(some: Sequence[Answer]) -> dict[int, Scores]:
-            return {c: Scores.of(own, self._metrics) for c, own in grouped(some, lambda a: a.client).items()}
-
-        per_client = of_clients(answers)
+        per_client = {c: Scores.of(own, self._metrics) for c, own in grouped(answers, lambda a: a.client).items()}
         per_task = {
-            task: Scores.mean_of(list(of_clients(about).values()))
+            task: Scores.over_clients(about, self._metrics)
             for task, about in sorted(grouped(answers, lambda a: a.task).items(), key=lambda item: item[0] or "")
             if task is not None
         }
@@ -149,7 +154,7 @@ class Evaluator:
         right = [right for _, right in routed]
         return CellResult(
             cell=cell,
-            mean=Scores.mean_of(list(per_client.values())),
+            mean=Scores.over_clients(answers, self._metrics),
             worst_client=self._worst(per_client),
             per_client=per_client,
             per_task=per_task,
@@ -157,6 +162,7 @@ class Evaluator:
             confusion=confusion,
             samples_sha256=_digest((a.client, a.instruction, a.sample.reference) for a in answers),
             answers=answers,
+            label_tasks=self._labels.look(answers),
             routing_ece=calibration_error([answer.confidence for answer, _ in routed], right),
         )
 

@@ -1,10 +1,11 @@
 """Answers, their scores, and the scores of a cell."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
+from fedrouter_sim.typed import Count
 
 Key = TypeVar("Key")
 
@@ -80,12 +81,46 @@ class Scores:
         means = {name: sum(values) / len(values) if values else None for name, values in found.items()}  # type: ignore[arg-type]  # None is left out
         return cls(sum(one.samples for one in scores), means)
 
+    @classmethod
+    def over_clients(cls, answers: Sequence[Answer], metrics: Sequence[Metric]) -> "Scores":
+        """Average over the clients of answers, of which there is at least one; pooled metrics are of all at once."""
+        per_client = [cls.of(own, metrics) for own in grouped(answers, lambda answer: answer.client).values()]
+        at_once = cls.of(answers, [metric for metric in metrics if metric.pooled])
+        return cls(len(answers), {**cls.mean_of(per_client).values, **at_once.values})
+
     def __getitem__(self, metric: str) -> float | None:
         return self.values[metric]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as they stand in a cell's file."""
         return {"samples": self.samples, **self.values}
+
+
+@dataclass(frozen=True)
+class BestConstant:
+    """The answer that most training rows of a task have, given to all of its test samples."""
+
+    answer: str
+    scores: Mapping[str, float | None]  # by metric, as the cell's own; no loss: nobody computed it
+
+
+@dataclass(frozen=True)
+class SameAnswer:
+    """An adapter that gives the same answer to (nearly) all test samples of a task, whose references differ."""
+
+    pool: str
+    answer: str
+    given: Count  # to so many
+    samples: Count  # of so many
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """What a cell shows of a task whose answers are labels, beside its scores."""
+
+    labels: Count  # how many there are
+    best_constant: BestConstant | None = None  # None: nobody trained the task
+    always: tuple[SameAnswer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +137,7 @@ class CellResult:
     samples_sha256: str  # of who was asked what: only results with equal ones may be compared
     answers: Sequence[Answer]
     routing_ece: float | None = None  # expected calibration error of the confidence, over the same samples
+    label_tasks: Mapping[str, LabelTask] = field(default_factory=dict)  # of the tasks whose answers are labels
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the single answers as JSON-able values."""
@@ -114,6 +150,7 @@ class CellResult:
             "routing_accuracy": self.routing_accuracy,
             "routing_ece": self.routing_ece,
             "confusion": {task: dict(row) for task, row in self.confusion.items()},
+            "label_tasks": {task: asdict(found) for task, found in self.label_tasks.items()},
             "samples_sha256": self.samples_sha256,
         }
 

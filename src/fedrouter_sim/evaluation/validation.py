@@ -8,6 +8,7 @@ from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Deployment
@@ -27,6 +28,7 @@ class ValidationCurve:
         metric: the metric that is shown first.
         longest_answer: most tokens of an answer of the bare backbone.
         answers: who runs the backbone; None for this process.
+        labels: the labels of the tasks that are trained.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ValidationCurve:
         metric: Metric,
         longest_answer: int,
         answers: Answers | None = None,
+        labels: LabelTasks | None = None,
     ) -> None:
         self._every = config.eval_every
         parts = split_iid(validation, config.clients, config.test_examples_per_client, config.seed)
@@ -47,6 +50,7 @@ class ValidationCurve:
         self._metric = metric
         self._longest = longest_answer
         self._answers = answers
+        self._labels = labels
 
     def __call__(self, round_: int, deployment: Deployment, adapters: Mapping[str, Adapter]) -> dict[str, float] | None:
         """Return the scores after a round, by metric and, of the metric that is shown first, by task."""
@@ -55,7 +59,7 @@ class ValidationCurve:
         answerer = Answerer(
             self._backbone, self._method, deployment, adapters.__getitem__, self._longest, self._answers
         )
-        evaluator = Evaluator(answerer, None, self._metric)
+        evaluator = Evaluator(answerer, None, self._metric, labels=self._labels)
         result = evaluator.evaluate(evaluator.cells(VALIDATION)[0], self._parts)
         name = self._metric.name
         values = {name: result.mean[name], "loss": result.mean["loss"]}

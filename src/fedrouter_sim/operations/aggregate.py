@@ -16,6 +16,7 @@ from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig
 from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.outbox import NO_TRAFFIC
 from fedrouter_sim.federation.plan import Deployment, Pool
@@ -30,7 +31,7 @@ from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import own_digests
-from fedrouter_sim.runs.layout import CONFIG_FILE
+from fedrouter_sim.runs.layout import CONFIG_FILE, LABELS_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.tables import option_texts, parse_options
@@ -127,7 +128,7 @@ def aggregate(
     with new_folder(out, overwrite) as folder:
         writer = RunWriter(folder, config, run.peft_config)
         writer.write_model(adapters, deployment, run.longest_answer)
-        writer.write_truth(truth)
+        writer.write_truth(truth, LabelTasks.load(run.folder / LABELS_NAME))
         # No client is asked anything: this cost no traffic and no sketches.
         writer.write_discovery(Discovery.of(deployment, linked, config.affinity, NO_TRAFFIC))
         for update in updates:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import Cell, CellResult
@@ -21,6 +22,7 @@ from fedrouter_sim.partition.run_data import TestShares, partition_data, reading
 from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS, router_label
 from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.layout import LABELS_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.tables import Options, option_texts
 
@@ -103,7 +105,8 @@ def evaluate(
             run.check_own("metric")
         metric = metric or config.metric
         first = find_metric(metric, METRICS.options(metric, config.option, of_metric))
-    evaluator = Evaluator(answerer, run.truth, first, display.advanced)
+    labels = LabelTasks.load(run.folder / LABELS_NAME)
+    evaluator = Evaluator(answerer, run.truth, first, display.advanced, labels)
     by_router = {chosen: label if chosen in (GLOBAL, LOCAL) else None for chosen in routings}
     cells = [Cell(name, chosen, by_router[chosen]) for name in asked for chosen in routings]
     display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))

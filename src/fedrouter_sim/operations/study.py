@@ -89,5 +89,6 @@ def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> 
 
 def conclude(study: Study, out: Path) -> tuple[Comparison, list[Judged]]:
     """Compare the finished runs of a study and judge its claims."""
-    comparison = open_comparison([out / run.name for run in study.runs if (out / run.name).exists()])
+    done = [out / run.name for run in study.runs if (out / run.name).exists()]
+    comparison = open_comparison(done, also=[claim.metric for claim in study.claims])
     return comparison, [comparison.judge(claim) for claim in study.claims]

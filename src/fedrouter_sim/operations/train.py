@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.sample_map import sample_map
-from fedrouter_sim.evaluation.scores import Cell, CellResult
+from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.evaluation.truth import Agreement, Truth
 from fedrouter_sim.evaluation.validation import ValidationCurve
 from fedrouter_sim.examples.record import Shares
@@ -35,8 +37,6 @@ from fedrouter_sim.methods.method import Method
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
-from fedrouter_sim.partition.test_data import ALL
-from fedrouter_sim.routing import BARE, ORACLE
 from fedrouter_sim.runs.births import asleep_after, births_of
 from fedrouter_sim.runs.checkpoint import Checkpoint
 from fedrouter_sim.runs.clock import Clock
@@ -153,7 +153,7 @@ def _run(
     outcome = _simulated(job, writer, checkpoint, board, display, clock, stop)
     truth = Truth.of(outcome.stages, job.data)
     writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
-    writer.write_truth(truth)
+    writer.write_truth(truth, job.labels)
     writer.write_discovery(_discovery(outcome, config))
     writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
     longest, answers = job.federation.longest_answer, job.answers
@@ -163,12 +163,11 @@ def _run(
         display.advanced(units)
         stop.check()
 
-    evaluator = Evaluator(answerer, truth, job.metric, answered)
-    by_label = outcome.plan.router is not None and truth is not None
+    evaluator = Evaluator(answerer, truth, job.metric, answered, job.labels)
     results: list[CellResult] = []
     failure: Exception | None = None
     try:
-        results += _evaluated(evaluator, job.data, display, by_label)
+        results += _evaluated(evaluator, job.data, display, bool(outcome.plan.router and truth))
     except Exception as error:  # whatever it is, what was trained is kept
         failure = error
     for result in results:
@@ -199,6 +198,11 @@ class _Job:
     metric: Metric  # the one that is shown first
     initial_sha256: str  # digest of the adapter that every pool starts from
     crew: Crew | None  # that trains and answers; None: this process does
+
+    @cached_property
+    def labels(self) -> LabelTasks:
+        """The tasks whose answers are labels, by the training rows of all clients."""
+        return LabelTasks.of(self.data.shares.train)
 
     @property
     def answers(self) -> Answers | None:
@@ -272,9 +276,8 @@ def _simulated(
         clock.done("plan")
         answers = job.data.samples() * len(job.method.routings)
         display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
-    validate = ValidationCurve(
-        job.config, job.data.validation, job.backbone, job.method, job.metric, federation.longest_answer, job.answers
-    )
+    of_run = (job.config, job.data.validation, job.backbone, job.method, job.metric)
+    validate = ValidationCurve(*of_run, federation.longest_answer, job.answers, job.labels)
     watching = Observers(display, writer, *([board] if board else []), checkpoint, Stopping(stop.check))
     try:
         outcome = simulate(federation, job.method, watching, validate, plan, resumed, checkpoint.keep)
@@ -296,10 +299,7 @@ def _discovery(outcome: Outcome, config: RunConfig) -> Discovery | None:
 def _evaluated(evaluator: Evaluator, data: RunData, display: Display, by_label: bool) -> list[CellResult]:
     """Evaluate every cell of the method, and on all tasks the bare backbone and, `by_label`, the oracle routing."""
     shares = data.test_shares()
-    cells = [cell for name in shares for cell in evaluator.cells(name)]
-    if by_label and all(example.task is not None for own in shares[ALL].values() for example in own):
-        cells.append(Cell(ALL, ORACLE))
-    cells.append(Cell(ALL, BARE))
+    cells = evaluator.cells_of_run(shares, by_label)
     display.started("answering test samples", sum(len(s) for cell in cells for s in shares[cell.test_data].values()))
     return [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
 

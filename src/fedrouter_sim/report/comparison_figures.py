@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
 from fedrouter_sim.report.tables import number
@@ -29,10 +30,10 @@ def comparison_figures(comparison: Comparison) -> dict[str, str]:
 
 
 def comparison_drawings(comparison: Comparison) -> list[Drawing]:
-    """Draw, for every split, the scores of all methods in its cells, and cost against score."""
-    splits = list(dict.fromkeys(split for split, _ in comparison.cells()))
-    drawings = [scores_figure(comparison, split) for split in splits]
-    costs = [cost_figure(comparison, split) for split in splits]
+    """Draw, for every split, the scores of all methods in its cells, and cost against score; by token loss as well."""
+    views = [(view, split) for view in comparison.views for split in dict.fromkeys(s for s, _ in view.cells())]
+    drawings = [scores_figure(view, split) for view, split in views]
+    costs = [cost_figure(view, split) for view, split in views]
     return [*drawings, *(drawing for drawing in costs if drawing is not None)]
 
 
@@ -44,6 +45,7 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
     }
     heights = [1.6 + len(methods) for methods in scored.values()]
     title = comparison.metric.title
+    name = _name("scores", split, comparison)
 
     def draw(figure: Figure) -> None:
         for axes, (data, methods) in zip(panels(figure, heights, sharex=True), scored.items(), strict=True):
@@ -51,13 +53,14 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
         axes.set_xlabel(f"{title}, mean over clients")
 
     return Drawing(
-        _name("scores", split),
-        svg_of(_name("scores", split), 0.5 + 0.24 * sum(heights), draw),
+        name,
+        svg_of(name, 0.5 + 0.24 * sum(heights), draw),
         f"Dot plots of {title} with 95% intervals on split {split}, one panel each for the test data "
         f"{', '.join(cells)}: "
         + "; ".join(_told(comparison, split, data, methods) for data, methods in scored.items()),
         f"{title} on split {split}. The large mark is the mean over seeds, the line its 95% interval, the small rings "
-        "below it are single seeds; the star is the best mean of those with all seeds. Where two lines overlap widely, "
+        "below it are single seeds, and a thin line above it is the interval over test samples; the star is "
+        "the best mean of those with all seeds. Where two lines overlap widely, "
         "the methods cannot be told apart by this figure; the claims set them against each other seed by seed, which "
         "is sharper.",
     )
@@ -82,6 +85,8 @@ def _score_panel(axes: Axes, comparison: Comparison, split: str, data: str, meth
                   markeredgecolor=GREY, markeredgewidth=0.7)  # fmt: skip
         if estimate.low is not None and estimate.high is not None:
             axes.plot([estimate.low, estimate.high], [y, y], color=COLOURS[0], linewidth=2.2, solid_capstyle="butt")
+        if (over := comparison.over_samples(method, split, data)) is not None:
+            axes.plot([over.low, over.high], [y - 0.22, y - 0.22], color=GREY, linewidth=1, solid_capstyle="butt")
         top = estimate.seeds == all_seeds and number(estimate.mean) == best
         axes.plot(estimate.mean, y, linestyle="none", marker="*" if top else "o", markersize=10 if top else 6,
                   color=COLOURS[1] if top else COLOURS[0], markeredgecolor="none")  # fmt: skip
@@ -106,6 +111,7 @@ def cost_figure(comparison: Comparison, split: str) -> Drawing | None:
     if not methods:
         return None
     clouds = {title: [_point(comparison, m, split, cost_of) for m in methods] for title, cost_of in COSTS}
+    name = _name("cost", split, comparison)
 
     def draw(figure: Figure) -> None:
         stacked = panels(figure, [1] * len(clouds))
@@ -125,8 +131,8 @@ def cost_figure(comparison: Comparison, split: str) -> Drawing | None:
             _name_points(axes, points)
 
     return Drawing(
-        _name("cost", split),
-        svg_of(_name("cost", split), 6.6, draw),
+        name,
+        svg_of(name, 6.6, draw),
         f"Scatter plots of cost against {comparison.metric.title} on all tasks, split {split}: "
         + "; ".join(
             f"{title}: " + ", ".join(f"{p.method} {p.cost:,.1f} for {p.score:.3f}" for p in points)
@@ -206,5 +212,7 @@ def _name_points(axes: Axes, points: Sequence[_Point]) -> None:
             )
 
 
-def _name(kind: str, split: str) -> str:
+def _name(kind: str, split: str, comparison: Comparison) -> str:
+    if comparison.metric.name == LOSS:
+        kind += f"-{LOSS}"
     return f"{kind}-" + (re.sub(r"[^a-z0-9]+", "-", split.lower()).strip("-") or "split")

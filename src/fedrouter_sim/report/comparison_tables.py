@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.machine import size
 from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
+from fedrouter_sim.report.comparison_terminal import power_text
 from fedrouter_sim.report.page import Entry, Grid
 from fedrouter_sim.report.tables import estimate_text, number
 from fedrouter_sim.showing import plain
 from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged, Score
+from fedrouter_sim.studies.resampling import OverSamples
 
 TITLES = {
     OWN: "Interference: each client's own data",
@@ -37,8 +40,11 @@ def score_grid(comparison: Comparison, data: str) -> Grid:
     """Return methods by splits: mean over seeds with its interval; the best of each split marked."""
     splits = _splits(comparison, data)
     columns = {split: {m: comparison.estimate(m, split, data) for m in comparison.methods()} for split in splits}
-    caption = f"{comparison.metric.title}, mean over seeds with 95% interval; best in bold, of those with all seeds"
-    return _grid(caption, columns, comparison.metric)
+    over = {split: {m: comparison.over_samples(m, split, data) for m in comparison.methods()} for split in splits}
+    known = any(found for of_split in over.values() for found in of_split.values())
+    intervals = "95% intervals [over seeds] and (over test samples)" if known else "95% interval"
+    caption = f"{comparison.metric.title}, mean over seeds with {intervals}; best in bold, of those with all seeds"
+    return _grid(caption, columns, comparison.metric, over=over)
 
 
 def task_grids(comparison: Comparison, data: str) -> list[Grid]:
@@ -66,7 +72,8 @@ def spread_grid(comparison: Comparison, data: str) -> Grid:
         for name, value in values:
             found = {m: [value(s) for s in comparison.select(m, split, data)] for m in comparison.methods()}
             columns[f"{split}: {name}"] = {m: Estimate.of(own) if own else None for m, own in found.items()}
-    caption = "The worst client, and the standard deviation over clients"
+    by = "" if comparison.metric.name != LOSS else ", by loss"
+    caption = f"The worst client, and the standard deviation over clients{by}"
     return _grid(caption, columns, comparison.metric, folded=True, mark=False)
 
 
@@ -84,20 +91,32 @@ def cost_grid(comparison: Comparison) -> Grid:
 
 
 def ratio_text(judged: Judged) -> str:
-    """Return what we measured of a claim, in a sentence."""
+    """Return what we measured of a claim, what it would take where it is not separable, and what token loss says."""
     if judged.gain is None:
         return "No seed has both runs with scores above 0."
-    ratio = judged.gain.ratio
+    told = [f"Ours: {_measured(judged)}."]
+    if power := power_text(judged):
+        told.append(f"A difference of this size would take {power}.")
+    if (loss := judged.by_loss) is not None and loss.gain is not None:
+        told.append(f"By loss: {_measured(loss)}, {loss.verdict}.")
+    return " ".join(told)
+
+
+def _measured(judged: Judged) -> str:
+    if judged.gain is None:
+        return "not measured"
+    ratio, over = judged.gain.ratio, judged.gain.over_samples
     seeds = f"{ratio.seeds} seeds" if ratio.seeds > 1 else "1 seed, so no interval"
     interval = "" if ratio.low is None else f"95% interval {number(ratio.low)} to {number(ratio.high)}, "
-    return f"Ours: {number(ratio.mean)} times ({interval}{seeds})."
+    drawn = f"; {number(over.low)} to {number(over.high)} over {over.samples:,} test samples" if over else ""
+    return f"{number(ratio.mean)} times ({interval}{seeds}{drawn})"
 
 
 def comparison_markdown(comparison: Comparison, judged: Sequence[Judged]) -> str:
     """Return the score tables with intervals, the claims as a list, and what was spent, as GitHub Markdown."""
     parts = [
         f"### {_escaped(title_of(data))}\n\n"
-        + "\n\n".join(map(_markdown, (score_grid(comparison, data), spread_grid(comparison, data))))
+        + "\n\n".join(_markdown(grid(view, data)) for grid in (score_grid, spread_grid) for view in comparison.views)
         for data in scored_data(comparison)
     ]
     if judged:
@@ -130,8 +149,14 @@ def comparison_csv(comparison: Comparison) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     name = comparison.metric.name
+    loss = _by_loss(comparison)
+    of_loss = [LOSS, *(f"{LOSS}_{what}" for what in ("worst", "spread")), *(f"{LOSS}/{t}" for t in tasks)]
     writer.writerow(
-        ["split", "method", "seed", "test_data", name, "worst", "spread", *(f"{name}/{t}" for t in tasks), *costs]
+        [
+            *("split", "method", "seed", "test_data", name, "worst", "spread", *(f"{name}/{t}" for t in tasks)),
+            *(of_loss if loss else ()),
+            *costs,
+        ]
     )
     for entry in comparison.entries:
         for score in entry.scores:
@@ -139,6 +164,7 @@ def comparison_csv(comparison: Comparison) -> str:
                 [
                     *(score.split, score.method, score.seed, score.test_data, score.mean, score.worst, score.spread),
                     *(score.per_task.get(task, "") for task in tasks),
+                    *(_loss_fields(loss.get(_key(score)), tasks) if loss else ()),
                     *(getattr(entry.cost, name) for name in costs),
                 ]
             )
@@ -147,13 +173,36 @@ def comparison_csv(comparison: Comparison) -> str:
 
 def clients_csv(comparison: Comparison) -> str:
     """Return a line per run, cell and client."""
+    loss = _by_loss(comparison)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("split", "method", "seed", "test_data", "client", comparison.metric.name))
+    writer.writerow(
+        ("split", "method", "seed", "test_data", "client", comparison.metric.name, *([LOSS] if loss else []))
+    )
     for score in comparison.scores:
         for client, value in sorted(score.per_client.items()):
-            writer.writerow((score.split, score.method, score.seed, score.test_data, client, value))
+            beside = loss.get(_key(score)) if loss else None
+            more = [beside.per_client.get(client, "") if beside else ""] if loss else []
+            writer.writerow((*_key(score), client, value, *more))
     return file.getvalue()
+
+
+_Key = tuple[str, str, int, str]
+
+
+def _key(score: Score) -> _Key:
+    return score.split, score.method, score.seed, score.test_data
+
+
+def _by_loss(comparison: Comparison) -> dict[_Key, Score]:
+    """Return the losses that stand beside scores; none where there are none, or scores are losses themselves."""
+    return {_key(score): score for score in comparison.by_loss.scores} if comparison.by_loss else {}
+
+
+def _loss_fields(score: Score | None, tasks: Sequence[str]) -> list[float | str]:
+    if score is None:
+        return [""] * (3 + len(tasks))
+    return [score.mean, score.worst, score.spread, *(score.per_task.get(task, "") for task in tasks)]
 
 
 def _splits(comparison: Comparison, data: str) -> list[str]:
@@ -166,6 +215,7 @@ def _grid(
     metric: Metric,
     folded: bool = False,
     mark: bool = True,
+    over: dict[str, dict[str, OverSamples | None]] | None = None,
 ) -> Grid:
     """Lay out column -> method -> estimate; methods without any are left out."""
     found = [estimate for column in columns.values() for estimate in column.values() if estimate]
@@ -177,14 +227,15 @@ def _grid(
         best[name] = number(metric.best(means)) if means else ""
     methods = dict.fromkeys(m for column in columns.values() for m in column)
 
-    def entry(name: str, estimate: Estimate | None) -> Entry:
-        text = estimate_text(estimate)
+    def entry(name: str, method: str) -> Entry:
+        estimate = columns[name][method]
+        text = estimate_text(estimate, over=over[name][method] if over else None)
         if estimate is None or estimate.seeds < all_seeds:
             return Entry(text if estimate is None else f"{text} ({estimate.seeds} seeds)")
         return Entry(text, mark and number(estimate.mean) == best[name])
 
     rows = [
-        [Entry(method), *(entry(name, column[method]) for name, column in columns.items())]
+        [Entry(method), *(entry(name, method) for name in columns)]
         for method in methods
         if any(column[method] for column in columns.values())
     ]

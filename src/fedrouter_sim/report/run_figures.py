@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from fedrouter_sim.evaluation.metrics import LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, legend_beside, panels, svg_of
 from fedrouter_sim.report.run_records import CellScores, cell_scores, main_cell, pool_label, read_samples, round_gaps
@@ -38,6 +39,7 @@ def run_figures(run: Run) -> list[Drawing]:
         samples_figure(run, read_samples(run)),
         confusion_figure(run, main_cell(cells)),
         scores_figure(cells, run.metric),
+        None if run.metric.name == LOSS else scores_figure(cell_scores(run, find_metric(LOSS)), find_metric(LOSS)),
     ]
     return [drawing for drawing in found if drawing is not None]
 
@@ -53,17 +55,24 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         for key, score in (record.get("validation") or {}).items():
             if key.startswith(f"{name}/"):
                 scores.setdefault(key.removeprefix(f"{name}/"), []).append((record["round"], score))
-    overall = [(r["round"], r["validation"][name]) for r in rounds if name in (r.get("validation") or {})]
+    overall, by_loss = (
+        [(r["round"], r["validation"][key]) for r in rounds if key in (r.get("validation") or {})]
+        for key in (name, LOSS)
+    )
+    by_loss = [] if name == LOSS else by_loss
     if not losses:
         return None
 
     def draw(figure: Figure) -> None:
-        stacked = panels(figure, [1] * (1 + bool(overall)), sharex=True)
+        stacked = panels(figure, [1] * (1 + bool(overall) + bool(by_loss)), sharex=True)
         _curves(stacked[0], losses, _mean_curve(losses))
         stacked[0].set(title="Training loss", ylabel="nats per token")
         if overall:
             _curves(stacked[1], scores, overall, always_mean=True)
             stacked[1].set(title="Validation share", ylabel=title)
+        if by_loss:
+            _curves(stacked[-1], {}, by_loss, always_mean=True)
+            stacked[-1].set(title="Validation share", ylabel="loss, nats per token")
         stacked[-1].set_xlabel("round")
         stacked[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -73,7 +82,7 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         shown = f"{len(losses)} adapters: each a grey line, their mean in colour"
     return Drawing(
         "learning",
-        svg_of("learning", 2.3 + 2.1 * bool(overall), draw),
+        svg_of("learning", 2.3 + 2.1 * bool(overall) + 2.1 * bool(by_loss), draw),
         f"Line chart of the mean training loss of {len(losses)} adapters over {last} rounds"
         + (f", and of validation {title}." if overall else "."),
         f"Mean training loss in each round; {shown}. A curve that is still falling at the end asks for more rounds. "
@@ -250,9 +259,10 @@ def scores_figure(cells: Sequence[CellScores], metric: Metric) -> Drawing | None
 
     listed = "; ".join(f"{cell.name} {cell.mean:.3f}, worst client {cell.per_client[cell.worst]:.3f}" for cell in shown)
     reference = " The dotted lines are the bare backbone's scores on the same samples." if bare else ""
+    name = f"scores-{LOSS}" if metric.name == LOSS else "scores"
     return Drawing(
-        "scores",
-        svg_of("scores", 0.5 + 0.26 * sum(map(_rows, shown)), draw),
+        name,
+        svg_of(name, 0.5 + 0.26 * sum(map(_rows, shown)), draw),
         f"Bar charts of mean {metric.title} in {len(shown)} cells: {listed}.",
         f"{metric.title} in each cell (test data and routing). The first bar is the mean over clients; the "
         "strokes on it are "

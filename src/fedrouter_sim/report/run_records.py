@@ -47,13 +47,14 @@ class CellScores:
         return self.stored.name
 
 
-def cell_scores(run: Run) -> list[CellScores]:
-    """Return the scores of all cells by the metric that the run shows first; none before any evaluation.
+def cell_scores(run: Run, metric: Metric | None = None) -> list[CellScores]:
+    """Return the scores of all cells by a metric, by default the one that the run shows first; none before any
+    evaluation.
 
     Raises:
         UserError: a file is damaged.
     """
-    return [scores for cell in run.cells() if (scores := CellScores.of(cell, run.metric)) is not None]
+    return [scores for cell in run.cells() if (scores := CellScores.of(cell, metric or run.metric)) is not None]
 
 
 def main_cell(cells: Sequence[CellScores]) -> CellScores | None:

@@ -1,15 +1,14 @@
 """Tables for the terminal."""
 
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import stdev
 
 from rich.markup import escape
 from rich.table import Table
 
-from fedrouter_sim.declaring import flag
-from fedrouter_sim.evaluation.metrics import all_metrics
+from fedrouter_sim.evaluation.metrics import LOSS, all_metrics
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.scores import CellResult, LabelTask
 from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.privacy.budget import Account
@@ -17,7 +16,8 @@ from fedrouter_sim.machine import size
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.aggregated import Aggregated
 from fedrouter_sim.runs.summary import Summary
-from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged
+from fedrouter_sim.studies.comparison import Estimate
+from fedrouter_sim.studies.resampling import OverSamples
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -30,14 +30,27 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     title = f"{escape(summary.method)}, split {escape(summary.split)}, {summary.clients} clients, seed {summary.seed}"
     table = Table("", "", title=title, show_header=False, title_justify="left")
     name = escape(metric.title)
-    base = summary.task_scores_in(summary.bare_cell)
-    table.add_row(f"{name}, all tasks, mean over clients", f"[bold]{number(summary.score)}[/]")
+    base, base_loss = (summary.task_scores_in(summary.bare_cell, one) for one in (None, LOSS))
+
+    def beside(loss: float | None) -> str:
+        return "" if metric.name == LOSS or loss is None else f", loss {number(loss)}"
+
+    def of_cell(cell: str | None) -> str:
+        return beside(summary.score_in(cell, LOSS))
+
+    table.add_row(f"{name}, all tasks, mean over clients", f"[bold]{number(summary.score)}[/]{of_cell(summary.cell)}")
+    losses = summary.task_scores_in(summary.cell, LOSS)
     for task, score in summary.task_scores_in(summary.cell).items():
-        table.add_row(f"  {escape(task)}", f"{number(score)}   (bare backbone {number(base.get(task))})")
-    table.add_row(f"{name} of the bare backbone", number(summary.score_in(summary.bare_cell)))
+        bare = f"(bare backbone {number(base.get(task))}{beside(base_loss.get(task))})"
+        table.add_row(f"  {escape(task)}", f"{number(score)}{beside(losses.get(task))}   {bare}")
+    table.add_row(
+        f"{name} of the bare backbone", number(summary.score_in(summary.bare_cell)) + of_cell(summary.bare_cell)
+    )
     for cell in summary.scores:
         if not cell.endswith(f"-{BARE}"):
-            table.add_row(f"{name} in cell {escape(cell)}", number(summary.score_in(cell)))
+            table.add_row(f"{name} in cell {escape(cell)}", number(summary.score_in(cell)) + of_cell(cell))
+    for label, value in label_rows(summary):
+        table.add_row(escape(label), value)
     table.add_row("Routing accuracy", number(summary.routing_accuracy))
     table.add_row("Calibration error of routing", number(summary.routing_ece))
     if summary.tasks_found is not None:
@@ -68,6 +81,50 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
         table.add_row(f"Seconds: {escape(phase)}", number(seconds, 1))
     table.add_row("Peak memory", size(summary.peak_memory_bytes))
     return table
+
+
+_OF_LABELS = ("exact_match", "balanced_accuracy", "macro_f1")
+
+
+def label_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return what the first cell says of tasks whose answers are labels: three scores beside those of the best constant
+    answer, and the adapters that always answer the same, in bold."""
+    rows = []
+    for task, found in summary.label_tasks.get(summary.cell or "", {}).items():
+        scores = summary.task_scores.get(summary.cell or "", {}).get(task) or summary.scores[summary.cell or ""]
+        told = " / ".join(number(scores.get(name)) for name in _OF_LABELS)
+        rows.append((f"Accuracy / balanced / macro-F1, {_task(task)}", f"{told}{escape(_constant(found))}"))
+        rows += [
+            ("  always the same answer", f"[bold]{escape(same.pool)}: {escape(repr(same.answer))}[/] "
+             f"to {same.given} of {same.samples} samples")
+            for same in found.always
+        ]  # fmt: skip
+    return rows
+
+
+def labels_table(results: Sequence[CellResult]) -> Table:
+    """Show the tasks whose answers are labels, in every cell, beside the best constant answer."""
+    heads = ("cell", "task", "accuracy", "balanced", "macro-F1", "best constant answer", "always the same answer")
+    table = Table(*heads, title="Tasks whose answers are labels", title_justify="left")
+    for result in results:
+        for task, found in result.label_tasks.items():
+            scores = result.per_task.get(task, result.mean)
+            same = "; ".join(f"{one.pool}: {one.answer!r} ({one.given} of {one.samples})" for one in found.always)
+            told = [number(scores.values.get(name)) for name in _OF_LABELS]
+            constant = _constant(found).strip(" ()") or "-"
+            table.add_row(escape(result.cell.name), escape(_task(task)), *told, escape(constant), escape(same) or "-")
+    return table
+
+
+def _constant(found: LabelTask) -> str:
+    best = found.best_constant
+    if best is None:
+        return ""
+    return f"   (all {best.answer!r}: " + " / ".join(number(best.scores.get(name)) for name in _OF_LABELS) + ")"
+
+
+def _task(name: str) -> str:
+    return name or "all rows"  # of data without tasks
 
 
 def privacy_rows(account: Account) -> list[tuple[str, str]]:
@@ -134,7 +191,9 @@ def cost_table(cost: Cost) -> Table:
 
 def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
     """Show cells side by side: means over clients with their standard deviation, the worst client, and each task."""
-    metrics = sorted(all_metrics(first), key=lambda metric: metric.name != first.name)
+    # What sees through constant answers has a table of its own.
+    shown = [metric for metric in all_metrics(first) if not metric.pooled or metric.name == first.name]
+    metrics = sorted(shown, key=lambda metric: metric.name != first.name)
     table = Table(title="Means over clients", title_justify="left")
     for heading in ("cell", "of"):
         table.add_column(heading)
@@ -194,76 +253,17 @@ def aggregated_table(done: Aggregated) -> Table:
     return table
 
 
-def estimate_text(estimate: Estimate | None, digits: int = 3) -> str:
-    """Return a mean with its interval, '0.747 [0.731, 0.763]'; without one where there is a single seed."""
-    mean = number(None if estimate is None else estimate.mean, digits)
-    if estimate is None or estimate.low is None:
-        return mean
-    return f"{mean} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+def estimate_text(estimate: Estimate | None, digits: int = 3, over: OverSamples | None = None) -> str:
+    """Return a mean with its interval over seeds, '0.747 [0.731, 0.763]', none where there is a single one, and over
+    test samples, '(0.722, 0.771)', where they are known."""
+    text = number(None if estimate is None else estimate.mean, digits)
+    if estimate is not None and estimate.low is not None:
+        text += f" [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+    return text if over is None else f"{text} ({number(over.low, digits)}, {number(over.high, digits)})"
 
 
-def interval(estimate: Estimate | None) -> str:
-    """Return the same for the terminal, the interval dimmed."""
-    mean, _, rest = estimate_text(estimate).partition(" ")
+def interval(estimate: Estimate | None, over: OverSamples | None = None) -> str:
+    """Return the same for the terminal, the intervals dimmed and that over samples in a line of its own."""
+    mean, _, rest = estimate_text(estimate, over=over).partition(" ")
+    rest = rest.replace(" (", "\n(")
     return f"{mean} [dim]{escape(rest)}[/]" if rest else mean
-
-
-def comparison_table(comparison: Comparison) -> Table:
-    """Show every method in every cell: mean over clients, then over seeds, with its 95% interval."""
-    cells = comparison.cells()
-    table = Table(
-        title=f"{escape(comparison.metric.title)}, mean over clients and seeds, with 95% interval over seeds",
-        title_justify="left",
-    )
-    table.add_column("method")
-    for split, test_data in cells:
-        table.add_column(escape(f"{split}\n{test_data}"))
-    for heading in ("steps", "tokens", "up"):
-        table.add_column(heading, justify="right")
-    for method in comparison.methods():
-        scores = [interval(comparison.estimate(method, *cell)) for cell in cells]
-        costs = comparison.costs(method)
-        table.add_row(
-            escape(method),
-            *scores,
-            f"{fmean(cost.optimizer_steps for cost in costs):,.0f}",
-            f"{fmean(cost.tokens_trained for cost in costs):,.0f}",
-            size(round(fmean(cost.bytes_up for cost in costs))),
-        )
-    return table
-
-
-def gains_table(comparison: Comparison, baseline: str) -> Table:
-    """Show every method's score relative to a baseline's, seed by seed."""
-    metric = escape(comparison.metric.title)
-    title = f"Relative to {escape(baseline)}: ratio of {metric}, above 1 is better, with 95% interval"
-    table = Table(
-        "method",
-        title=title,
-        title_justify="left",
-    )
-    for split, test_data in comparison.cells():
-        table.add_column(escape(f"{split}\n{test_data}"))
-    for method in comparison.methods():
-        if method != baseline:
-            gains = [comparison.gain(method, baseline, *cell) for cell in comparison.cells()]
-            table.add_row(escape(method), *(interval(gain.ratio if gain else None) for gain in gains))
-    return table
-
-
-def claims_table(judged: Sequence[Judged]) -> Table:
-    """Show what became of claims."""
-    table = Table("claim", "ratio", "verdict", "the paper", title="Claims", title_justify="left")
-    for one in judged:
-        ratio = interval(one.gain.ratio if one.gain else None)
-        table.add_row(escape(one.claim.says), ratio, f"[bold]{one.verdict}[/]", escape(one.claim.paper) or "-")
-    return table
-
-
-def differences_table(comparison: Comparison) -> Table:
-    """Show the settings in which the runs differ, by value."""
-    table = Table("setting", "value", "runs", title="The runs differ in", title_justify="left")
-    for name in comparison.differences:
-        for value, of_value in comparison.runs_by_value(name).items():
-            table.add_row(flag(name), escape(value), escape(", ".join(of_value)))
-    return table

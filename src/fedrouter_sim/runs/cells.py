@@ -81,6 +81,11 @@ def read_cells(folder: Path) -> list[StoredCell]:
     )
 
 
+def has_answers(folder: Path, cell: StoredCell) -> bool:
+    """Say whether the file of a cell's single answers is there."""
+    return (folder / FOLDER_NAME / f"{cell.name}.jsonl").is_file()
+
+
 def read_answers(folder: Path, cell: StoredCell) -> Iterator[dict[str, Any]]:
     """Yield the single answers of a cell.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC
-from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.scores import CellResult, LabelTask
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.federation.privacy.budget import Account
@@ -34,6 +34,9 @@ class Summary:
     task_scores: Mapping[str, Mapping[str, MetricScores]] = field(
         default_factory=dict
     )  # cell -> task -> metric -> score
+    label_tasks: Mapping[str, Mapping[str, LabelTask]] = field(
+        default_factory=dict
+    )  # cell -> task whose answers are labels -> the best constant answer, and adapters that only give one
     routing_accuracy: float | None = None  # in the cell that is shown first
     unseen_auroc: float | None = None  # of held-out tasks' test samples against the others, by how unseen they seem
     unseen_auroc_per_task: Mapping[str, float] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class Summary:
                 result.cell.name: {task: dict(scores.values) for task, scores in result.per_task.items()}
                 for result in results
             },
+            "label_tasks": {result.cell.name: dict(result.label_tasks) for result in results if result.label_tasks},
             "routing_accuracy": main.routing_accuracy if main else None,
             "unseen_auroc": unseen.auroc,
             "unseen_auroc_per_task": dict(unseen.per_task),
@@ -97,7 +101,9 @@ class Summary:
 
     def without_scores(self, agreement: Agreement, peak_memory_bytes: int, tasks_found: int | None) -> "Summary":
         """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
-        unknown = replace(self, cell=None, scores={}, task_scores={}, routing_accuracy=None, routing_ece=None)
+        unknown = replace(
+            self, cell=None, scores={}, task_scores={}, label_tasks={}, routing_accuracy=None, routing_ece=None
+        )
         unknown = replace(unknown, unseen_auroc=None, unseen_auroc_per_task={})
         return replace(unknown, **asdict(agreement), tasks_found=tasks_found, peak_memory_bytes=peak_memory_bytes)
 

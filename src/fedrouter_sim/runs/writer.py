@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from fedrouter_sim.adapters.folders import load_adapter, plain_peft_config, save_adapter
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.sample_map import SAMPLES_NAME
 from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.evaluation.truth import Truth
@@ -27,6 +28,7 @@ from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
+    LABELS_NAME,
     MANIFEST_NAME,
     NOT_IN_MANIFEST,
     POOLS_NAME,
@@ -144,8 +146,10 @@ class RunWriter(Observer):
         if samples is not None:
             write_json(self._folder / SAMPLES_NAME, samples)
 
-    def write_truth(self, truth: Truth | None) -> None:
-        """Write the label counts, where there are labels."""
+    def write_truth(self, truth: Truth | None, labels: LabelTasks) -> None:
+        """Write how many examples of each task went where, where tasks are named, and the labels that are answers."""
+        if labels.trained:  # a run from before they were written down has none to pass on
+            labels.save(self._folder / LABELS_NAME)
         if truth is not None:
             truth.save(self._folder / TRUTH_NAME)
 

@@ -1,7 +1,8 @@
 """Runs side by side: what each scored in each cell, what it cost, and whether a claimed difference is there.
 
-The unit of all statistics is the seed: at one seed all methods see the same clients and the same test samples. A gain
-is the mean over seeds of log(score / score of the baseline), with a 95% interval from Student's t, shown as a ratio.
+The unit of verdicts is the seed: at one seed all methods see the same clients and the same test samples. A gain is the
+mean over seeds of log(score / score of the baseline), with a 95% interval from Student's t, shown as a ratio. Beside it
+stands the interval over test samples (`studies.resampling`), and beside every score the token loss.
 """
 
 import math
@@ -12,14 +13,16 @@ from statistics import fmean, stdev
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from scipy.stats import t as student_t
 
+from fedrouter_sim.arrays import Doubles
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, find_metric
+from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.studies.resampling import CONFIDENCE, OverSamples, Power, interval, power
 
-CONFIDENCE = 0.95
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
 NOT_MEASURED = "not measured"
 
@@ -48,6 +51,8 @@ class Score:
     per_client: Mapping[int, float]
     per_task: Mapping[str, float]
     samples: str  # digest of who was asked what: only equal ones may be compared
+    asked: int = 0  # number of test samples
+    draws: Doubles | None = field(default=None, compare=False, repr=False)  # the mean on other draws of test samples
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,12 @@ class Estimate:
         mean, n = fmean(values), len(values)
         if n < 2:
             return cls(mean, None, None, n)
-        half = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+        half = _t(n) * stdev(values) / math.sqrt(n)
         return cls(mean, mean - half, mean + half, n)
+
+
+def _t(seeds: int) -> float:
+    return float(student_t.ppf((1 + CONFIDENCE) / 2, seeds - 1))
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ class Gain:
     split: str
     test_data: str
     log_ratio: Estimate
+    over_samples: OverSamples | None = None  # of the ratio
+    error_over_samples: float | None = None  # standard error of the log-ratio over test samples
 
     @property
     def ratio(self) -> Estimate:
@@ -105,6 +116,15 @@ class Gain:
             None if log.high is None else math.exp(log.high),
             log.seeds,
         )
+
+    def power(self, bar: float) -> Power:
+        """Say what it takes to tell the gain from a bar, a ratio, were it as large as it seems."""
+        log = self.log_ratio
+        spread = None
+        if log.high is not None:
+            spread = (log.high - log.mean) * math.sqrt(log.seeds) / _t(log.seeds)
+        asked = self.over_samples.samples if self.over_samples else 0
+        return power(log.mean - math.log(bar), self.error_over_samples, asked, spread)
 
 
 @dataclass(frozen=True)
@@ -119,6 +139,7 @@ class Claim:
     test_data: str
     least: float = 1.0
     paper: str = ""  # the paper's magnitude, for the reader to hold beside ours
+    metric: str = ""  # what it is judged by; '': the metric of the comparison
 
     def __post_init__(self) -> None:
         if not 0 < self.least < math.inf:
@@ -132,6 +153,8 @@ class Judged:
     claim: Claim
     gain: Gain | None  # None where no seed has both runs
     verdict: str
+    power: Power | None = None  # where it is not separable: what it would take
+    by_loss: "Judged | None" = None  # what token loss says; None where it is what the claim is judged by, or unknown
 
 
 @dataclass(frozen=True)
@@ -142,6 +165,18 @@ class Comparison:
     metric: Metric = field(default_factory=lambda: find_metric(DEFAULT_METRIC))
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # setting -> run -> value, where unequal
     notes: tuple[str, ...] = ()  # for the user
+    beside: Mapping[str, "Comparison"] = field(default_factory=dict)  # by other metrics, of the same runs
+
+    @property
+    def by_loss(self) -> "Comparison | None":
+        """The comparison by token loss; None where this one is by it, or no run has it."""
+        found = self.beside.get(LOSS)
+        return found if found is not None and found.scores else None
+
+    @property
+    def views(self) -> "list[Comparison]":
+        """What tables and figures show: this comparison and, beside it, that by token loss."""
+        return [self, *filter(None, [self.by_loss])]
 
     @property
     def scores(self) -> list[Score]:
@@ -197,20 +232,50 @@ class Comparison:
             return None
         sign = 1 if self.metric.higher_is_better else -1
         logs = [sign * math.log(ours.mean / other.mean) for ours, other in pairs]
-        return Gain(method, baseline, split, test_data, Estimate.of(logs))
+        drawn = [
+            sign * np.log(ours.draws / other.draws) if min(ours.draws.min(), other.draws.min()) > 0 else None
+            for ours, other in pairs
+            if ours.draws is not None and other.draws is not None
+        ]
+        found = [one for one in drawn if one is not None]
+        over = interval(found, sum(ours.asked for ours, _ in pairs)) if len(found) == len(pairs) else None
+        return Gain(
+            *(method, baseline, split, test_data, Estimate.of(logs)),
+            over and replace(over, low=math.exp(over.low), high=math.exp(over.high)),
+            None if over is None else float(np.std(np.mean(found, axis=0), ddof=1)),
+        )
+
+    def over_samples(self, method: str, split: str, test_data: str) -> OverSamples | None:
+        """Return the interval of a method's score in a cell over test samples; None where they are not known."""
+        found = self.select(method, split, test_data)
+        draws = [score.draws for score in found if score.draws is not None]
+        return interval(draws, sum(s.asked for s in found)) if draws and len(draws) == len(found) else None
 
     def judge(self, claim: Claim) -> Judged:
-        """Say what became of a claim: the interval of the log-ratio lies above, below, or around log(least)."""
+        """Say what became of a claim: the interval of the log-ratio lies above, below, or around log(least).
+
+        By its own metric; and by token loss beside it. A factor above 1 is a factor of scores, so by loss the claim is
+        then only that there is a gain.
+        """
+        view = self if claim.metric in ("", self.metric.name) else self.beside.get(claim.metric)
+        if view is None:
+            return Judged(claim, None, NOT_MEASURED)
+        judged, loss = view._judge(claim), self.by_loss
+        if loss is None or loss is view:
+            return judged
+        return replace(judged, by_loss=loss._judge(replace(claim, least=min(1.0, claim.least), metric=LOSS)))
+
+    def _judge(self, claim: Claim) -> Judged:
         gain = self.gain(claim.method, claim.baseline, claim.split, claim.test_data)
         if gain is None:
             return Judged(claim, None, NOT_MEASURED)
         if gain.log_ratio.low is None or gain.log_ratio.high is None:
-            return Judged(claim, gain, NOT_SEPARABLE)
+            return Judged(claim, gain, NOT_SEPARABLE, gain.power(claim.least))
         bar = math.log(claim.least)
         verdict = (
             REPRODUCED if gain.log_ratio.low > bar else CONTRADICTED if gain.log_ratio.high < bar else NOT_SEPARABLE
         )
-        return Judged(claim, gain, verdict)
+        return Judged(claim, gain, verdict, gain.power(claim.least) if verdict == NOT_SEPARABLE else None)
 
 
 def compare(entries: Sequence[Entry], metric: Metric | None = None) -> Comparison:

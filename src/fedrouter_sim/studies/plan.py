@@ -13,6 +13,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.config_reading import typed_setting
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.parsing import parse_toml, read_bounded
 from fedrouter_sim.partition.run_data import load_data
@@ -192,6 +193,8 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
         made = Claim(**claim)
     except TypeError as error:
         raise UserError(f"{where}: {error}".replace("Claim.__init__()", "a claim")) from None
+    if made.metric and made.metric not in METRICS.names:
+        raise UserError(f"{where}: metric = {shown(made.metric)}: choose one of {', '.join(METRICS.names)}")
     planned = {(SPLITS.class_of(c.split).name, METHODS.class_of(c.method).name) for c in (run.config for run in runs)}
     for method in (made.method, made.baseline):
         if (made.split, method.partition("/")[0].partition(" (")[0]) not in planned:

@@ -1,18 +1,20 @@
 """What a comparison reads of finished runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
+from typing import Any
 
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, METRICS, find_metric
+from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, FIXED, GLOBAL, ORACLE
-from fedrouter_sim.runs.cells import StoredCell
+from fedrouter_sim.runs.cells import StoredCell, has_answers, read_answers
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
+from fedrouter_sim.studies.resampling import resampled
 
 _ROUGE = ("rouge1", "rouge2", "rouge_l")
 OWN_ROUTINGS = (GLOBAL, FIXED)
@@ -21,7 +23,11 @@ OWN_ROUTINGS = (GLOBAL, FIXED)
 
 
 def open_comparison(
-    folders: Sequence[Path], metric: str | None = None, option: Sequence[str] = (), trust_code: bool = False
+    folders: Sequence[Path],
+    metric: str | None = None,
+    option: Sequence[str] = (),
+    trust_code: bool = False,
+    also: Sequence[str] = (),
 ) -> Comparison:
     """Read finished runs and set them side by side.
 
@@ -31,6 +37,7 @@ def open_comparison(
             that, the default metric.
         option: options of `metric`, as 'name=value'; those of the first run hold where none is given.
         trust_code: as of `Run`.
+        also: other shipped metrics by which the runs are to be compared beside it; token loss always is.
 
     Raises:
         UserError: a folder is no run, two runs are the same method on the same clients, their test samples differ, or
@@ -47,7 +54,7 @@ def open_comparison(
         chosen = find_metric(metric, METRICS.options(metric, runs[0].config.option, option))
     else:
         chosen = runs[0].metric
-        lacking = next((run for run in runs if run.cells() and not _scores(run, chosen)), None)
+        lacking = next((run for run in runs if run.cells() and not _has_scores(run, chosen)), None)
         if lacking is not None:
             first, chosen = chosen, find_metric(DEFAULT_METRIC)
             notes.append(f"{lacking.folder} has no score by {first.name}, so the runs are compared by {chosen.name}")
@@ -57,21 +64,40 @@ def open_comparison(
         notes.append(
             f"{folder} was scored with words cut by the rules {one}, and {other} by {two}; evaluate the older one again"
         )
-    return replace(compare([read_entry(run, chosen) for run in runs], chosen), notes=tuple(notes))
+    others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != chosen.name]
+    entries: dict[str, list[Entry]] = {name: [] for name in (chosen.name, *(extra.name for extra in others))}
+    for run in runs:
+        answers = _answers_of(run)
+        entries[chosen.name].append(read_entry(run, chosen, answers=answers))
+        for beside_it in others:
+            entries[beside_it.name].append(read_entry(run, beside_it, False, answers))
+    beside = {extra.name: compare(entries[extra.name], extra) for extra in others}
+    return replace(compare(entries[chosen.name], chosen), notes=tuple(notes), beside=beside)
 
 
-def read_entry(run: Run, metric: Metric) -> Entry:
+Answers = Callable[[StoredCell], Sequence[dict[str, Any]]]
+"""Returns the single answers of a cell, each as in its file."""
+
+
+def read_entry(run: Run, metric: Metric, needed: bool = True, answers: Answers | None = None) -> Entry:
     """Read what a comparison needs of a run.
 
+    Args:
+        run: a finished run.
+        metric: what it is compared by.
+        needed: whether a run without scores by it is refused.
+        answers: the single answers of its cells, where they were read before.
+
     Raises:
-        UserError: it was never evaluated, or not by the metric.
+        UserError: it was never evaluated or, where that is needed, not by the metric.
     """
     config, summary = run.config, run.summary
     cells = _compared_cells(run)
     if not cells:
         raise UserError(f"{run.folder}: has no scores to compare; `fedrouter-sim eval {run.folder}` makes them")
-    scores = _scores(run, metric)
-    if not scores:
+    told, of_cell = (summary.method, summary.split, config.seed), answers or _answers_of(run)
+    scores = [score for cell in cells if (score := _score(cell, metric, of_cell, *told))]
+    if needed and not scores:
         there = ", ".join(name for name, value in cells[0].mean.items() if name != "samples" and value is not None)
         raise UserError(f"{run.folder}: has no scores by --metric {metric.name}; take one of {there}")
     cost = Cost(summary.optimizer_steps, summary.tokens_trained, summary.bytes_up, summary.bytes_down)
@@ -94,13 +120,23 @@ def _compared_cells(run: Run) -> list[StoredCell]:
     return [cell for cell in run.cells() if cell.routing not in (BARE, ORACLE) and cell.test_data != GIVEN]
 
 
-def _scores(run: Run, metric: Metric) -> list[Score]:
-    """Return the scores of a run by a metric, in the cells that have one."""
-    told = run.summary.method, run.summary.split, run.config.seed
-    return [score for cell in _compared_cells(run) if (score := _score(cell, metric, *told))]
+def _has_scores(run: Run, metric: Metric) -> bool:
+    return any(cell.mean.get(metric.name) is not None for cell in _compared_cells(run))
 
 
-def _score(cell: StoredCell, metric: Metric, method: str, split: str, seed: int) -> Score | None:
+def _answers_of(run: Run) -> Answers:
+    """Return what reads the single answers of a cell once; there are none where they were taken away."""
+    known: dict[str, list[dict[str, Any]]] = {}
+
+    def of_cell(cell: StoredCell) -> list[dict[str, Any]]:
+        if cell.name not in known:
+            known[cell.name] = list(read_answers(run.folder, cell)) if has_answers(run.folder, cell) else []
+        return known[cell.name]
+
+    return of_cell
+
+
+def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, split: str, seed: int) -> Score | None:
     """Return the score of a cell by a metric; None where it has none, as exact match of tasks without labels."""
     mean = cell.mean.get(metric.name)
     clients = {client: value for client, s in cell.per_client.items() if (value := s.get(metric.name)) is not None}
@@ -118,4 +154,6 @@ def _score(cell: StoredCell, metric: Metric, method: str, split: str, seed: int)
         per_client=clients,
         per_task={task: value for task, s in cell.per_task.items() if (value := s.get(metric.name)) is not None},
         samples=cell.samples,
+        asked=len(answers(cell)),
+        draws=resampled(answers(cell), metric, cell.samples),
     )

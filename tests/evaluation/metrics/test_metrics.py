@@ -9,7 +9,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, METRICS, all_metrics, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 
-NAMES = ["rouge1", "rouge2", "rouge_l", "exact_match", "loss"]
+NAMES = ["rouge1", "rouge2", "rouge_l", "exact_match", "balanced_accuracy", "macro_f1", "loss"]
 SAMPLE = Answered("one two three", "one two", labels=False, loss=6.0, tokens=3)
 
 OWN = '''"""Metrics of one's own."""
@@ -65,13 +65,14 @@ def test_the_table_has_every_metric_by_its_name_in_the_order_of_files() -> None:
     assert [find_metric(name).name for name in NAMES] == NAMES
     assert [name for name in NAMES if not find_metric(name).higher_is_better] == ["loss"]
     titles = [find_metric(name).title for name in NAMES]
-    assert titles == ["ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "loss"]
+    assert titles == ["ROUGE-1", "ROUGE-2", "ROUGE-L", "exact match", "balanced accuracy", "macro-F1", "loss"]
     assert DEFAULT_METRIC == "rouge1"
 
 
 def test_every_metric_measures_an_answer() -> None:
     found = {metric.name: metric.measure(SAMPLE) for metric in all_metrics(find_metric("loss"))}
-    assert found == pytest.approx({"rouge1": 0.8, "rouge2": 2 / 3, "rouge_l": 0.8, "exact_match": None, "loss": 2.0})
+    labels = dict.fromkeys(("exact_match", "balanced_accuracy", "macro_f1"))
+    assert found == pytest.approx({"rouge1": 0.8, "rouge2": 2 / 3, "rouge_l": 0.8, **labels, "loss": 2.0})
 
 
 def test_all_metrics_are_the_shipped_ones_and_the_users_own() -> None:
@@ -97,7 +98,7 @@ def test_an_own_metric_is_found_by_file_and_class_and_takes_options(own_file: Pa
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("bleu", "choose one of rouge1, rouge2, rouge_l, exact_match, loss, or give your own as FILE.py:CLASS"),
+        ("bleu", f"choose one of {', '.join(NAMES)}, or give your own as FILE.py:CLASS"),
         ("{file}:Absent", "no class Absent that is a fedrouter_sim.evaluation.metrics.metric.Metric"),
         ("{file}:NoMetric", "no class NoMetric that is a fedrouter_sim.evaluation.metrics.metric.Metric"),
         ("{file}:Nameless", "Nameless has no name of its own"),

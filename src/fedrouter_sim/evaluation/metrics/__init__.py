@@ -18,11 +18,15 @@ METRICS: "Table[Metric]" = Table(
         "rouge2": "fedrouter_sim.evaluation.metrics.rouge:Rouge2",
         "rouge_l": "fedrouter_sim.evaluation.metrics.rouge:RougeL",
         "exact_match": "fedrouter_sim.evaluation.metrics.exact_match:ExactMatch",
+        "balanced_accuracy": "fedrouter_sim.evaluation.metrics.classification:BalancedAccuracy",
+        "macro_f1": "fedrouter_sim.evaluation.metrics.classification:MacroF1",
         "loss": "fedrouter_sim.evaluation.metrics.token_loss:TokenLoss",
     },
 )
 
 DEFAULT_METRIC = "rouge1"
+LOSS = "loss"
+"""The metric that stands beside the one that is shown first, wherever that is: it decides with fewer samples."""
 _TAKEN = "samples client task instruction reference pool answer tokens margin weights".split()
 
 

@@ -1,11 +1,8 @@
-"""Exact match, for tasks whose answers are labels."""
+"""Exact match, for tasks whose answers are labels: the accuracy of a classifier."""
 
-from collections.abc import Sequence
 from unicodedata import normalize
 
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
-
-_MOST_LABELS = 10
 
 
 class ExactMatch(Metric):
@@ -18,14 +15,9 @@ class ExactMatch(Metric):
         """Compare one answer with its reference."""
         if not sample.labels:
             return None
-        return float(_plain(sample.reference) == _plain(sample.answer))
+        return float(as_label(sample.reference) == as_label(sample.answer))
 
 
-def _plain(text: str) -> str:
+def as_label(text: str) -> str:
+    """Return a text as it counts as a label: without case and surrounding space."""
     return normalize("NFC", text).strip().casefold()
-
-
-def answers_are_labels(references: Sequence[str]) -> bool:
-    """Say whether a task's references are labels: at most 10 different ones, each given 5 times on average."""
-    different = len(set(references))
-    return different <= _MOST_LABELS and different * 5 <= len(references)

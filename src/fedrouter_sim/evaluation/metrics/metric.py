@@ -15,6 +15,7 @@ class Answered:
     labels: bool  # whether the task's references are labels, such as Yes and No
     loss: float  # summed over the reference's tokens, nats
     tokens: int  # of the reference, EOS included
+    task: str | None = None
 
 
 class Metric(ABC):
@@ -25,6 +26,9 @@ class Metric(ABC):
     title: ClassVar[str]
     """What people read: 'ROUGE-1'."""
     higher_is_better: ClassVar[bool] = True
+    pooled: ClassVar[bool] = False
+    """Whether a score is of all clients' samples together instead of the mean over clients: for what cannot be told
+    from the few samples of one."""
 
     @abstractmethod
     def measure(self, sample: Answered) -> float | None:
