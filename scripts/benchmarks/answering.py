@@ -141,6 +141,6 @@ def _federation(setting: Setting) -> Federation:
     sizes = setting.sizes
     config = replace(
         setting.config, clients=CLIENTS, rounds=sizes.warm_rounds, local_steps=sizes.warm_steps,
-        examples_per_client=sizes.answer_rows,
+        examples_per_client=sizes.answer_rows, tasks=4,
     )  # fmt: skip
     return build_federation(config, partition_data(config), setting.backbone)

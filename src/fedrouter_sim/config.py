@@ -228,7 +228,7 @@ class RunConfig:
 
     tasks: int | str = setting(
         _CLUSTERING,
-        4,
+        AUTO,
         "Task clusters T, and so task adapters, at the server (clustered: pools of clients); auto: as many as "
         "--affinity and --cut find.",
         least=1,
@@ -241,7 +241,7 @@ class RunConfig:
         least=1,
         words=(AUTO,),
         derive=lambda config: AUTO if config.tasks == AUTO else 2,
-        rule="2, or auto where --tasks is auto",
+        rule="auto, or 2 where --tasks is a number",
     )
     affinity: str = setting(
         _CLUSTERING,
@@ -250,7 +250,7 @@ class RunConfig:
         "their updates of a first round, or gradients and centroids.",
         table="affinities",
         derive=lambda config: "both" if config.tasks == AUTO else "centroid",
-        rule="centroid, or both where --tasks is auto",
+        rule="both, or centroid where --tasks is a number",
     )
     cut: float = setting(
         _CLUSTERING,
@@ -272,7 +272,7 @@ class RunConfig:
         "Normalisation of embeddings before clustering and routing; cosine: standardised, then of unit length.",
         choices=NORMALIZATIONS,
         derive=lambda config: COSINE if config.tasks == AUTO else STANDARDIZE,
-        rule="standardize, or cosine where --tasks is auto",
+        rule="cosine, or standardize where --tasks is a number",
     )
     router: str = setting(
         _CLUSTERING,
