@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from attacking.grid import COMMON, PARTS, UPDATES, trials
 from attacking.measure import answered, clustered
-from attacking.show import lines_of, write
+from attacking.show import lines_of, tables
 from federations.memory import RememberingBackbone
+from marked_tables import write_between_marks
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
@@ -69,7 +70,7 @@ def main() -> None:
         shown[part] = records(options.out / f"{part}.jsonl")
         print(lines_of(part, shown[part]))
     if options.markdown:
-        write(options.markdown, shown)
+        write_between_marks(options.markdown, "attacks", {part: tables(part, shown[part]) for part in shown})
 
 
 if __name__ == "__main__":

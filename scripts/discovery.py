@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from federations.draw import draw
 from federations.memory import RememberingBackbone
-from federations.show import table, write_figure, write_tables
+from federations.show import COLUMNS, END_TO_END, end_to_end_rows, lines_of, rows_of, write_figure
 from federations.ways import WAYS, federation_of
+from marked_tables import markdown, table, write_between_marks
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -29,6 +30,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.storage import read_json_lines
+from fedrouter_sim.studies.reading import open_comparison
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_TASKS = 8
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "discovery")
     parser.add_argument("--count", type=int, help="federations of each block")
     parser.add_argument("--tuning", action="store_true", help="draw other federations than those that are reported")
+    parser.add_argument("--study", type=Path, help="folder of the finished end-to-end study, which is shown as well")
     parser.add_argument("--only-show", action="store_true", help="measure nothing more")
     parser.add_argument("--markdown", type=Path, help="document that gets the table between its marks")
     options = parser.parse_args()
@@ -126,9 +129,15 @@ def main() -> None:
             count = BLOCKS[name].count if options.count is None else options.count
             run(name, out, rows, count, TUNING if options.tuning else 0, console)
         shown[name] = list(records(out / f"{name}.jsonl"))
-        console.print(table(name, shown[name]))
+        title = f"{name}: {len(shown[name])} random federations"
+        console.print(table(title, COLUMNS, rows_of(shown[name])))
+    parts = {name: lines_of(found) for name, found in shown.items()}
+    if options.study:
+        rows = end_to_end_rows(open_comparison(sorted(options.study.glob("*-seed*"))))
+        console.print(table("end to end", END_TO_END, rows))
+        parts["end-to-end"] = markdown(END_TO_END, rows, names=2)
     if options.markdown:
-        write_tables(options.markdown, shown)
+        write_between_marks(options.markdown, "discovery", parts)
     write_figure(out / "discovery.svg", shown)
 
 

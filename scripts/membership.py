@@ -13,8 +13,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
+from marked_tables import markdown, table, write_between_marks
 from private.attacks import Attacked, deal
-from private.show import table, write_table
 from rich.console import Console
 
 from fedrouter_sim.backbone.model import Backbone
@@ -86,7 +86,7 @@ def main(given: list[str] | None = None) -> None:
     rows = rows_of(records)
     console.print(table(f"Membership, {options.clients} clients of {options.rows} rows", COLUMNS, rows))
     if options.markdown:
-        write_table(options.markdown, "membership", COLUMNS, rows)
+        write_between_marks(options.markdown, "privacy", {"membership": markdown(COLUMNS, rows)})
 
 
 if __name__ == "__main__":

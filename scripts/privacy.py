@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import torch
-from private.show import table, write_table
+from marked_tables import markdown, table, write_between_marks
 from rich.console import Console
 
 from fedrouter_sim.config_reading import typed_setting
@@ -93,7 +93,7 @@ def main(given: list[str] | None = None) -> None:
     rows = rows_of(study, options.out)
     console.print(table(study.title, COLUMNS, rows))
     if options.markdown:
-        write_table(options.markdown, "score", COLUMNS, rows)
+        write_between_marks(options.markdown, "privacy", {"score": markdown(COLUMNS, rows)})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The tables of what was measured under attack."""
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from marked_tables import markdown
+
 from attacking.grid import CLUSTERS, ON_UPDATES, RULES, SHARES, WAYS
-from fedrouter_sim.storage import write_text
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -28,34 +27,16 @@ def tables(part: str, records: Records) -> list[str]:
     ]
 
 
-def write(path: Path, parts: Mapping[str, Records]) -> None:
-    """Put the tables of each part into a document, between its marks.
-
-    Raises:
-        ValueError: the document has no marks for a part.
-    """
-    text = path.read_text(encoding="utf-8")
-    for part, records in parts.items():
-        begin, end = f"<!-- attacks {part} -->", f"<!-- end of attacks {part} -->"
-        marks = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        if not marks.search(text):
-            raise ValueError(f"{path} has no {begin} ... {end}")
-        section = "\n".join([begin, "", *tables(part, records), "", end])
-        text = marks.sub(lambda _, new=section: new, text)  # type: ignore[misc]  # the default binds it
-    write_text(path, text)
-
-
 def _table(
     title: str, attacks: Sequence[str], answers: Sequence[str], records: Records, measure: str, of_what: str
 ) -> list[str]:
-    lines = [f"{title}, by share of attackers:", ""]
-    lines += [f"| attack | {of_what} | " + " | ".join(f"{share:g}" for share in SHARES) + " |"]
-    lines += ["|---|---|" + "---:|" * len(SHARES)]
-    for attack in attacks:
-        for answer in answers:
-            cells = [_cell(records, attack, answer, share, measure) for share in SHARES]
-            lines.append(f"| {attack} | {answer} | " + " | ".join(cells) + " |")
-    return lines
+    rows = [
+        [attack, answer, *(_cell(records, attack, answer, share, measure) for share in SHARES)]
+        for attack in attacks
+        for answer in answers
+    ]
+    columns = ("attack", of_what, *(f"{share:g}" for share in SHARES))
+    return [f"{title}, by share of attackers:", "", *markdown(columns, rows, names=2)]
 
 
 def _cell(records: Records, attack: str, answer: str, share: float, measure: str) -> str:

@@ -1,22 +1,23 @@
 """The table and the picture of what was measured in random federations."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from marked_tables import markdown
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from fedrouter_sim.report.figures import COLOURS, GREY, WIDTH
-from fedrouter_sim.storage import write_text
-from fedrouter_sim.studies.comparison import Estimate
+from fedrouter_sim.studies.comparison import Comparison, Estimate
 
 Records = Sequence[Mapping[str, Any]]
 
 AUTO = "auto"
 TOLD = "told T"
-_COLUMNS = ("way", "ARI", "above the best told T by", "T right", "T within 1", "mean T found - true")
+ORACLE = "oracle"
+TEST = ("all", "own")
+COLUMNS = ("way", "ARI", "above the best told T by", "T right", "T within 1", "mean T found - true")
+END_TO_END = ("split", "method", "all tasks", "to the oracle", "own tasks", "to the oracle")
 
 
 def rows_of(records: Records) -> list[tuple[str, ...]]:
@@ -42,27 +43,22 @@ def rows_of(records: Records) -> list[tuple[str, ...]]:
     return rows
 
 
-def table(name: str, records: Records) -> Table:
-    """Return the table of a block for the terminal."""
-    shown = Table(title=f"{name}: {len(records)} random federations", title_justify="left")
-    for number, column in enumerate(_COLUMNS):
-        shown.add_column(column, justify="left" if number == 0 else "right")
-    for row in rows_of(records):
-        shown.add_row(*row)
-    return shown
+def lines_of(records: Records) -> list[str]:
+    """Return the table of a block as lines of Markdown."""
+    return [f"{len(records)} federations:", "", *markdown(COLUMNS, rows_of(records))]
 
 
-def write_tables(path: Path, blocks: Mapping[str, Records]) -> None:
-    """Put the table of each block into a document: between its marks, or at the end where it has none yet."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    for name, records in blocks.items():
-        begin, end = f"<!-- discovery {name} -->", f"<!-- end of discovery {name} -->"
-        lines = ["| " + " | ".join(_COLUMNS) + " |", "|---" + "|---:" * (len(_COLUMNS) - 1) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in rows_of(records)]
-        section = "\n".join([begin, f"{len(records)} federations:", "", *lines, "", end])
-        marks = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        text = marks.sub(lambda _, new=section: new, text) if marks.search(text) else f"{text}\n{section}\n"  # type: ignore[misc]  # the default binds it
-    write_text(path, text)
+def end_to_end_rows(study: Comparison) -> list[tuple[str, ...]]:
+    """Return a row of text for each split and way of the end-to-end plan: ROUGE-1 on all tasks and how it stands to the
+    oracle, seed by seed, and the same on the clients' own tasks; 95% t-intervals over seeds."""
+    rows = []
+    for split in dict.fromkeys(split for split, _ in study.cells()):
+        for method in study.methods():
+            cells = [(study.estimate(method, split, data), study.gain(method, ORACLE, split, data)) for data in TEST]
+            texts = [text for score, gain in cells for text in _against(score, gain and gain.ratio)]
+            if any(texts):
+                rows.append((split, method, *texts))
+    return rows
 
 
 def write_figure(path: Path, blocks: Mapping[str, Records]) -> None:
@@ -94,8 +90,15 @@ def _share(errors: Sequence[int], most: int) -> float:
     return sum(abs(error) <= most for error in errors) / len(errors)
 
 
+def _against(score: Estimate | None, ratio: Estimate | None) -> tuple[str, str]:
+    return _text(score) if score else "", _text(ratio) if ratio else ""
+
+
 def _interval(values: Sequence[float], signed: bool = False) -> str:
-    found, sign = Estimate.of(values), "+" if signed else ""
+    return _text(Estimate.of(values), "+" if signed else "")
+
+
+def _text(found: Estimate, sign: str = "") -> str:
     if found.low is None or found.high is None:
         return f"{found.mean:{sign}.3f}"
     return f"{found.mean:{sign}.3f} ({found.low:{sign}.3f} to {found.high:{sign}.3f})"

@@ -8,7 +8,7 @@ from typing import Any
 import attacks
 import pytest
 from attacking import grid, measure
-from attacking.show import tables, write
+from attacking.show import tables
 
 from fedrouter_sim.config import RunConfig
 
@@ -34,7 +34,7 @@ def record(part: str, attack: str, answer: str, share: float, seed: int, **measu
     return names | {"measured": measured}
 
 
-def test_tables_hold_means_over_seeds_and_say_what_was_refused(tmp_path: Path) -> None:
+def test_tables_hold_means_over_seeds_and_say_what_was_refused() -> None:
     records = [
         record("updates", "sign-flip", "krum", 0.0, 1, score=0.5),
         record("updates", "noise", "krum", 0.4, 1, score=0.2),
@@ -44,13 +44,6 @@ def test_tables_hold_means_over_seeds_and_say_what_was_refused(tmp_path: Path) -
     lines = tables("updates", records)
     assert "| noise | krum | 0.500 |  |  |  | 0.200 (1 refused) |" in lines  # without attackers it is the same run
     assert "| scale | krum | 0.500 |  |  |  | refused |" in lines
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- attacks updates -->\nold\n<!-- end of attacks updates -->\nafter\n", encoding="utf-8")
-    write(page, {"updates": records})
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n<!-- attacks updates -->\n\nROUGE-1") and text.endswith("-->\nafter\n")
-    with pytest.raises(ValueError, match="has no <!-- attacks clusters -->"):
-        write(page, {"clusters": []})
 
 
 def test_the_page_has_the_marks() -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from federations.draw import CLIENTS, TASKS_OF_A_CLIENT, draw
 from federations.memory import RememberingBackbone
-from federations.show import rows_of, write_figure, write_tables
+from federations.show import end_to_end_rows, lines_of, rows_of, write_figure
 from federations.ways import WAYS, federation_of
 
 from fedrouter_sim.backbone.sketching import Projection
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
+from fedrouter_sim.studies.comparison import Cost, Entry, Score, compare
 
 TASKS = "abcdefgh"
 ROWS = [Example(f"{task} {number}", "yes", task) for task in TASKS for number in range(90)]
@@ -97,15 +98,22 @@ def test_the_table_compares_with_the_best_told_clustering_federation_by_federati
     assert told[2].startswith("-0.200") and best[2] == ""
 
 
-def test_tables_and_figure_are_written_and_written_over(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("Before.\n", encoding="utf-8")
-    write_tables(page, {"six": RECORDS})
-    write_tables(page, {"six": RECORDS[:1]})
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("Before.") and text.count("| auto |") == 1 and "1 federations" in text
+def test_the_lines_of_a_block_say_how_many_federations_and_the_figure_has_a_panel_of_it(tmp_path: Path) -> None:
+    lines = lines_of(RECORDS)
+    assert lines[0] == f"{len(RECORDS)} federations:" and sum(line.startswith("| auto |") for line in lines) == 1
     write_figure(tmp_path / "figure.svg", {"six": RECORDS})
     assert (tmp_path / "figure.svg").read_text(encoding="utf-8").count("ARI of rows") == 1
+
+
+def test_end_to_end_stands_beside_the_oracle_seed_by_seed() -> None:
+    def entry(method: str, seed: int, mean: float) -> Entry:
+        score = Score(method, "dual", seed, "all", mean, 0.0, mean, {}, {}, "same")
+        return Entry(Path(f"{method}-{seed}"), method, "dual", seed, {}, Cost(1, 1, 1, 1), (score,))
+
+    study = compare([entry("oracle", 1, 0.5), entry("oracle", 2, 0.6), entry("fedrouter", 1, 0.4)])
+    found, bound = sorted(end_to_end_rows(study))
+    assert found == ("dual", "fedrouter", "0.400", "0.800", "", "")
+    assert bound[:2] == ("dual", "oracle") and bound[2].startswith("0.550 (") and bound[3].startswith("1.000 (")
 
 
 def test_a_study_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
