@@ -74,7 +74,7 @@ def test_every_setting_has_a_flag_that_gives_its_value_in_its_type(field: datacl
 
 def test_a_setting_of_a_table_shows_the_names_of_its_entries() -> None:
     shown = {p.name: p.annotation.__metadata__[0].metavar for p in setting_parameters()}
-    assert shown["metric"] == "rouge1|rouge2|rouge_l|exact_match|loss|FILE.py:CLASS"
+    assert shown["metric"] == "rouge1|rouge2|rouge_l|exact_match|balanced_accuracy|macro_f1|loss|FILE.py:CLASS"
     assert (
         shown["format"] == "auto|columns|chat|chat-each|pairs"
         and shown["budget"] == "shared|per-group"

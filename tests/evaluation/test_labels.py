@@ -96,12 +96,12 @@ def test_the_best_constant_answer_is_scored_as_the_cells_own_answers() -> None:
 )
 def test_an_adapter_that_always_answers_the_same_is_flagged(pairs: str, flagged: SameAnswer | None) -> None:
     found = TRAINED.look(answers("a", pairs))["pairs"].always
-    assert found == ((flagged,) if flagged else ())
+    assert found == ([flagged] if flagged else [])
 
 
 def test_adapters_are_looked_at_one_by_one_and_the_bare_backbone_is_none() -> None:
     both = [*answers("b", "yy yy ny ny ny"), *answers("a", "nn nn nn yn yn", client=1), *answers(None, "ny yy " * 4)]
-    assert TRAINED.look(both)["pairs"].always == (SameAnswer("a", "no", 5, 5), SameAnswer("b", "yes", 5, 5))
+    assert TRAINED.look(both)["pairs"].always == [SameAnswer("a", "no", 5, 5), SameAnswer("b", "yes", 5, 5)]
 
 
 def test_labels_are_read_back_and_what_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fedrouter_sim.cli.settings import setting_parameters
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
+from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.observers import Display, Observer
@@ -25,6 +26,7 @@ from fedrouter_sim.methods.bare_backbone import BareBackbone
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import Trained, train
 from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.layout import LABELS_NAME
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.simulation import simulate
 
@@ -220,7 +222,8 @@ def test_a_run_answers_from_its_folder_as_it_did_from_memory(
     trained: dict[str, Trained], backbone: Any, name: str, tmp_path: Path
 ) -> None:
     run, shares = Run(trained[name].folder), partition_data(trained[name].config).test_shares()
-    evaluator = Evaluator(run.answerer(backbone), run.truth, run.metric)
+    labels = LabelTasks.load(run.folder / LABELS_NAME)
+    evaluator = Evaluator(run.answerer(backbone), run.truth, run.metric, labels=labels)
     for result in trained[name].results:
         again = evaluator.evaluate(result.cell, shares[result.cell.test_data])
         assert again.to_dict() == result.to_dict()

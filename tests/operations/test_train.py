@@ -28,7 +28,7 @@ FIXED_KEYS = set(
     "method split clients seed metric cell scores task_scores routing_accuracy ari_local nmi_local ari_global"
     " nmi_global bytes_up bytes_down optimizer_steps tokens_trained truncated seconds peak_memory_bytes"
     " unseen_auroc unseen_auroc_per_task tasks_found tasks_born routing_ece updates_refused"
-    " clients_dropped clients_late clients_joined rounds_skipped".split()
+    " clients_dropped clients_late clients_joined rounds_skipped label_tasks".split()
 )
 METRICS = ["rouge1", "rouge2", "rouge_l", "exact_match", "loss"]
 

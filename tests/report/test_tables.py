@@ -232,7 +232,7 @@ def test_aggregated_table() -> None:
 LABELS = LabelTask(
     2,
     BestConstant("yes", {"rouge1": 0.6, "exact_match": 0.6, "balanced_accuracy": 0.5, "macro_f1": 0.375}),
-    (SameAnswer("task_1", "[no]", 14, 14),),
+    [SameAnswer("task_1", "[no]", 14, 14)],
 )
 
 

@@ -125,7 +125,7 @@ def test_a_misspelt_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as left:
         bench.main(["--only", "overhead,answer"])
     assert left.value.code == 2
-    assert "--only answer: no such benchmark; there are overhead, usual-recipe" in capsys.readouterr().err
+    assert "--only answer: no such benchmark; there are overhead, upper-layers, usual-recipe" in capsys.readouterr().err
 
 
 def test_data_with_too_few_rows_are_refused(micro_data: Path, capsys: pytest.CaptureFixture[str]) -> None:

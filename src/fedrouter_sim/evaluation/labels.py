@@ -86,7 +86,7 @@ class LabelTasks:
         by_pool = grouped(answers, lambda answer: answer.pool)
         found = [_same(pool, own) for pool, own in by_pool.items() if pool is not None]
         constant = _constant(next(iter(labels)), answers) if self.trained.get(task) else None
-        return LabelTask(len(labels), constant, tuple(sorted(filter(None, found), key=lambda same: same.pool)))
+        return LabelTask(len(labels), constant, sorted(filter(None, found), key=lambda same: same.pool))
 
     def save(self, path: Path) -> None:
         """Write the labels as JSON."""

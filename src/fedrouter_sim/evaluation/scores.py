@@ -120,7 +120,7 @@ class LabelTask:
 
     labels: Count  # how many there are
     best_constant: BestConstant | None = None  # None: nobody trained the task
-    always: tuple[SameAnswer, ...] = ()
+    always: list[SameAnswer] = field(default_factory=list)  # the adapters that gave all samples one answer
 
 
 @dataclass(frozen=True)
