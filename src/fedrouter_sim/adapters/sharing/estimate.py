@@ -22,7 +22,7 @@ class Estimate(Sharing):
 
     name = "estimate"
 
-    def __init__(self, power: float = 0.5) -> None:
+    def __init__(self, power: float = 0.0) -> None:
         super().__init__()
         self.power = power
 
