@@ -1,5 +1,7 @@
 """The sharing rules: what becomes of task adapters of known changes."""
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from some_adapters import A, B, random_adapter, same
@@ -7,6 +9,7 @@ from some_rounds import close, plus, round_of, unit
 
 from fedrouter_sim.adapters.sharing import SHARINGS, find_sharing
 from fedrouter_sim.adapters.sharing.rule import SharedRound
+from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
 
 DUAL = [{"a": 10.0, "b": 10.0}, {"a": 10.0, "b": 10.0}]
@@ -126,6 +129,34 @@ def test_affinity_by_layer_has_a_cosine_for_each() -> None:
     assert torch.allclose(found[names[B]].view(-1)[0], torch.tensor(2.0))  # the lower layers agree
     assert found[upper[B]].view(-1)[:2].tolist() == [1.0, 0.0]
     assert list(found) == list(start)
+
+
+def squares_of(changes: Mapping[str, Adapter], noise: float) -> dict[str, dict[str, float]]:
+    """Squared lengths of single updates that differ from their mean by so much noise."""
+    return {pool: {key: float(v.square().sum()) + noise for key, v in own.items()} for pool, own in changes.items()}
+
+
+def test_an_estimate_of_sure_updates_is_the_tasks_own_at_the_length_of_all_that_agrees() -> None:
+    apart = find_sharing("estimate").shared(round_of(APART, DUAL))
+    assert close(apart["a"], plus(START, unit(0))) and close(apart["b"], plus(START, unit(1)))
+    both = plus(unit(0), unit(1))
+    changes = {"a": unit(0), "b": both}
+    found = find_sharing("estimate").shared(round_of(changes, DUAL, squares=squares_of(changes, 0.0)))
+    assert close(found["a"], plus(START, unit(0), 2.0), 1e-4)  # b went as far in a's direction as a did
+    assert close(found["b"], plus(START, both, 1.5), 1e-4)  # a went half as far in b's as b did
+    single = find_sharing("estimate").shared(round_of(changes, [{"a": 1.0}, {"b": 1.0}]))
+    assert close(single["a"], plus(START, unit(0)), 1e-4)
+
+
+def test_an_estimate_of_noisy_updates_leans_on_those_that_agree() -> None:
+    held = [{"a": 1.0}, {"a": 1.0}, {"b": 1.0}, {"b": 1.0}]
+    alike = {"a": plus(unit(0), unit(1)), "b": plus(unit(0), unit(2))}  # what they want, and noise of length 1
+    found = find_sharing("estimate").shared(round_of(alike, held, squares=squares_of(alike, 1.0)))
+    wanted = plus(plus(plus(START, unit(0)), unit(1), 0.5), unit(2), 0.5)  # as far as before, with half of the noise
+    assert close(found["a"], wanted, 1e-4) and close(found["b"], wanted, 1e-4)
+    apart = {"a": plus(unit(0), unit(1)), "b": plus(unit(3), unit(2))}
+    alone = find_sharing("estimate").shared(round_of(apart, held, squares=squares_of(apart, 1.0)))
+    assert close(alone["a"], plus(START, apart["a"]), 1e-4)
 
 
 def test_ranks_shares_the_first_components_and_nothing_else() -> None:

@@ -4,42 +4,65 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedrouter_sim.adapters.sharing.gram import grams
+from fedrouter_sim.adapters.sharing.gram import Gram, grams
 from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
 from fedrouter_sim.adapters.sharing.work import moved
 from fedrouter_sim.adapters.state import Adapter
 
+_B = "lora_B"
+
 
 class Estimate(Sharing):
-    """A task's change is the combination sum_s w_s D_s of all tasks' that is nearest, on average over the noise of
-    training, to `gain` times what the task's change would be without noise: w = gain * G^-1 g, with G the inner
-    products of the changes, and g those with the task's without its own noise. Where a task's updates are sure they are
-    taken alone; where they are noise, so much as others agree.
+    """A task's change is a combination of all tasks' changes.
 
-    Args:
-        power: of examples of the pool's clients / those of its task, which is the gain (`steps`).
+    Its direction is the nearest, on average over the noise of training, to what the task's own change would be without
+    noise. With G the inner products of the changes, and g those with the task's, its own noise taken off, that is
+    w = G^-1 g. A task whose updates are sure is taken alone; one whose updates are noise takes of the others as much as
+    they agree.
+
+    Its length is how far the clients of the task went in the task's own direction with all of their steps: those for
+    tasks that agree with it count in full, those for others not at all. So it is never shorter than the task's own
+    change, and never longer than if all of its clients' steps had been taken for it.
+
+    Inner products are those of the B factors' changes. Nothing is kept between rounds.
     """
 
     name = "estimate"
-
-    def __init__(self, power: float = 0.0) -> None:
-        super().__init__()
-        self.power = power
 
     def shared(self, round_: SharedRound) -> Mapping[str, Adapter]:
         """Return every pool's start with its estimated change; one that received nothing stays."""
         found = dict(round_.means)
         if not round_.changes:
             return found
-        gram = grams(round_, lambda key: "B" if "lora_B" in key else None, denoised=True)["B"]
+        gram = next(iter(grams(round_, lambda key: _B if _B in key else None, denoised=True).values()))
         for place, pool in enumerate(gram.pools):
-            own = [client for client in round_.held if client.get(pool)]
-            all_of_them = sum(client[pool] * sum(client.values()) for client in own)
-            gain = (all_of_them / sum(client[pool] ** 2 for client in own)) ** self.power
-            wanted = gram.products[place].copy()
-            wanted[place] = gram.clean[place]
-            solved = np.linalg.lstsq(gram.products, wanted, rcond=1e-10)[0]
-            length = float(wanted @ solved) / max(float(gram.clean[place]), 1e-30)
-            weights = {other: gain * float(w) / max(length, 0.1) for other, w in zip(gram.pools, solved, strict=True)}
+            weights = estimated(round_, gram, place)
             found[pool] = moved(round_.starts[pool], round_.means[pool], round_.changes, weights)
         return found
+
+
+def estimated(round_: SharedRound, gram: Gram, place: int) -> dict[str, float]:
+    """Return the weights of all pools' changes in that of the pool at a place of `gram`."""
+    pool, own = gram.pools[place], float(gram.clean[place])
+    if not own > 0:
+        return {pool: 1.0}
+    wanted = gram.products[place].copy()
+    wanted[place] = own
+    solved = np.linalg.lstsq(gram.products, wanted, rcond=1e-9)[0]
+    along = float(wanted @ solved)  # how far the combination goes in the task's direction, times its length
+    if not along > 0:
+        return {pool: 1.0}
+    scale = _length(round_, gram, place) * own / along
+    return {other: scale * float(weight) for other, weight in zip(gram.pools, solved, strict=True)}
+
+
+def _length(round_: SharedRound, gram: Gram, place: int) -> float:
+    """Return how far a pool is to go in its own direction, in units of its own change."""
+    pool = gram.pools[place]
+    along = dict(zip(gram.pools, np.maximum(gram.products[place], 0.0) / gram.clean[place], strict=True))
+    along[pool] = 1.0
+    clients = [own for own in round_.held if own.get(pool)]
+    total = sum(own[pool] for own in clients)
+    went = sum(own[pool] * sum(along[other] for other in own) for own in clients) / total
+    most = sum(own[pool] * sum(own.values()) for own in clients) / sum(own[pool] ** 2 for own in clients)
+    return min(went, most)
