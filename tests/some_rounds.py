@@ -32,9 +32,7 @@ def round_of(
 ) -> SharedRound:
     """A round in which pools were changed so, from one start if no others are given; None: nothing came."""
     begun = starts or dict.fromkeys(changes, random_adapter(0))
-    means = {
-        pool: begun[pool] if change is None else plus(begun[pool], change) for pool, change in changes.items()
-    }
+    means = {pool: begun[pool] if change is None else plus(begun[pool], change) for pool, change in changes.items()}
     return SharedRound(number, rounds, begun, means, held, squares or {})
 
 

@@ -189,7 +189,7 @@ class RunConfig:
         table="aggregation rules",
     )
     sharing: str = setting(
-        _FEDERATION, NO_SHARING, "What task adapters take of each other after a round; none.", table="sharing rules"
+        _FEDERATION, NO_SHARING, "What task adapters take of each other, at the server; none.", table="sharing rules"
     )
     clip_update: float = setting(
         _FEDERATION,

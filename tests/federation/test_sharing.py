@@ -117,7 +117,7 @@ def test_under_noise_it_goes_by_who_is_expected_not_by_who_came() -> None:
     ("make", "words"),
     [
         (lambda round_: {"a": constant(1.0)}, r"Told gave no usable adapters \(ValueError: it gave the pools \['a'\]"),
-        (lambda round_: dict.fromkeys("ab", {A: torch.ones(2, 3)}), "adapters differ in their keys"),
+        (lambda round_: {pool: {A: torch.ones(2, 3)} for pool in "ab"}, "adapters differ in their keys"),
         (lambda round_: dict.fromkeys("ab", constant(torch.inf)), "is not finite"),
         (lambda round_: 1 / 0, "ZeroDivisionError"),
     ],

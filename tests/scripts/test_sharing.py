@@ -47,7 +47,7 @@ def test_tables_hold_means_over_seeds(tmp_path: Path) -> None:
     assert "| fedavg | told | 0.550 |  |  | 1.500 |  |  | 11 |  | 2 |" in lines
     assert lines.index("`single`:") > lines.index("`dual`:") and "oracle none" in lines[-1]
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- sharing embedded -->\nold\n<!-- end of sharing embedded -->\nafter\n", encoding="utf-8")
+    page.write_text("before\n<!-- sharing embedded -->\n<!-- end of sharing embedded -->\nafter\n", encoding="utf-8")
     write(page, {"embedded": records})
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- sharing embedded -->\n\n`dual`:") and text.endswith("-->\nafter\n")

@@ -17,9 +17,9 @@ Agreement = Mapping[str, Mapping[str, float]]
 def work_weights(held: Sequence[Mapping[str, float]], pool: str, agreement: Mapping[str, float]) -> dict[str, float]:
     """Return by what weights the mean changes of all pools make the change of one.
 
-    A client counts by how many examples it has of the pool's task, those of another task by their agreement. With c over
-    clients, n examples and a the agreement: w_s = a_s * (sum of n_c over clients that hold s) / (sum of n_c over all),
-    where n_c is the sum of a_r n_cr over r.
+    A client counts by how many examples it has of the pool's task, those of another task by their agreement. With c
+    over clients, n examples and a the agreement: w_s = a_s * (sum of n_c over clients that hold s) / (sum of n_c over
+    all), where n_c is the sum of a_r n_cr over r.
 
     Args:
         held: of each client: pool -> examples.
