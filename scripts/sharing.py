@@ -1,8 +1,8 @@
 """Measure what task adapters should share: `python scripts/sharing.py embedded real --data FOLDER --seeds 111 222 333`.
 
 `embedded`: the tiny GPT-2 on the included data, 8 clients, on four splits. `real`: SmolLM2 on rows with task labels
-that `--data` names, 4 clients on `dual`. Every sharing rule, under the true tasks (oracle) and under those that FedRouter
-finds, beside fedavg, local and clustered. `--tasks auto` has the number of tasks found as well.
+that `--data` names, 4 clients on `dual`. Every sharing rule, under the true tasks (oracle) and under those that
+FedRouter finds, beside fedavg, local and clustered. `--tasks auto` has the number of tasks found as well.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
 tables between the marks of a document.

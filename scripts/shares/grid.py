@@ -21,7 +21,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "lora_targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     },
 }  # fmt: skip
-"""Those of `plans/discovery.toml`; and a small federation of a real model, all linear modules of its upper ten layers."""
+"""Those of `plans/discovery.toml`; and a small federation of a real model, all linear modules of its upper layers."""
 
 SPLITS: Mapping[str, Sequence[str]] = {EMBEDDED: ("dual", "single", "all", "dirichlet"), REAL: ("dual",)}
 """The splits of a part, where none are named."""
