@@ -32,18 +32,19 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {method: {"method": method} for method
 RULES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "steps": {"sharing": "steps"},
-    "steps, all": {"sharing": "steps", "option": ["power=1"]},
-    "steps, momentum": {"sharing": "steps", "option": ["power=0", "momentum=0.3"]},
+    "steps, all": {"sharing": "steps", "option": ("power=1",)},
+    "steps, momentum": {"sharing": "steps", "option": ("power=0", "momentum=0.3")},
     "trunk": {"sharing": "trunk"},
-    "trunk, a third": {"sharing": "trunk", "option": ["until=0.34", "leave=-1"]},
+    "trunk, a third": {"sharing": "trunk", "option": ("until=0.34", "leave=-1")},
     "affinity": {"sharing": "affinity"},
-    "affinity, squared": {"sharing": "affinity", "option": ["power=2"]},
-    "affinity, by layer": {"sharing": "affinity", "option": ["by=layer"]},
-    "affinity, of adapters": {"sharing": "affinity", "option": ["of=adapters"]},
+    "affinity, squared": {"sharing": "affinity", "option": ("power=2",)},
+    "affinity, by layer": {"sharing": "affinity", "option": ("by=layer",)},
+    "affinity, of adapters": {"sharing": "affinity", "option": ("of=adapters",)},
     "estimate": {"sharing": "estimate"},
+    "estimate, by layer": {"sharing": "estimate", "option": ("by=layer",)},
     "ranks": {"sharing": "ranks"},
     "factors": {"sharing": "factors"},
-    "factors, lower half": {"sharing": "factors", "option": ["layers=0.5", "a=false"]},
+    "factors, lower half": {"sharing": "factors", "option": ("layers=0.5", "a=false")},
 }
 """What task pools may share; each under the oracle's tasks and under those that FedRouter finds."""
 

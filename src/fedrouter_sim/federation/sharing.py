@@ -12,7 +12,8 @@ from fedrouter_sim.tables import parse_options
 
 
 class TaskSharing:
-    """Has a rule share among the task pools of each round. Its memory grows with pools, not with clients.
+    """Has a rule share among the task pools of each round. Of single updates it keeps their example counts alone, so
+    its memory grows with the clients by a few numbers each.
 
     Args:
         rule: the sharing rule.

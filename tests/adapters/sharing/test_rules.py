@@ -198,6 +198,7 @@ def test_factors_shares_a_and_the_lower_layers() -> None:
         ("affinity", "keep", "2"),
         ("affinity", "by", "row"),
         ("affinity", "of", "rows"),
+        ("estimate", "by", "row"),
         ("ranks", "share", "2"),
         ("factors", "layers", "-1"),
     ],

@@ -6,13 +6,11 @@ import numpy as np
 import torch
 
 from fedrouter_sim.adapters.sharing.gram import Gram, grams
-from fedrouter_sim.adapters.sharing.layers import layer_of
+from fedrouter_sim.adapters.sharing.layers import group_of_b, grouping
 from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
 from fedrouter_sim.adapters.sharing.work import moved, work_weights
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.errors import UserError
-
-_WHOLE, _LAYER = "adapter", "layer"
 
 
 class Affinity(Sharing):
@@ -34,30 +32,27 @@ class Affinity(Sharing):
 
     name = "affinity"
 
-    def __init__(self, power: float = 1.0, keep: float = 1.0, by: str = _WHOLE, of: str = "updates") -> None:
+    def __init__(self, power: float = 1.0, keep: float = 1.0, by: str = "adapter", of: str = "updates") -> None:
         super().__init__()
         if power <= 0:
             raise UserError(f"--option power={power:g}: must be above 0")
         if not 0 <= keep <= 1:
             raise UserError(f"--option keep={keep:g}: must be within [0, 1]")
-        if by not in (_WHOLE, _LAYER):
-            raise UserError(f"--option by={by}: choose {_WHOLE} or {_LAYER}")
         if of not in ("updates", "adapters"):
             raise UserError(f"--option of={of}: choose updates or adapters")
-        self.power, self.keep, self.by_layer, self.adapters = power, keep, by == _LAYER, of == "adapters"
+        self.power, self.keep, self.group_of, self.adapters = power, keep, grouping(by), of == "adapters"
 
     def shared(self, round_: SharedRound) -> Mapping[str, Adapter]:
         """Return every pool's start with its share of all changes; one that received nothing stays."""
         if not round_.changes:
             return round_.means
-        group_of = layer_of if self.by_layer else (lambda key: _WHOLE)
         found = dict(round_.means)
-        now = grams(round_, lambda key: group_of(key) if "lora_B" in key else None, denoised=True)
+        now = grams(round_, group_of_b(self.group_of), denoised=True)
         self.memory, agreements = remembered(self.memory, now, self.keep)
         for pool in round_.changes:
             made: dict[str, torch.Tensor] = {}
             for group, agreement in agreements.items():
-                keys = [key for key in round_.starts[pool] if group_of(key) == group]
+                keys = [key for key in round_.starts[pool] if self.group_of(key) == group]
                 own = {other: max(cosine, 0.0) ** self.power for other, cosine in agreement[pool].items()}
                 weights = work_weights(round_.held, pool, own)
                 made |= self._made(round_, pool, keys, weights)

@@ -1,15 +1,14 @@
-"""The best guess of where a task wants to go, from all tasks' updates: least squares, with nothing to set."""
+"""The best guess of where a task wants to go, from all tasks' updates, by least squares."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from fedrouter_sim.adapters.sharing.gram import Gram, grams
+from fedrouter_sim.adapters.sharing.layers import group_of_b, grouping
 from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
 from fedrouter_sim.adapters.sharing.work import moved
 from fedrouter_sim.adapters.state import Adapter
-
-_B = "lora_B"
 
 
 class Estimate(Sharing):
@@ -25,19 +24,33 @@ class Estimate(Sharing):
     change, and never longer than if all of its clients' steps had been taken for it.
 
     Inner products are those of the B factors' changes. Nothing is kept between rounds.
+
+    Args:
+        by: 'adapter': one combination for all tensors; 'layer': one for those of every layer.
+
+    Raises:
+        UserError: it is neither.
     """
 
     name = "estimate"
+
+    def __init__(self, by: str = "adapter") -> None:
+        super().__init__()
+        self.group_of = grouping(by)
 
     def shared(self, round_: SharedRound) -> Mapping[str, Adapter]:
         """Return every pool's start with its estimated change; one that received nothing stays."""
         found = dict(round_.means)
         if not round_.changes:
             return found
-        gram = next(iter(grams(round_, lambda key: _B if _B in key else None, denoised=True).values()))
-        for place, pool in enumerate(gram.pools):
-            weights = estimated(round_, gram, place)
-            found[pool] = moved(round_.starts[pool], round_.means[pool], round_.changes, weights)
+        now = grams(round_, group_of_b(self.group_of), denoised=True)
+        for place, pool in enumerate(round_.changes):
+            weights = {group: estimated(round_, gram, place) for group, gram in now.items()}
+            start, mean = round_.starts[pool], round_.means[pool]
+            found[pool] = {
+                key: moved(start, {key: value}, round_.changes, weights[self.group_of(key)])[key]
+                for key, value in mean.items()
+            }
         return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from fedrouter_sim.adapters.sharing.gram import grams
+from fedrouter_sim.adapters.sharing.layers import group_of_b, grouping
 from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
 from fedrouter_sim.adapters.sharing.work import combined, everyone
 from fedrouter_sim.adapters.state import Adapter
@@ -53,7 +54,7 @@ class Trunk(Sharing):
         """Return the pools that agree with the rest of the trunk, of which two at least remain or none."""
         active = [pool for pool in inside if pool in round_.changes]
         if len(active) > 1 and self.leave > -1:
-            gram = grams(round_, lambda key: "B" if "lora_B" in key else None, denoised=True)["B"]
+            [gram] = grams(round_, group_of_b(grouping("adapter")), denoised=True).values()
             places = {pool: gram.pools.index(pool) for pool in active}
             gone = set()
             for pool, mine in places.items():
