@@ -44,24 +44,16 @@ class Stops(Display):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    ("sharing", "option"),
-    [("trunk", ("leave=0.1",)), ("affinity", ()), ("steps", ("momentum=0.5",))],
-)
 def test_what_a_rule_keeps_survives_an_interruption(
     micro_config: Callable[..., RunConfig],
     tmp_path: Path,
     backbone: Any,
     trained_bytes: Callable[[Path], dict[str, bytes]],
-    sharing: str,
-    option: tuple[str, ...],
 ) -> None:
-    config = micro_config(
-        method="oracle", sharing=sharing, option=option, rounds=3, local_steps=2, test_examples_per_client=1
-    )
+    config = micro_config(method="oracle", sharing="affinity", rounds=2, local_steps=2, test_examples_per_client=1)
     train(config, tmp_path / "whole", backbone=backbone)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", display=Stops(8 * 2 + 3), backbone=backbone)
-    assert list(tmp_path.glob(".run.partial/checkpoint/round-000002/sharing.safetensors"))
+        train(config, tmp_path / "run", display=Stops(8 + 3), backbone=backbone)
+    assert list(tmp_path.glob(".run.partial/checkpoint/round-000001/sharing.safetensors"))
     train(config, tmp_path / "run", backbone=backbone, resume=True)
     assert trained_bytes(tmp_path / "run") == trained_bytes(tmp_path / "whole")
