@@ -19,9 +19,8 @@ class Estimate(Sharing):
     w = G^-1 g. A task whose updates are sure is taken alone; one whose updates are noise takes of the others as much as
     they agree.
 
-    Its length is how far the clients of the task went in the task's own direction with all of their steps: those for
-    tasks that agree with it count in full, those for others not at all. So it is never shorter than the task's own
-    change, and never longer than if all of its clients' steps had been taken for it.
+    It goes as far in the task's own direction as the task's own change does. Larger steps, for what a client's other
+    tasks did for this one, were tried and lost: noise grows with them.
 
     Inner products are those of the B factors' changes. Nothing is kept between rounds.
 
@@ -45,7 +44,7 @@ class Estimate(Sharing):
             return found
         now = grams(round_, group_of_b(self.group_of), denoised=True)
         for place, pool in enumerate(round_.changes):
-            weights = {group: estimated(round_, gram, place) for group, gram in now.items()}
+            weights = {group: estimated(gram, place) for group, gram in now.items()}
             start, mean = round_.starts[pool], round_.means[pool]
             found[pool] = {
                 key: moved(start, {key: value}, round_.changes, weights[self.group_of(key)])[key]
@@ -54,7 +53,7 @@ class Estimate(Sharing):
         return found
 
 
-def estimated(round_: SharedRound, gram: Gram, place: int) -> dict[str, float]:
+def estimated(gram: Gram, place: int) -> dict[str, float]:
     """Return the weights of all pools' changes in that of the pool at a place of `gram`."""
     pool, own = gram.pools[place], float(gram.clean[place])
     if not own > 0:
@@ -65,17 +64,4 @@ def estimated(round_: SharedRound, gram: Gram, place: int) -> dict[str, float]:
     along = float(wanted @ solved)  # how far the combination goes in the task's direction, times its length
     if not along > 0:
         return {pool: 1.0}
-    scale = _length(round_, gram, place) * own / along
-    return {other: scale * float(weight) for other, weight in zip(gram.pools, solved, strict=True)}
-
-
-def _length(round_: SharedRound, gram: Gram, place: int) -> float:
-    """Return how far a pool is to go in its own direction, in units of its own change."""
-    pool = gram.pools[place]
-    along = dict(zip(gram.pools, np.maximum(gram.products[place], 0.0) / gram.clean[place], strict=True))
-    along[pool] = 1.0
-    clients = [own for own in round_.held if own.get(pool)]
-    total = sum(own[pool] for own in clients)
-    went = sum(own[pool] * sum(along[other] for other in own) for own in clients) / total
-    most = sum(own[pool] * sum(own.values()) for own in clients) / sum(own[pool] ** 2 for own in clients)
-    return min(went, most)
+    return {other: own / along * float(weight) for other, weight in zip(gram.pools, solved, strict=True)}
