@@ -37,7 +37,7 @@ RULES: Mapping[str, Mapping[str, Any]] = {
     "trunk": {"sharing": "trunk"},
     "trunk, a third": {"sharing": "trunk", "option": ("until=0.34", "leave=-1")},
     "affinity": {"sharing": "affinity"},
-    "affinity, squared": {"sharing": "affinity", "option": ("power=2",)},
+    "affinity, linear": {"sharing": "affinity", "option": ("power=1",)},
     "affinity, by layer": {"sharing": "affinity", "option": ("by=layer",)},
     "affinity, of adapters": {"sharing": "affinity", "option": ("of=adapters",)},
     "estimate": {"sharing": "estimate"},

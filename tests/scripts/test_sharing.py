@@ -26,8 +26,8 @@ def test_every_rule_is_measured_and_all_settings_can_be_run() -> None:
 
 
 def test_settings_follow_the_trial() -> None:
-    told = grid.Trial(grid.EMBEDDED, "single", "fedrouter affinity, squared", "told", 3).config(None)
-    assert (told.method, told.sharing, told.option, told.seed) == ("fedrouter", "affinity", ("power=2",), 3)
+    told = grid.Trial(grid.EMBEDDED, "single", "fedrouter affinity, linear", "told", 3).config(None)
+    assert (told.method, told.sharing, told.option, told.seed) == ("fedrouter", "affinity", ("power=1",), 3)
     assert (told.tasks, told.local_clusters, told.split) == (4, 1, "single")
     auto = grid.Trial(grid.REAL, "dual", "oracle none", "auto", 3).config("rows")
     assert (auto.tasks, auto.data, auto.clients, auto.sharing) == ("auto", "rows", 4, "none")

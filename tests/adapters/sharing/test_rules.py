@@ -94,7 +94,7 @@ def test_affinity_takes_by_a_power_of_the_cosine() -> None:
 
 
 def test_affinity_remembers_the_rounds_before() -> None:
-    forgets, remembers = (find_sharing("affinity", {"keep": keep}) for keep in ("0", "1"))
+    forgets, remembers = (find_sharing("affinity", {"keep": keep, "power": "1"}) for keep in ("0", "1"))
     for rule in (forgets, remembers):
         rule.shared(round_of({"a": unit(0), "b": unit(0)}, DUAL))
     second = round_of(APART, DUAL, 2)

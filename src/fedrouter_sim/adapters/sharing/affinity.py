@@ -32,7 +32,7 @@ class Affinity(Sharing):
 
     name = "affinity"
 
-    def __init__(self, power: float = 1.0, keep: float = 1.0, by: str = "adapter", of: str = "updates") -> None:
+    def __init__(self, power: float = 2.0, keep: float = 1.0, by: str = "adapter", of: str = "updates") -> None:
         super().__init__()
         if power <= 0:
             raise UserError(f"--option power={power:g}: must be above 0")
