@@ -11,6 +11,7 @@ from fedrouter_sim.version import __version__
 
 if TYPE_CHECKING:
     from fedrouter_sim.adapters.aggregation.rule import Aggregation
+    from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
     from fedrouter_sim.adapters.state import Adapter
     from fedrouter_sim.config import RunConfig
     from fedrouter_sim.errors import UserError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "adapters.aggregation.rule": "Aggregation",
+    "adapters.sharing.rule": "SharedRound Sharing",
     "adapters.state": "Adapter",
     "config": "RunConfig",
     "errors": "UserError",
@@ -109,7 +111,9 @@ __all__ = [
     "RoutingRule",
     "Run",
     "RunConfig",
+    "SharedRound",
     "Shares",
+    "Sharing",
     "Split",
     "Summary",
     "Trained",

@@ -45,8 +45,8 @@ MOST_CLIENTS = 10**7
 COUNT, DROP = LATE = ("count", "drop")
 """What becomes of an update that comes a round late: it counts in that round, or not at all."""
 
-NO_ATTACK = "none"
-"""What stands in place of an attack where nobody lies."""
+NO_ATTACK = NO_SHARING = "none"
+"""What stands in place of an attack where nobody lies, and of a sharing rule where every task keeps to itself."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""
@@ -62,7 +62,7 @@ class RunConfig:
 
     method: str = setting(_COMPARISON, "fedrouter", "Federated method.", table="methods")
     option: tuple[str, ...] = setting(
-        _COMPARISON, (), "Setting of your own method, split, aggregation rule, router, attack or metric, as name=value."
+        _COMPARISON, (), "Setting of your own method, split, rule, router, attack or metric, as name=value."
     )
     metric: str = setting(
         _COMPARISON, "rouge1", "The metric that tables, pages and claims show first; all are kept.", table="metrics"
@@ -187,6 +187,9 @@ class RunConfig:
         "back to the rank; or by a rule that a few hostile clients do not move far, median, trimmed-mean (--option "
         "trim=0.1 at each end), krum (--option attackers=0.2) or geometric-median.",
         table="aggregation rules",
+    )
+    sharing: str = setting(
+        _FEDERATION, NO_SHARING, "What task adapters take of each other, at the server; none.", table="sharing rules"
     )
     clip_update: float = setting(
         _FEDERATION,

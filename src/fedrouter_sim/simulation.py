@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import find_aggregation
+from fedrouter_sim.adapters.sharing.rule import Memory
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import COUNT
 from fedrouter_sim.errors import UserError
@@ -15,7 +16,12 @@ from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import NO_TRAFFIC, Traffic
 from fedrouter_sim.federation.plan import Deployment, LastRound, Plan
-from fedrouter_sim.federation.privacy.expecting import expected_clients, noised_means, refused_with_privacy
+from fedrouter_sim.federation.privacy.expecting import (
+    expected_clients,
+    noised_means,
+    public_members,
+    refused_with_privacy,
+)
 from fedrouter_sim.federation.schedule import (
     client_steps,
     last_round,
@@ -25,6 +31,7 @@ from fedrouter_sim.federation.schedule import (
     steps_of_round,
 )
 from fedrouter_sim.federation.server import Server
+from fedrouter_sim.federation.sharing import task_sharing
 from fedrouter_sim.federation.workers import Order
 from fedrouter_sim.messages import Failed, Update
 from fedrouter_sim.methods.method import Method
@@ -57,6 +64,7 @@ class Outcome:
     traffic: Traffic  # of the whole run, planning included
     received: tuple[Update | Failed, ...] = ()  # the first ones of the round after it, where that was interrupted
     late: tuple[Update, ...] = ()  # what comes in the round after it, in client and group order
+    sharing: Memory = field(default_factory=dict)  # what the sharing rule keeps between rounds
 
     @property
     def plan(self) -> Plan:
@@ -94,7 +102,10 @@ def simulate(
     """
     config, outbox = federation.config, federation.workers.outbox
     new_aggregation = find_aggregation(config.aggregation, config.lora_rank, parse_options(config.option))
-    server = Server(federation.initial, new_aggregation, config.seed, config.clip_update, noised_means(federation))
+    sharing = task_sharing(config, method.uses)
+    server = Server(
+        federation.initial, new_aggregation, config.seed, config.clip_update, noised_means(federation), sharing
+    )
     stages: list[Stage] = []
     records: list[RoundRecord] = []
 
@@ -111,6 +122,7 @@ def simulate(
             {client.id: client.examples for client in stage.federation.clients},
             {pool.name for pool in stage.plan.pools if pool.private},
             expected_clients(stage.plan, config.participation),
+            public_members(stage.plan),
         )
         rounds = last_round(stage.plan, config) - len(records)
         observer.planned(stage.plan, rounds, rounds * steps_of_round(stage.plan, stage.federation.ids, config))
@@ -125,10 +137,15 @@ def simulate(
         received, late = resumed.received, resumed.late
         stage, server.adapters = stages[-1], dict(resumed.adapters)
         federation, drifted = federation.after_drift() if stage.drifted else federation, stage.drifted
+        server.remember(resumed.sharing)
         outbox.restore(resumed.traffic)
         observer.resumed(records)
         announce(stage)
-    keep(Outcome(stages, server.adapters, records, outbox.total, late=late))
+
+    def outcome() -> Outcome:
+        return Outcome(stages, server.adapters, records, outbox.total, late=late, sharing=server.memory)
+
+    keep(outcome())
     while (round_ := len(records) + 1) <= last_round(stage.plan, config):
         if round_ == config.drift_at <= config.rounds:
             federation, drifted, late = federation.after_drift(), True, ()  # what comes late is of a plan that is over
@@ -167,8 +184,8 @@ def simulate(
             last = LastRound(stage.plan, starts, tuple(decisive))
             stage = begin(checked_plan(method.next_plan(federation, last), method))
         received, late = (), tuple(train.late)
-        keep(Outcome(stages, server.adapters, records, outbox.total, late=late))
-    return Outcome(stages, server.adapters, records, outbox.total)
+        keep(outcome())
+    return replace(outcome(), late=())
 
 
 def checked_plan(plan: Any, method: Method, private: bool = False) -> Plan:

@@ -71,7 +71,7 @@ def drifting(name: str) -> dict[str, Any]:
 
 def test_every_setting_with_a_table_has_one() -> None:
     assert set(table_settings().values()) == set(TABLES)
-    assert set(named_entries(RunConfig())) == set(table_settings()) - {"drift_to", "attack"}
+    assert set(named_entries(RunConfig())) == set(table_settings()) - {"drift_to", "attack", "sharing"}
     drifted = named_entries(RunConfig(drift_at=1, drift_to="all"))
     assert drifted["drift_to"] == (SPLITS, "all") and drifted["method"] == (METHODS, "fedrouter")
 

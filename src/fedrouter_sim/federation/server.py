@@ -1,14 +1,16 @@
 """The server: holds one adapter per pool, checks and aggregates the updates of each pool, and measures their gap."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fedrouter_sim.adapters.aggregation import aggregated
 from fedrouter_sim.adapters.aggregation.gap import FactorGap, Probes
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.aggregation.rule import Aggregation
+from fedrouter_sim.adapters.sharing.rule import Memory
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.door import Door, Refusal
 from fedrouter_sim.federation.privacy.summing import NoisedMeans
+from fedrouter_sim.federation.sharing import TaskSharing
 from fedrouter_sim.messages import Update
 
 
@@ -22,6 +24,7 @@ class Server:
         seed: the run's; for the vectors by which `FactorGap` estimates.
         clip: see `Door`.
         noised: takes the place of the rule in shared pools, under differential privacy.
+        sharing: shares among the pools that are tasks, after each was aggregated; None: every pool keeps to itself.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Server:
         seed: int,
         clip: float = 0.0,
         noised: NoisedMeans | None = None,
+        sharing: TaskSharing | None = None,
     ) -> None:
         self.adapters: dict[str, Adapter] = {}
         self.refused: list[Refusal] = []
@@ -42,6 +46,7 @@ class Server:
         self._gaps: dict[str, FactorGap] = {}
         self._clip = clip
         self._noised = noised
+        self._sharing = sharing
         self.admit()
 
     def admit(
@@ -49,6 +54,7 @@ class Server:
         declared: Mapping[int, int] | None = None,
         private: Collection[str] = (),
         expected: Mapping[str, float] | None = None,
+        members: Sequence[Collection[str]] = (),
     ) -> None:
         """Say whose updates are to come.
 
@@ -57,10 +63,13 @@ class Server:
             private: the pools that one client has for itself. Its updates stay with it: they are not clipped, and
                 where the rule guards against others (`Aggregation.guards`) their mean is taken in its place.
             expected: shared pool -> how many clients are to be expected in a round, over which noised means are taken.
+            members: of each client, the shared pools that it is known to be of, by which sharing goes under noise.
         """
         self._private = frozenset(private)
         if self._noised is not None:
             self._noised.expect(expected or {})
+            if self._sharing is not None:
+                self._sharing.expect(members)
         self._door, self._own_door = (Door(self._initial, clip, declared) for clip in (self._clip, 0.0))
 
     def open(self, parents: Mapping[str, str | None]) -> None:
@@ -94,6 +103,8 @@ class Server:
         if self._noised is not None and counted.pool not in self._private:
             self._noised.add(counted, self.adapters[counted.pool])
             return counted
+        if self._sharing is not None and counted.pool not in self._private:
+            self._sharing.add(counted, self.adapters[counted.pool])
         if counted.pool not in self._running:
             self._running[counted.pool] = self._new_running(counted.pool)
         self._running[counted.pool].add(counted.adapter, counted.examples)
@@ -103,34 +114,54 @@ class Server:
         running = self._new_aggregation()
         return WeightedMean(running.rank) if running.guards and pool in self._private else running
 
+    @property
+    def memory(self) -> Memory:
+        """What the sharing rule keeps between rounds; empty without one."""
+        return {} if self._sharing is None else self._sharing.rule.memory
+
+    def remember(self, memory: Memory) -> None:
+        """Give the sharing rule back what it kept in an earlier process."""
+        if self._sharing is not None:
+            self._sharing.rule.memory = dict(memory)
+
     def begin(self, round_: int) -> None:
         """Begin a round, by whose number noise is keyed."""
         if self._noised is not None:
             self._noised.begin(round_)
+        if self._sharing is not None:
+            self._sharing.begin(round_)
 
     def skip(self) -> None:
         """Forget what the pools received in this round, but for those that one client has for itself."""
         self._running = {pool: running for pool, running in self._running.items() if pool in self._private}
         self._gaps = {pool: self._gaps[pool] for pool in self._running}
+        if self._sharing is not None:
+            self._sharing.forget()
 
     def aggregate(self) -> dict[str, float | None]:
         """Replace each pool's adapter by the aggregate of what it received; one that received nothing, or nothing that
-        counted, keeps its own.
+        counted, keeps its own. Then have task pools share.
 
         Returns:
             Of each pool that received something, sorted by name, the gap between the mean of its updates' products and
             the product of their mean factors (see `FactorGap`), whatever the rule.
 
         Raises:
-            UserError: the rule refuses what it received, or fails; the message names the pool.
+            UserError: the rule refuses what it received, or fails; the message names the pool. Or the sharing rule
+                fails.
         """
         noised = {} if self._noised is None else self._noised.result(self.adapters)
         # A new mapping: whoever still holds the round's starts keeps them.
+        starts = self.adapters
         self.adapters = (
-            self.adapters
+            starts
             | {pool: aggregated(running, self._initial, pool=f"pool {pool}") for pool, running in self._running.items()}
             | noised
         )
+        if self._sharing is not None:
+            shared = [pool for pool in starts if pool not in self._private]
+            before, means = ({pool: adapters[pool] for pool in shared} for adapters in (starts, self.adapters))
+            self.adapters |= self._sharing.result(before, means)
         gaps = {pool: self._gaps[pool].value() for pool in sorted(self._gaps)}
         self._running, self._gaps, self.refused = {}, {}, []
         return gaps

@@ -17,6 +17,7 @@ class Central(Oracle):
     """
 
     name = "central"
+    uses = frozenset()  # a task's rows are in one place: there is nothing to share at a server
 
     def plan(self, federation: Federation) -> Plan:
         """Group all examples by label, in one place."""

@@ -35,7 +35,7 @@ class FedRouter(Method):
 
     name = "fedrouter"
     uses = frozenset(
-        {"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen", "robust_clustering"}
+        {"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen", "robust_clustering", "sharing"}
     )
     routings = (GLOBAL, LOCAL)
 

@@ -15,6 +15,7 @@ class Oracle(Method):
     """One adapter per true task. A sample of a task that nobody trained is answered by the bare backbone."""
 
     name = "oracle"
+    uses = frozenset({"sharing"})
     answers_by_label = True
 
     def plan(self, federation: Federation) -> Plan:

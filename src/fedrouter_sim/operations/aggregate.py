@@ -13,7 +13,7 @@ from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
 from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import COSINE, L2, RAW, STANDARDIZE, RunConfig
+from fedrouter_sim.config import COSINE, L2, NO_SHARING, RAW, STANDARDIZE, RunConfig
 from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.labels import LabelTasks
@@ -52,7 +52,8 @@ def aggregate(
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
     An update falls to the task that most of the rows of its local clusters belong to. A task that gets none starts from
-    the adapter of the nearest old task. The run's own choices give its own adapters and router back.
+    the adapter of the nearest old task. The run's own choices give its own adapters and router back, unless
+    tasks shared (`--sharing`): that took the adapters before the round, too, which are not kept.
 
     Args:
         run: a run of a method with a router, or its folder.
@@ -141,7 +142,9 @@ def aggregate(
             "aggregation": averaged.aggregation,
         }
         writer.write_summary(summary, origin | _passed_on(run, config))
-    return report(out, last, averaged, inherited, summary)
+    apart = f"tasks shared by --sharing {run.config.sharing} in training; what is averaged anew is each task's own"
+    notes = [] if run.config.sharing == NO_SHARING else [apart]
+    return report(out, last, averaged, inherited, summary, *notes)
 
 
 def _passed_on(run: Run, config: RunConfig) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from fedrouter_sim.tensors import Tensors
 
 STATE_NAME = "state.json"
 _ADAPTERS, _LATE, _PLANS = "adapters.safetensors", "late.safetensors", "plans"
+_SHARING = "sharing.safetensors"
 _SKETCHES = "sketches.safetensors"
 _UNFINISHED = ".partial"
 _REMEDY = "train the run anew"
@@ -103,6 +104,8 @@ class Checkpoint(Observer):
         if outcome.late:
             late = {str(number): update.adapter for number, update in enumerate(outcome.late)}
             write_bytes(building / _LATE, _adapter_bytes(late))
+        if outcome.sharing:
+            write_bytes(building / _SHARING, _adapter_bytes(outcome.sharing))
         stages = [
             {"drifted": stage.drifted, "begins": stage.begins, "planning": asdict(stage.planning)}
             for stage in outcome.stages
@@ -116,6 +119,7 @@ class Checkpoint(Observer):
             "records": [record.to_dict() for record in outcome.records],
             "sha256": self._digests(building, len(stages)),
             "late": [_without_adapter(update) for update in outcome.late],
+            "sharing": list(outcome.sharing),
         }
         write_bytes(building / STATE_NAME, json.dumps(record).encode())
         sync_files([building])
@@ -147,7 +151,9 @@ class Checkpoint(Observer):
             sent = record.get("late", [])
             of_late = _adapters(kept[-1] / _LATE, [str(number) for number in range(len(sent))]) if sent else {}
             late = tuple(_update(values, of_late[str(number)]) for number, values in enumerate(sent))
-            outcome = Outcome(stages, adapters, records, Traffic(**record["traffic"]), late=late)
+            names = record.get("sharing", [])
+            sharing = _adapters(kept[-1] / _SHARING, names) if names else {}
+            outcome = Outcome(stages, adapters, records, Traffic(**record["traffic"]), late=late, sharing=sharing)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{kept[-1]}: damaged ({error!r}); {_REMEDY}") from None
         self._plans = len(stages)
@@ -163,7 +169,7 @@ class Checkpoint(Observer):
 
     def _digests(self, state: Path, plans: int) -> dict[str, str]:
         """Return the digests of the tensors of a state and of its plans' files."""
-        found = {name: file_digest(state / name) for name in (_ADAPTERS, _LATE) if (state / name).exists()}
+        found = {name: file_digest(state / name) for name in (_ADAPTERS, _LATE, _SHARING) if (state / name).exists()}
         for number in range(plans):
             plan = self._plan(number)
             found |= {f"{_PLANS}/{plan.name}/{name}": digest for name, digest in file_digests(plan).items()}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
+from fedrouter_sim.adapters.sharing import SHARINGS
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import table_settings
@@ -23,6 +24,7 @@ TABLES: dict[str, Table[Any]] = {
     "splits": SPLITS,
     "row formats": ROW_FORMATS,
     "aggregation rules": AGGREGATIONS,
+    "sharing rules": SHARINGS,
     "affinities": AFFINITIES,
     "routers": ROUTERS,
     "attacks": ATTACKS,
@@ -44,7 +46,7 @@ LED_BY = {"attackers": "attack", "late": "stragglers", "dp_delta": "dp_epsilon",
 def named_entries(config: RunConfig) -> dict[str, tuple[Table[Any], str]]:
     """Return the table and the value of every setting that names an entry."""
     values = {name: (TABLES[table], str(getattr(config, name))) for name, table in table_settings().items()}
-    for name in ("drift_to", "attack"):
+    for name in ("drift_to", "attack", "sharing"):
         if getattr(config, name) == "none":
             del values[name]
     return values
@@ -83,8 +85,8 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "none of them takes any"
             raise UserError(
-                f"--option {name}={options[name]}: is no option of the run's method, split, aggregation rule, "
-                f"affinity, router, attack or metric; {there}"
+                f"--option {name}={options[name]}: is no option of the run's method, split, aggregation or "
+                f"sharing rule, affinity, router, attack or metric; {there}"
             )
 
 

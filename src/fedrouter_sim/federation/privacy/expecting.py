@@ -25,15 +25,20 @@ def expected_clients(plan: Plan, participation: float) -> Mapping[str, float]:
     It goes by what is public. Where pools are tasks that local clusters were assigned to, that is the assignment: it
     follows from noised centroids, and counts clusters that have no rows as well.
     """
+    members = public_members(plan)
     shared = [pool.name for pool in plan.pools if not pool.private]
-    if plan.archive is not None:
-        members = [{task_name(task) for task in own} for own in plan.archive.assignment]
-    else:
-        of_client: dict[int, set[str]] = {}
-        for group in plan.groups:
-            of_client.setdefault(group.client, set()).add(group.pool)
-        members = list(of_client.values())
     return {pool: participation * sum(pool in own for own in members) for pool in shared}
+
+
+def public_members(plan: Plan) -> list[set[str]]:
+    """Return the shared pools that each client is known to be of, by what is public (see `expected_clients`)."""
+    shared = {pool.name for pool in plan.pools if not pool.private}
+    if plan.archive is not None:
+        return [{task_name(task) for task in own} & shared for own in plan.archive.assignment]
+    of_client: dict[int, set[str]] = {}
+    for group in plan.groups:
+        of_client.setdefault(group.client, set()).add(group.pool)
+    return [own & shared for own in of_client.values()]
 
 
 def refused_with_privacy(method: str, why: str) -> str:

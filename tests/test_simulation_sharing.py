@@ -1,0 +1,59 @@
+"""Sharing in whole runs: no byte more, and after an interruption the same bytes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from some_adapters import same
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.federation.observers import Display
+from fedrouter_sim.operations.train import train
+
+QUICK = {"rounds": 2, "local_steps": 2}
+ONE = ("until=1", "leave=-1")
+
+
+def test_a_trunk_of_all_rounds_is_one_adapter_and_sends_what_tasks_send(run_method: Callable[..., Any]) -> None:
+    apart = run_method("oracle", **QUICK)
+    one = run_method("oracle", sharing="trunk", option=ONE, **QUICK)
+    first, *others = one.outcome.adapters.values()
+    assert len(others) == 3 and all(same(first, other) for other in others)
+    assert not same(*list(apart.outcome.adapters.values())[:2])
+    assert one.outcome.traffic == apart.outcome.traffic
+
+
+def test_a_method_whose_pools_are_no_tasks_shares_nothing(run_method: Callable[..., Any]) -> None:
+    quick = QUICK | {"rounds": 1}
+    for method in ("local", "ditto"):
+        plain, told = run_method(method, **quick), run_method(method, sharing="trunk", option=ONE, **quick)
+        for pool, adapter in plain.outcome.adapters.items():
+            assert same(adapter, told.outcome.adapters[pool])
+
+
+class Stops(Display):
+    """Stops the run as it hears of an update, by its number."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def received(self, update: Any) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_what_a_rule_keeps_survives_an_interruption(
+    micro_config: Callable[..., RunConfig],
+    tmp_path: Path,
+    backbone: Any,
+    trained_bytes: Callable[[Path], dict[str, bytes]],
+) -> None:
+    config = micro_config(method="oracle", sharing="affinity", rounds=2, local_steps=2, test_examples_per_client=1)
+    train(config, tmp_path / "whole", backbone=backbone)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", display=Stops(8 + 3), backbone=backbone)
+    assert list(tmp_path.glob(".run.partial/checkpoint/round-000001/sharing.safetensors"))
+    train(config, tmp_path / "run", backbone=backbone, resume=True)
+    assert trained_bytes(tmp_path / "run") == trained_bytes(tmp_path / "whole")
