@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from marked_tables import write_between_marks
 from shares.grid import EMBEDDED, PARTS, REAL, SPLITS, WAYS, Trial, trials
 from shares.measure import measured
-from shares.show import tables, write
+from shares.show import tables
 
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import AUTO
@@ -79,7 +80,7 @@ def main() -> None:
         shown[part] = records(file)
         print(f"{part}: {len(shown[part])} runs\n\n" + "\n".join(tables(shown[part])))
     if options.markdown:
-        write(options.markdown, shown)
+        write_between_marks(options.markdown, "sharing", {part: tables(shown[part]) for part in shown})
 
 
 def _said(record: dict[str, Any]) -> str:

@@ -140,14 +140,18 @@ def test_a_shipped_entry_is_made_by_its_name() -> None:
 
 def test_an_unknown_name_is_refused_with_all_names() -> None:
     said = refusal(METRICS.find, "rouge9")
-    assert said.startswith("--metric rouge9: choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss")
+    assert said.startswith(
+        "--metric rouge9: choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss"
+    )
     assert said.endswith("or give your own as FILE.py:CLASS")
 
 
 def test_a_table_without_own_entries_takes_names_alone(mine: str) -> None:
     closed: Table[Metric] = Table("metric", "--metric", METRICS.base, dict(METRICS.rows), own=False)
     for name in ("rouge9", f"{mine}:Mine"):
-        assert refusal(closed.find, name).endswith(": choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss")
+        assert refusal(closed.find, name).endswith(
+            ": choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss"
+        )
 
 
 def test_an_own_entry_is_found_in_its_file_and_made_as_often_as_wished(mine: str) -> None:

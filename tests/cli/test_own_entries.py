@@ -73,7 +73,10 @@ def test_a_shipped_metric_and_rule_are_named_by_flags(cli: Any, micro: Any, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--metric", "rouge9"), "--metric rouge9: choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss"),
+        (
+            ("--metric", "rouge9"),
+            "--metric rouge9: choose one of rouge1, rouge2, rouge_l, exact_match, balanced_accuracy, macro_f1, loss",
+        ),
         (("--aggregation", "mode"), "--aggregation mode: choose one of mean, product"),
         (("--router", "far"), "--router far: choose one of centroid, prototypes"),
         (("--format", "rows"), "--format rows: choose one of auto, columns"),

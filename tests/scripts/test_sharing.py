@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sharing
 from shares import grid, measure
-from shares.show import tables, write
+from shares.show import tables
 
 from fedrouter_sim.adapters.sharing import SHARINGS
 from fedrouter_sim.runs.entries import check_entries
@@ -37,7 +37,7 @@ def record(split: str, way: str, seed: int, **measured: float | None) -> dict[st
     return {"part": "embedded", "split": split, "way": way, "tasks": "told", "seed": seed, "measured": measured}
 
 
-def test_tables_hold_means_over_seeds(tmp_path: Path) -> None:
+def test_tables_hold_means_over_seeds() -> None:
     records = [
         record("dual", "fedavg", 1, **{"own rouge1": 0.5, "all loss": 1.0, "seconds": 10.4}),
         record("dual", "fedavg", 2, **{"own rouge1": 0.6, "all loss": 2.0, "seconds": 10.8, "routing": None}),
@@ -46,13 +46,6 @@ def test_tables_hold_means_over_seeds(tmp_path: Path) -> None:
     lines = tables(records)
     assert "| fedavg | told | 0.550 |  |  | 1.500 |  |  | 11 |  | 2 |" in lines
     assert lines.index("`single`:") > lines.index("`dual`:") and "oracle none" in lines[-1]
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- sharing embedded -->\n<!-- end of sharing embedded -->\nafter\n", encoding="utf-8")
-    write(page, {"embedded": records})
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n<!-- sharing embedded -->\n\n`dual`:") and text.endswith("-->\nafter\n")
-    with pytest.raises(ValueError, match="has no <!-- sharing real -->"):
-        write(page, {"real": []})
 
 
 def test_the_page_has_the_marks() -> None:
