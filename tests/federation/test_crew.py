@@ -127,7 +127,10 @@ def test_while_nothing_is_done_somebody_is_told() -> None:
     ray, waits = Ray(), []
     crew = made(ray)
     ray.slow = 3
-    assert list(crew.in_order([Call(0, "train", ())], lambda: waits.append(1))) == [(0,)]
+    with crew.watched(lambda: waits.append(1)):
+        assert list(crew.in_order([Call(0, "train", ())])) == [(0,)]
+    ray.slow = 3
+    assert list(crew.in_order([Call(0, "train", ())])) == [(0,)]
     assert len(waits) == 3
 
 

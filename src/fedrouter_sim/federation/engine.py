@@ -60,10 +60,15 @@ class Engine:
         if workers is None and address is None:
             return None
         engine = cls(workers, address)
-        if find_spec("ray") is None:
+        if not installed():
             name = "--workers" if address is None else "--ray"
             raise UserError(f"{name}: the package ray is not installed; `pip install 'fedrouter-sim[ray]'`")
         return engine
+
+
+def installed() -> bool:
+    """Say whether the extra is there."""
+    return find_spec("ray") is not None
 
 
 def engine_record(workers: int | None) -> dict[str, Any]:
