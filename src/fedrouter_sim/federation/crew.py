@@ -10,8 +10,10 @@ from math import ceil
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import torch
 
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.asking import Asking, Replies
 from fedrouter_sim.backbone.devices import resolve_device
 from fedrouter_sim.backbone.model import Backbone
@@ -25,6 +27,9 @@ from fedrouter_sim.tables import OWN_MODULES
 AHEAD = 16
 """Calls a worker, on average, that are handed over before their answers are wanted: what piles up where one is slow is
 bounded by it."""
+
+TOGETHER = 64
+"""Lists of texts to be embedded that a call has: one list may be one text, which is less work than a call."""
 
 LOSSES = 3
 """So many times a call is tried again with another worker, until it seems to be what kills them."""
@@ -161,6 +166,14 @@ class Crew:
     def answer(self, asked: Iterable[Asking]) -> Iterator[Replies]:
         """Deal out texts to be answered, in turn, and yield the replies in their order."""
         return self.in_order(Call(number % self.size, "answer", (one,)) for number, one in enumerate(asked))
+
+    def embed(self, lists: Iterable[Sequence[str]]) -> Iterator[Floats]:
+        """Deal out lists of texts to be embedded, some at a time, and yield what they become (n, d) in their order."""
+        parts = iter(lists)
+        several = iter(lambda: list(islice(parts, TOGETHER)), [])
+        calls = (Call(number % self.size, "embed", (part,)) for number, part in enumerate(several))
+        for part in self.in_order(calls):
+            yield from map(np.array, part)  # Ray's memory is shared, and not kept longer than needed
 
     def recall(self, population: Population, sketches: Mapping[int, Sketches]) -> None:
         """Let clients have what they kept in an earlier process."""

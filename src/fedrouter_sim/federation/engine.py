@@ -25,6 +25,9 @@ _ENVIRONMENT = {
 _FEWEST, _A_PROCESSOR = 16, 4
 """So many workers Ray may be started with on this machine: 16, or 4 for each processor; each takes half a GB."""
 
+_TRIES = 3
+"""So often Ray is started: it gives its own processes 30 seconds, which nothing changes."""
+
 _TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 
 
@@ -90,12 +93,13 @@ def connected(engine: Engine) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    local = {"num_cpus": engine.workers, "include_dashboard": False} if engine.address is None else {}
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(engine.address or "local", log_to_driver=False, logging_level="ERROR", **local)
-    except Exception as error:  # of many types, where nothing answers at an address or a token is wrong
+        _join(ray, engine)
+    except BaseException as error:  # of many types, where nothing answers at an address or a token is wrong
         ray.shutdown()
+        if not isinstance(error, Exception):  # Ctrl-C
+            raise
         if engine.address is None:
             raise UserError(
                 f"--workers {engine.workers}: Ray does not start on this machine ({first_line(error)})"
@@ -111,3 +115,16 @@ def connected(engine: Engine) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _join(ray: Any, engine: Engine) -> None:
+    """Connect to a cluster, or start one; once more where it did not start in time, as on a machine that is busy."""
+    local = {"num_cpus": engine.workers, "include_dashboard": False} if engine.address is None else {}
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            ray.init(engine.address or "local", log_to_driver=False, logging_level="ERROR", **local)
+            return
+        except Exception as error:
+            if not (left and local and "timed out" in str(error)):
+                raise
+            ray.shutdown()

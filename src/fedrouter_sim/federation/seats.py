@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -79,7 +80,7 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
         )
         # Ray may be one that the program has connected to: its other machines have other files.
         kind = ray.remote(Seat).options(num_cpus=0, max_restarts=0, max_task_retries=0, scheduling_strategy=here)
-        idle = [kind.remote(os.getcwd()) for _ in range(min(most, engine.workers or 1))]
+        idle = [kind.remote(str(Path.cwd())) for _ in range(min(most, engine.workers or 1))]
         everyone = [(seat, seat.process.remote()) for seat in idle]
         running: dict[Any, tuple[int, Any]] = {}
 

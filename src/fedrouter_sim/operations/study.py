@@ -1,6 +1,5 @@
 """A study is run: what its plan names and has not been run yet, in this process or in several of Ray."""
 
-import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def run_study(
     pending = study.pending(out)[:limit]
     engine = Engine.wanted(workers, None) if workers > 1 else None
     if engine is not None and len(pending) > 1:
-        place = Path(os.path.abspath(out))
+        place = Path.cwd() / out
         with seats(engine, len(pending), str(out)) as done_by_them:
             for number in done_by_them((_run_one, train, planned, place, Display()) for planned in pending):
                 yield pending[number], Run(out / pending[number].name)

@@ -167,7 +167,8 @@ def _run(
         display.advanced(units)
         stop.check()
 
-    evaluator = Evaluator(answerer, truth, job.metric, answered, job.labels)
+    embeds = None if job.crew is None else job.crew.embed
+    evaluator = Evaluator(answerer, truth, job.metric, answered, job.labels, embeds)
     results: list[CellResult] = []
     failure: Exception | None = None
     try:
