@@ -51,7 +51,7 @@ class Starting:
 
     def __init__(self, error: BaseException, times: int) -> None:
         self.error, self.left = error, times
-        self.began = self.ended = 0
+        self.began = self.ended = self.running = 0
 
     def is_initialized(self) -> bool:
         return False
@@ -59,8 +59,12 @@ class Starting:
     def init(self, *given: Any, **more: Any) -> None:
         self.began += 1
         self.left -= 1
+        self.running += 1
         if self.left >= 0:
-            raise self.error
+            raise type(self.error)(*self.error.args)
+
+    def kill_all_processes(self, check_alive: bool) -> None:
+        self.running -= 1
 
     def shutdown(self) -> None:
         self.ended += 1
@@ -88,3 +92,4 @@ def test_ray_that_is_not_there_in_time_is_started_again_and_none_is_left(
         with connected(Engine(1, address)) as there:
             assert there is ray
     assert (ray.began, ray.ended) == (began, began)
+    assert ray.running == (1 if times == 1 or isinstance(error, KeyboardInterrupt) else 0)  # which shutdown ends

@@ -6,10 +6,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from traceback import walk_tb
 from typing import Any
 
 from fedrouter_sim.errors import UserError, first_line
@@ -20,6 +21,7 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # or it reports its use to its makers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or it prints on standard output, which is for results, that a worker died
     "RAY_AUTH_MODE": "token",  # nobody else on the machine is served
+    "RAY_worker_niceness": "0",  # or its processes stand behind all others of a busy machine, by 15
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a card sees none
 }
 _FEWEST, _A_PROCESSOR = 16, 4
@@ -125,6 +127,19 @@ def _join(ray: Any, engine: Engine) -> None:
             ray.init(engine.address or "local", log_to_driver=False, logging_level="ERROR", **local)
             return
         except Exception as error:
+            _end_what_was_begun(error)
             if not (left and local and "timed out" in str(error)):
                 raise
             ray.shutdown()
+
+
+def _end_what_was_begun(error: Exception) -> None:
+    """End the processes of a node that did not come to be: Ray forgets them, and they would last as long as this one.
+
+    Only its half-made node knows them, which nothing but the error leads to.
+    """
+    for frame, _ in walk_tb(error.__traceback__):
+        end = getattr(frame.f_locals.get("self"), "kill_all_processes", None)
+        if end is not None:
+            with suppress(Exception):
+                end(check_alive=False)
