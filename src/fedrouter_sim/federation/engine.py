@@ -22,6 +22,7 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or it prints on standard output, which is for results, that a worker died
     "RAY_AUTH_MODE": "token",  # nobody else on the machine is served
     "RAY_worker_niceness": "0",  # or its processes stand behind all others of a busy machine, by 15
+    "RAY_agent_register_timeout_ms": "120000",  # or a node gives up after 15 s on a busy machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a card sees none
 }
 _FEWEST, _A_PROCESSOR = 16, 4
