@@ -196,6 +196,9 @@ def main() -> None:
     parser.add_argument("--only", metavar="NAME,...", help="some of the runs")
     parser.add_argument("--settings", metavar="NAME,...", default=",".join(SETTINGS), help="some of the settings")
     options = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts this in the background has it ignored
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # its name
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     names = options.only.split(",") if options.only else list(RUNS)
