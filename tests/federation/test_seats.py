@@ -167,11 +167,11 @@ def test_a_seat_interrupts_its_work_and_nothing_else(monkeypatch: pytest.MonkeyP
     try:
         seat = Seat(str(tmp_path))
         assert seat.process() == os.getpid() and hooks == [signal.SIGUSR1]
-        os.kill(os.getpid(), signal.SIGUSR1)  # it is idle
         reached: list[str] = []
         assert seat.do((reached.append, "done")) and reached == ["done"]
         assert not seat.do((os.kill, os.getpid(), signal.SIGUSR1))
-        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)  # it is idle, and what comes then does not begin
+        assert not seat.do((reached.append, "again")) and reached == ["done"]
     finally:
         for number, handler in zip((signal.SIGUSR1, signal.SIGINT), before, strict=True):
             signal.signal(number, handler)

@@ -32,7 +32,7 @@ class Seat:
         """Get ready to work in one thread, in the folder in which the leading process is."""
         torch.set_num_threads(1)
         os.chdir(folder)
-        self._busy = False
+        self._busy = self._told = False
         signal.signal(signal.SIGUSR1, self._interrupt)
         interrupt_again_where_swallowed(signal.SIGUSR1)
 
@@ -44,6 +44,8 @@ class Seat:
         """Do some work; return whether it came to its end, and was not interrupted."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         function, *given = work
+        if self._told:  # before it began
+            return False
         try:
             self._busy = True
             function(*given)
@@ -55,6 +57,7 @@ class Seat:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         handler = signal.getsignal(signal.SIGINT)  # the one of the work, which may put it off
+        self._told = True
         if self._busy and callable(handler):
             handler(signal.SIGINT, frame)
 
@@ -106,8 +109,11 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
             at_work = [seat for _, seat in running.values()]
             for seat, process in everyone:
                 if seat in at_work:
-                    with suppress(Exception):  # it has not begun, or is gone
+                    try:
                         os.kill(ray.get(process, timeout=_ASKED), signal.SIGUSR1)
+                    except Exception:  # it is not there yet, or gone: nothing is to be saved
+                        with suppress(Exception):
+                            ray.kill(seat)
             while running and ray.wait(list(running), num_returns=len(running), timeout=_LOOK)[1]:
                 pass
             raise
