@@ -31,6 +31,25 @@ from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.observers import SILENT, Display, RoundRecord
 from fedrouter_sim.federation.plan import Plan
 
+MORE: dict[str, dict[str, Any]] = {
+    "fedavg absent": {
+        "method": "fedavg", "client_dropout": 0.3, "stragglers": 0.4, "late": "drop", "min_participants": 1,
+    },
+    "ditto absent": {"method": "ditto", "client_dropout": 0.3, "stragglers": 0.4, "min_participants": 2},
+    "fedavg sign-flip": {"method": "fedavg", "attack": "sign-flip", "attackers": 0.3, "clip_update": 0.5},
+    "fedavg noise": {"method": "fedavg", "attack": "noise", "attackers": 0.3, "aggregation": "geometric-median"},
+    "fedavg label-flip": {"method": "fedavg", "attack": "label-flip", "attackers": 0.5},
+    "fedavg backdoor": {"method": "fedavg", "attack": "backdoor", "attackers": 0.5},
+    "fedrouter shifted": {"method": "fedrouter", "attack": "centroid-shift", "attackers": 0.3},
+    "fedrouter forged": {"method": "fedrouter", "tasks": "auto", "attack": "sketch-forgery", "attackers": 0.3},
+    "fedavg private": {"method": "fedavg", "dp_epsilon": 8.0, "dp_delta": 1e-3, "participation": 0.6},
+    "fedavg upper": {"method": "fedavg", "lora_layers": 1},
+    "fedrouter upper": {"method": "fedrouter", "tasks": "auto", "lora_layers": 1, "drift_at": 2, "drift_to": "single"},
+}  # fmt: skip
+"""Settings that matter to workers, and not to who is killed in the middle of a write: lies, absences, noise, and rows
+whose lower layers are kept."""
+RUNS = SOAKED | MORE
+
 NODES = ("127.0.0.2", "127.0.0.3")  # 127.0.0.1 would become the machine's own address, and two nodes need two
 PORT = 6399
 _PATIENCE = 300.0  # seconds in which a node has to be there
@@ -177,10 +196,13 @@ def main() -> None:
     parser.add_argument("--only", metavar="NAME,...", help="some of the runs")
     parser.add_argument("--settings", metavar="NAME,...", default=",".join(SETTINGS), help="some of the settings")
     options = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts this in the background has it ignored
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # its name
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
-    all_runs = SOAKED
-    names = options.only.split(",") if options.only else list(all_runs)
-    runs = {name: RunConfig(**{**SMALL, **all_runs[name]}) for name in names}
+    names = options.only.split(",") if options.only else list(RUNS)
+    runs = {name: RunConfig(**{**SMALL, **RUNS[name]}) for name in names}
     with tempfile.TemporaryDirectory() as scratch:
         sys.exit(compare(options.out or Path(scratch), runs, options.settings.split(",")))
 

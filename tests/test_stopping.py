@@ -35,6 +35,25 @@ def test_the_second_signal_does_not_wait() -> None:
     assert reached
 
 
+def test_where_nothing_could_be_saved_a_signal_stops_at_once() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), stoppable(reached.append) as stop, stop.at_once():
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it went on")
+    with pytest.raises(KeyboardInterrupt), stoppable(reached.append) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with stop.at_once():
+            pytest.fail("it went on")
+    with stoppable(reached.append) as stop:
+        with stop.at_once():
+            pass
+        with pytest.raises(KeyboardInterrupt):  # from here on it waits again
+            os.kill(os.getpid(), signal.SIGINT)
+            reached.append("later")
+            stop.check()
+    assert reached[1:] == [reached[0], "later"]
+
+
 def test_a_signal_does_in_the_end_what_it_would_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))

@@ -18,6 +18,8 @@ class Stop:
 
     def __init__(self) -> None:
         self._ask: Callable[[], Any] | None = None
+        self.holds = True
+        """Whether a signal is held back: not where nothing is there yet that could be saved."""
 
     def check(self) -> None:
         """Stop, as the signal would have stopped it at once, if one came.
@@ -28,6 +30,20 @@ class Stop:
         if self._ask is not None:
             ask, self._ask = self._ask, None
             ask()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have a signal that comes meanwhile, or has come, stop at once: there is nothing to save.
+
+        Raises:
+            KeyboardInterrupt: one came.
+        """
+        self.holds = False
+        try:
+            self.check()
+            yield
+        finally:
+            self.holds = True
 
     def heard(self, ask: Callable[[], Any]) -> None:
         """Have the next `check` do this."""
@@ -54,6 +70,9 @@ def stoppable(tell: Callable[[str], None]) -> Iterator[Stop]:
     def first(number: int, frame: FrameType | None) -> None:
         put_back()
         handler = before[number]
+        if not stop.holds:
+            handler(number, frame)
+            return
         stop.heard(lambda: handler(number, frame))
         with suppress(RuntimeError, OSError):  # it may have come in the middle of a line
             tell("stopping after this step; a second time stops at once")
@@ -70,17 +89,20 @@ def stoppable(tell: Callable[[str], None]) -> Iterator[Stop]:
         put_back()
 
 
-def interrupt_again_where_swallowed() -> None:
+def interrupt_again_where_swallowed(by: int = signal.SIGINT) -> None:
     """Have an interrupt that came while Python ran a destructor come again, as Python prints it and goes on.
 
     For a process of ours alone: it replaces `sys.unraisablehook`.
+
+    Args:
+        by: the signal by which it comes.
     """
     before = sys.unraisablehook
 
     def hook(swallowed: "sys.UnraisableHookArgs") -> None:
         if issubclass(swallowed.exc_type, KeyboardInterrupt):
             # Not here: it would be swallowed once more.
-            threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(_SOON, os.kill, (os.getpid(), by)).start()
         else:
             before(swallowed)
 

@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -75,22 +76,17 @@ def test_a_second_call_runs_nothing_and_says_the_same(smoke, monkeypatch, capsys
     assert "single" in shown.out and "verdict" in shown.out and "left" not in shown.err
 
 
-class Inline:
-    """A pool of processes that are this one."""
+@contextmanager
+def inline(engine, most, kept):
+    """Seats that are this process."""
+    assert (engine, most) == (2, 2)
 
-    def __init__(self, *_):
-        pass
+    def done(works):
+        for number, (function, *given) in enumerate(works):
+            function(*given)
+            yield number
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, function, *given):
-        future = Future()
-        future.set_result(function(*given))
-        return future
+    yield done
 
 
 def test_workers_train_what_is_left_to_the_same_bytes_and_end(smoke, monkeypatch, tmp_path, trained_bytes):
@@ -99,8 +95,8 @@ def test_workers_train_what_is_left_to_the_same_bytes_and_end(smoke, monkeypatch
     left = ("single-fedavg-seed222", "dual-local-seed111")
     for name in left:
         shutil.rmtree(out / name)
-    monkeypatch.setattr("fedrouter_sim.operations.study.ProcessPoolExecutor", Inline)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)  # a worker would leave this process deaf to Ctrl-C
+    monkeypatch.setattr("fedrouter_sim.operations.study.seats", inline)
+    monkeypatch.setattr("fedrouter_sim.operations.study.Engine.wanted", lambda workers, address: workers)
     leave_figures_blank(monkeypatch)
     call(monkeypatch, SMOKE, "--workers", "2", "--out", str(out))
     for name in left:
@@ -114,8 +110,20 @@ def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
     )
 
 
+def test_several_workers_want_the_extra_and_one_does_not(smoke, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("fedrouter_sim.federation.engine.installed", lambda: False)
+    call(monkeypatch, SMOKE, "--workers", "2", "--out", str(tmp_path), code=2)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: --workers: the package ray is not installed; `pip install 'fedrouter-sim[ray]'`"
+    )
+    leave_figures_blank(monkeypatch)
+    call(monkeypatch, SMOKE, "--workers", "1", "--out", str(smoke))  # and neither does what is at hand
+    call(monkeypatch, SMOKE, "--out", str(smoke))
+
+
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
 def test_an_interrupt_leaves_whole_runs_only_and_no_traceback(smoke, tmp_path, trained_bytes):
     words = [sys.executable, "-m", "fedrouter_sim", "study", SMOKE, "--workers", "2", "--out", str(tmp_path)]
     study = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)

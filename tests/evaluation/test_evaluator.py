@@ -92,6 +92,28 @@ def sample(number: int, words: str = SHORT, task: str | None = "sum", response: 
     return Example(f"{words[:-1]}{number}" if words == SHORT else f"{words} {number}", response, task)
 
 
+def test_once_a_method_wants_embeddings_others_make_those_to_come() -> None:
+    shares = {0: [], 1: [sample(1), sample(1)], 2: [sample(1), sample(2, LONG)], 3: [sample(2, LONG)], 4: [sample(3)]}
+    asked: list[list[tuple[str, ...]]] = []
+    here: list[list[str]] = []
+
+    class Counting(StandIn):
+        def embed(self, texts: Sequence[str]) -> np.ndarray:
+            here.append(list(texts))
+            return super().embed(texts)
+
+    def embeds(lists: Any) -> Any:
+        asked.append(list(lists))
+        return map(StandIn().embed, asked[-1])
+
+    alone = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
+    assert evaluator(Counting(), embeds=embeds).evaluate(Cell("all", "global"), shares) == alone
+    assert here[0] == [sample(1).instruction] and all(texts == [] for texts in here[1:])
+    assert asked == [[(sample(2, LONG).instruction,), (sample(3).instruction,)]]  # as one process would have asked
+    evaluator(StandIn(), "fedavg", embeds=embeds).evaluate(Cell("all", "fixed"), shares)
+    assert len(asked) == 1  # what nobody wants is not made
+
+
 def test_means_are_over_clients_not_samples() -> None:
     shares = {0: [sample(n) for n in range(3)], 1: [sample(9, LONG)]}  # client 0: all right; client 1: all wrong
     result = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from fedrouter_sim.config import RunConfig
@@ -123,11 +124,27 @@ def test_clients_are_dealt_out_by_number_each_to_one_worker() -> None:
     assert held == [(0, [0, 2, 4]), (1, [1, 3])]
 
 
+def test_texts_to_be_embedded_are_dealt_out_some_lists_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def embedded(number: int, method: str, given: Any) -> Any:
+        return [np.array([[float(text)] for text in texts]) for texts in given[0]] if method == "embed" else None
+
+    monkeypatch.setattr(crew_module, "TOGETHER", 2)
+    ray = Ray(trouble=embedded)
+    found = list(made(ray).embed([[str(number), "7"] for number in range(5)]))
+    assert [one.tolist() for one in found] == [[[number], [7]] for number in range(5)]
+    assert [(number, len(given[0])) for number, method, given in ray.heard if method == "embed"] == [
+        (0, 2), (1, 2), (0, 1),
+    ]  # fmt: skip
+
+
 def test_while_nothing_is_done_somebody_is_told() -> None:
     ray, waits = Ray(), []
     crew = made(ray)
     ray.slow = 3
-    assert list(crew.in_order([Call(0, "train", ())], lambda: waits.append(1))) == [(0,)]
+    with crew.watched(lambda: waits.append(1)):
+        assert list(crew.in_order([Call(0, "train", ())])) == [(0,)]
+    ray.slow = 3
+    assert list(crew.in_order([Call(0, "train", ())])) == [(0,)]
     assert len(waits) == 3
 
 

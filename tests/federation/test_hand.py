@@ -50,6 +50,12 @@ def test_an_order_is_trained_as_here(hand: Hand, federation: Federation, same: S
     assert len(losses) == 3
 
 
+def test_lists_of_texts_are_embedded_as_here(hand: Hand, backbone: Backbone) -> None:
+    lists = [["1 + 2 = ?", "reverse: a b"], ["PRICES TODAY"]]
+    for texts, found in zip(lists, hand.embed(lists), strict=True):
+        np.testing.assert_array_equal(found, backbone.embed(texts))
+
+
 def test_a_question_is_answered_as_here_and_with_it_comes_what_is_kept_since(
     hand: Hand, federation: Federation
 ) -> None:

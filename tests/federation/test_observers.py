@@ -32,9 +32,6 @@ class Named(Observer):
     def stepped(self, loss: float) -> None:
         self._hear(f"stepped {loss}")
 
-    def waited(self) -> None:
-        self._hear("waited")
-
     def received(self, update: Update) -> None:
         self._hear(f"received {update.pool}")
 
@@ -50,7 +47,6 @@ def tell(observer: Observer) -> None:
     observer.round_started(RoundRecord(3, 0.1, []))
     observer.client_started(2, 8)
     observer.stepped(0.5)
-    observer.waited()
     observer.received(UPDATE)
     observer.failed(FAILED)
     observer.round_ended(RoundRecord(3, 0.1, []), {})
@@ -59,7 +55,7 @@ def tell(observer: Observer) -> None:
 def test_several_observers_are_called_in_order() -> None:
     heard: list[tuple[str, str]] = []
     tell(Observers(Named("one", heard), Named("two", heard)))
-    said = ["planned 3 24", "started 3", "client 2 8", "stepped 0.5", "waited", "received one", "failed 4", "ended 3"]
+    said = ["planned 3 24", "started 3", "client 2 8", "stepped 0.5", "received one", "failed 4", "ended 3"]
     assert heard == [(name, what) for what in said for name in ("one", "two")]
 
 

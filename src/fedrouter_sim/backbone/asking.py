@@ -1,12 +1,13 @@
 """Texts that one adapter is to answer, as work that can be handed to whoever has the backbone."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone, Generated
 from fedrouter_sim.examples.record import Example
@@ -39,6 +40,9 @@ class Asking:
         cut = {one.instruction for one, ids in zip(self.examples, encoded, strict=True) if ids.prompt.cut}
         return Replies(generated, backbone.score(self.adapter, encoded), frozenset(generated.cut | cut))
 
+
+Embeds = Callable[[Iterable[Sequence[str]]], Iterator[Floats]]
+"""Embeds lists of texts, (n, d) each, in the order of what was asked. The texts of a list share their batches."""
 
 Answers = Callable[[Iterable[Asking]], Iterator[Replies]]
 """Answers one after the other, in the order of what was asked."""

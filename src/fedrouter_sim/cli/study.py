@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,8 @@ def study_command(
     model: Annotated[str | None, typer.Option(help="Another backbone than the plan's.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data than the plan's.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes, one run each at a time; by default one per processor core.")
+        int | None,
+        typer.Option(help="Runs at a time (extra ray where several); by default one per processor core, or 1 without."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -32,10 +34,9 @@ def study_command(
     """
     _check_plan(plan)
 
-    from concurrent.futures.process import BrokenProcessPool
-
     from fedrouter_sim import train
     from fedrouter_sim.cli.progress import StudyDisplay
+    from fedrouter_sim.federation.engine import installed
     from fedrouter_sim.machine import usable_cores
     from fedrouter_sim.operations.study import conclude, run_study
     from fedrouter_sim.report.comparison_terminal import claims_table, comparison_table
@@ -49,15 +50,11 @@ def study_command(
     started = time.monotonic()
     study = read_study(plan, overrides)
     display = StudyDisplay(study.pending(out), Console(stderr=True, quiet=quiet))
+    at_a_time = workers or (usable_cores() if installed() else 1)
     try:
-        with display.shown():
-            for planned, run in run_study(study, out, train, display, workers=workers or usable_cores()):
+        with display.shown(), closing(run_study(study, out, train, display, workers=at_a_time)) as runs:
+            for planned, run in runs:
                 display.finished(planned.name, run.summary)
-    except BrokenProcessPool:
-        raise UserError(
-            f"--workers: a worker process died, perhaps for want of memory; the same command with --workers 1 goes on "
-            f"in {out}"
-        ) from None
     except KeyboardInterrupt:
         note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
         raise

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.arrays import Floats
+from fedrouter_sim.backbone.asking import Embeds
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.agreement import mean
@@ -34,12 +36,30 @@ class _EmbeddedOnce:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self._known: dict[str, Floats] = {}
+        self.asked = False  # whether anybody has wanted embeddings
+        self.ready: dict[tuple[str, ...], Floats] = {}  # lists that others have embedded
+        # In its last bits an embedding depends on the texts beside it, so only the very same list will do.
 
     def __call__(self, instructions: Sequence[str]) -> Floats:
         """Return the embeddings (n, d) of texts."""
-        new = list(dict.fromkeys(text for text in instructions if text not in self._known))
-        self._known.update(zip(new, self._backbone.embed(new), strict=True))
+        self.asked = True
+        new = _new(instructions, self._known)
+        found = self.ready.pop(tuple(new), None)
+        self._known.update(zip(new, self._backbone.embed(new) if found is None else found, strict=True))
         return np.stack([self._known[text] for text in instructions])
+
+    def lists(self, coming: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+        """Return what will be embedded, together in a list each, if the embeddings of all these are asked for."""
+        known, found = set(self._known), []
+        for instructions in coming:
+            if new := _new(instructions, known):
+                found.append(tuple(new))
+                known.update(new)
+        return found
+
+
+def _new(instructions: Sequence[str], known: Container[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in instructions if text not in known))
 
 
 class Evaluator:
@@ -51,6 +71,7 @@ class Evaluator:
         metric: the metric that is shown first; all shipped ones are measured as well.
         on_answers: called with the number of samples done, as they are.
         labels: the labels of the tasks that were trained; None: nothing is known of them.
+        embeds: who embeds the samples; None for this process.
     """
 
     def __init__(
@@ -60,6 +81,7 @@ class Evaluator:
         metric: Metric,
         on_answers: Callable[[int], None] = lambda count: None,
         labels: LabelTasks | None = None,
+        embeds: Embeds | None = None,
     ) -> None:
         self._answerer = answerer
         self._truth = truth
@@ -68,6 +90,7 @@ class Evaluator:
         self._on_answers = on_answers
         self._labels = labels or LabelTasks()
         self._embed = _EmbeddedOnce(answerer.backbone)
+        self._embeds = embeds
         self._answered: dict[_Asked, tuple[str, float, int]] = {}
         self.cut: set[str] = set()  # instructions that were cut to fit
 
@@ -91,7 +114,7 @@ class Evaluator:
         asked = [(client, example) for client, examples in shares.items() for example in examples]
         if not asked:
             raise UserError(f"there is no test sample in the cell '{cell.name}'; give more test rows or fewer clients")
-        choices = [choice for client, own in shares.items() for choice in self._choose(cell, client, own)]
+        choices = self._choices(cell, shares)
         self._answer([_asked(choice, example) for choice, (_, example) in zip(choices, asked, strict=True)])
         labelled = self._labels.labelled(example for _, example in asked)
         answers = [
@@ -99,6 +122,20 @@ class Evaluator:
             for (client, example), choice in zip(asked, choices, strict=True)
         ]
         return self._summarise(cell, answers)
+
+    def _choices(self, cell: Cell, shares: TestShares) -> list[Choice]:
+        """Say who answers each sample. Once the method has asked for embeddings, others make those to come, if any."""
+        choices: list[Choice] = []
+        embeds, self._embed.asked = self._embeds, False
+        for place, (client, own) in enumerate(shares.items(), 1):
+            choices += self._choose(cell, client, own)
+            if embeds and self._embed.asked:
+                coming = islice(shares.values(), place, None)
+                lists = self._embed.lists([example.instruction for example in others] for others in coming)
+                self._embed.ready = dict(zip(lists, embeds(lists), strict=True))
+                embeds = None
+        self._embed.ready = {}
+        return choices
 
     def _choose(self, cell: Cell, client: int, examples: Sequence[Example]) -> list[Choice]:
         if cell.routing != ORACLE:

@@ -10,8 +10,10 @@ from math import ceil
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import torch
 
+from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.asking import Asking, Replies
 from fedrouter_sim.backbone.devices import resolve_device
 from fedrouter_sim.backbone.model import Backbone
@@ -25,6 +27,9 @@ from fedrouter_sim.tables import OWN_MODULES
 AHEAD = 16
 """Calls a worker, on average, that are handed over before their answers are wanted: what piles up where one is slow is
 bounded by it."""
+
+TOGETHER = 64
+"""Lists of texts to be embedded that a call has: one list may be one text, which is less work than a call."""
 
 LOSSES = 3
 """So many times a call is tried again with another worker, until it seems to be what kills them."""
@@ -78,6 +83,7 @@ class Crew:
         """
         self._ray = ray
         self.engine = engine
+        self._waited: Callable[[], None] = lambda: None
         self._told: tuple[RunConfig, Means] | None = None
         self._populations: list[Population] = []
         self._workers: dict[int, Any] = {}
@@ -129,12 +135,20 @@ class Crew:
         """Return a reference to a value that is sent to every machine at most once, and stands for it in calls."""
         return self._ray.put(value)
 
-    def in_order(self, calls: Iterable[Call], waited: Callable[[], None] = lambda: None) -> Iterator[Any]:
+    @contextmanager
+    def watched(self, waited: Callable[[], None]) -> Iterator[None]:
+        """Have something called every now and then while nothing is done, whatever is waited for."""
+        before, self._waited = self._waited, waited
+        try:
+            yield
+        finally:
+            self._waited = before
+
+    def in_order(self, calls: Iterable[Call]) -> Iterator[Any]:
         """Yield what calls return, in the order of the calls, whichever is done first.
 
         Args:
             calls: of any workers; those of one worker are done one after the other.
-            waited: called every now and then while nothing is done.
 
         Raises:
             UserError: as the call itself; or workers are lost with it again and again.
@@ -142,16 +156,24 @@ class Crew:
         waiting, sent = iter(calls), deque[_Sent]()
         while True:
             for call in islice(waiting, AHEAD * self.size - len(sent)):
-                sent.append(self._send(call, waited))
+                sent.append(self._send(call))
             if not sent:
                 return
-            found = self._answer(sent, waited)
+            found = self._answer(sent)
             sent.popleft()
             yield found
 
     def answer(self, asked: Iterable[Asking]) -> Iterator[Replies]:
         """Deal out texts to be answered, in turn, and yield the replies in their order."""
         return self.in_order(Call(number % self.size, "answer", (one,)) for number, one in enumerate(asked))
+
+    def embed(self, lists: Iterable[Sequence[str]]) -> Iterator[Floats]:
+        """Deal out lists of texts to be embedded, some at a time, and yield what they become (n, d) in their order."""
+        parts = iter(lists)
+        several = iter(lambda: list(islice(parts, TOGETHER)), [])
+        calls = (Call(number % self.size, "embed", (part,)) for number, part in enumerate(several))
+        for part in self.in_order(calls):
+            yield from map(np.array, part)  # Ray's memory is shared, and not kept longer than needed
 
     def recall(self, population: Population, sketches: Mapping[int, Sketches]) -> None:
         """Let clients have what they kept in an earlier process."""
@@ -189,19 +211,19 @@ class Crew:
     def _share(self, worker: int, by_client: Mapping[int, Any]) -> dict[int, Any]:
         return {client: own for client, own in by_client.items() if self.worker_of(client) == worker}
 
-    def _send(self, call: Call, waited: Callable[[], None], losses: int = 0) -> _Sent:
+    def _send(self, call: Call, losses: int = 0) -> _Sent:
         if (ready := self._opening.pop(call.worker, None)) is not None:
             with suppress(_Lost):  # the call finds that out as well
-                self._wait(ready, waited, _START)
+                self._wait(ready, _START)
                 self._value(ready)
         return _Sent(call, getattr(self._workers[call.worker], call.method).remote(*call.given), losses)
 
-    def _answer(self, sent: "deque[_Sent]", waited: Callable[[], None]) -> Any:
+    def _answer(self, sent: "deque[_Sent]") -> Any:
         """Return what the first of calls returns; if its worker is lost, have another do all that was sent to it."""
         while True:
             first = sent[0]
             try:
-                self._wait(first.answer, waited)
+                self._wait(first.answer)
                 return self._value(first.answer)
             except _Lost as lost:
                 first.losses += 1
@@ -213,7 +235,7 @@ class Crew:
                 self._replace(first.call.worker)
                 for place, one in enumerate(sent):
                     if one.call.worker == first.call.worker:
-                        sent[place] = self._send(one.call, waited, one.losses)
+                        sent[place] = self._send(one.call, one.losses)
 
     def _replace(self, worker: int) -> None:
         """Start another worker in the place of one that is lost, and let it know what that knew."""
@@ -226,10 +248,10 @@ class Crew:
         for population in self._populations:
             self._hold(worker, population)
 
-    def _wait(self, promise: Any, waited: Callable[[], None], most: float | None = None) -> None:
+    def _wait(self, promise: Any, most: float | None = None) -> None:
         until = None if most is None else monotonic() + most
         while not self._ray.wait([promise], timeout=_LOOK)[0]:
-            waited()
+            self._waited()
             if until is not None and monotonic() > until:
                 raise UserError(
                     f"--workers {self.size}: a worker was not there after {most:.0f} s; give as many as the cluster "

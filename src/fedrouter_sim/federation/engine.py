@@ -6,10 +6,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from traceback import walk_tb
 from typing import Any
 
 from fedrouter_sim.errors import UserError, first_line
@@ -20,10 +21,15 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # or it reports its use to its makers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or it prints on standard output, which is for results, that a worker died
     "RAY_AUTH_MODE": "token",  # nobody else on the machine is served
+    "RAY_worker_niceness": "0",  # or its processes stand behind all others of a busy machine, by 15
+    "RAY_agent_register_timeout_ms": "120000",  # or a node gives up after 15 s on a busy machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a card sees none
 }
 _FEWEST, _A_PROCESSOR = 16, 4
 """So many workers Ray may be started with on this machine: 16, or 4 for each processor; each takes half a GB."""
+
+_TRIES = 3
+"""So often Ray is started: it gives its own processes 30 seconds, which nothing changes."""
 
 _TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 
@@ -60,10 +66,15 @@ class Engine:
         if workers is None and address is None:
             return None
         engine = cls(workers, address)
-        if find_spec("ray") is None:
+        if not installed():
             name = "--workers" if address is None else "--ray"
             raise UserError(f"{name}: the package ray is not installed; `pip install 'fedrouter-sim[ray]'`")
         return engine
+
+
+def installed() -> bool:
+    """Say whether the extra is there."""
+    return find_spec("ray") is not None
 
 
 def engine_record(workers: int | None) -> dict[str, Any]:
@@ -85,12 +96,13 @@ def connected(engine: Engine) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    local = {"num_cpus": engine.workers, "include_dashboard": False} if engine.address is None else {}
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(engine.address or "local", log_to_driver=False, logging_level="ERROR", **local)
-    except Exception as error:  # of many types, where nothing answers at an address or a token is wrong
+        _join(ray, engine)
+    except BaseException as error:  # of many types, where nothing answers at an address or a token is wrong
         ray.shutdown()
+        if not isinstance(error, Exception):  # Ctrl-C
+            raise
         if engine.address is None:
             raise UserError(
                 f"--workers {engine.workers}: Ray does not start on this machine ({first_line(error)})"
@@ -106,3 +118,29 @@ def connected(engine: Engine) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _join(ray: Any, engine: Engine) -> None:
+    """Connect to a cluster, or start one; once more where it did not start in time, as on a machine that is busy."""
+    local = {"num_cpus": engine.workers, "include_dashboard": False} if engine.address is None else {}
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            ray.init(engine.address or "local", log_to_driver=False, logging_level="ERROR", **local)
+            return
+        except Exception as error:
+            _end_what_was_begun(error)
+            if not (left and local and "timed out" in str(error)):
+                raise
+            ray.shutdown()
+
+
+def _end_what_was_begun(error: Exception) -> None:
+    """End the processes of a node that did not come to be: Ray forgets them, and they would last as long as this one.
+
+    Only its half-made node knows them, which nothing but the error leads to.
+    """
+    for frame, _ in walk_tb(error.__traceback__):
+        end = getattr(frame.f_locals.get("self"), "kill_all_processes", None)
+        if end is not None:
+            with suppress(Exception):
+                end(check_alive=False)

@@ -119,6 +119,10 @@ class Hand:
             found.append((answer, dict(islice(client.kept_sketches.items(), before, None))))
         return found
 
+    def embed(self, lists: Sequence[Sequence[str]]) -> list[Floats]:
+        """Embed lists of texts, (n, d) each."""
+        return [self._ready.embed(texts) for texts in lists]
+
     def answer(self, asked: Asking) -> Replies:
         """Answer texts."""
         return asked.answered_by(self._ready)

@@ -108,9 +108,6 @@ class Observer:
     def stepped(self, loss: float) -> None:
         """An optimizer step is done."""
 
-    def waited(self) -> None:
-        """Clients train elsewhere, and a moment has passed without word from them."""
-
     def received(self, update: Update) -> None:
         """The server has received an update that counts, as it was sent."""
 
@@ -150,10 +147,6 @@ class Observers(Observer):
         for observer in self._observers:
             observer.stepped(loss)
 
-    def waited(self) -> None:
-        for observer in self._observers:
-            observer.waited()
-
     def received(self, update: Update) -> None:
         for observer in self._observers:
             observer.received(update)
@@ -172,15 +165,12 @@ class Observers(Observer):
 
 
 class Stopping(Observer):
-    """Asks after each optimizer step whether to stop, and while others train."""
+    """Asks after each optimizer step whether to stop."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
 
     def stepped(self, loss: float) -> None:
-        self._check()
-
-    def waited(self) -> None:
         self._check()
 
 

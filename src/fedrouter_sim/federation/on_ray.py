@@ -56,7 +56,7 @@ class OnRay(Workers):
         steps: dict[int, int] = {}
         for order in new:
             steps[order.group.client] = steps.get(order.group.client, 0) + order.steps
-        found = self._crew.in_order(self._calls(new), observer.waited)
+        found = self._crew.in_order(self._calls(new))
         for order in orders:
             client = order.group.client
             self._outbox.deliver(order.nbytes)

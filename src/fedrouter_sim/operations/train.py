@@ -1,6 +1,6 @@
 """`train`: partition the data, plan, run the rounds, evaluate, and leave a run folder."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ from fedrouter_sim.methods.method import Method
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
-from fedrouter_sim.runs.births import asleep_after, births_of
+from fedrouter_sim.runs.births import births_of
 from fedrouter_sim.runs.checkpoint import Checkpoint
 from fedrouter_sim.runs.clock import Clock
 from fedrouter_sim.runs.discovery import Discovery
@@ -127,7 +127,11 @@ def train(
         checkpoint = Checkpoint(begun, job.made_of, clock.so_far)
         clock.add(checkpoint.spent())
         clock.done("load")
-        with board_for(begun.run, display, begun.tensorboard, begun.rounds) as board, stoppable(display.noted) as stop:
+        with (
+            board_for(begun.run, display, begun.tensorboard, begun.rounds) as board,
+            stoppable(display.noted) as stop,
+            nullcontext() if crew is None else crew.watched(stop.check),
+        ):
             done, failure = _run(job, begun.run, checkpoint, board, display, clock, stop)
     if failure is not None:
         said = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {first_line(failure)}"
@@ -154,7 +158,7 @@ def _run(
     truth = Truth.of(outcome.stages, job.data)
     writer.write_model(outcome.adapters, outcome.deployment, job.federation.longest_answer)
     writer.write_truth(truth, job.labels)
-    writer.write_discovery(_discovery(outcome, config))
+    writer.write_discovery(Discovery.of_stages(outcome.stages, config.affinity))
     writer.write_samples(sample_map(outcome.stages[0], job.data.labels()))
     longest, answers = job.federation.longest_answer, job.answers
     answerer = Answerer(job.backbone, job.method, outcome.deployment, outcome.adapters.__getitem__, longest, answers)
@@ -163,7 +167,8 @@ def _run(
         display.advanced(units)
         stop.check()
 
-    evaluator = Evaluator(answerer, truth, job.metric, answered, job.labels)
+    embeds = None if job.crew is None else job.crew.embed
+    evaluator = Evaluator(answerer, truth, job.metric, answered, job.labels, embeds)
     results: list[CellResult] = []
     failure: Exception | None = None
     try:
@@ -272,10 +277,11 @@ def _simulated(
     resumed = checkpoint.load(federation)
     if resumed is None:
         display.started("embedding, clustering")
-        plan = first = checked_plan(job.method.plan(federation), job.method)
-        clock.done("plan")
-        answers = job.data.samples() * len(job.method.routings)
-        display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
+        with stop.at_once():
+            plan = first = checked_plan(job.method.plan(federation), job.method)
+            clock.done("plan")
+            answers = job.data.samples() * len(job.method.routings)
+            display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
     of_run = (job.config, job.data.validation, job.backbone, job.method, job.metric)
     validate = ValidationCurve(*of_run, federation.longest_answer, job.answers, job.labels)
     watching = Observers(display, writer, *([board] if board else []), checkpoint, Stopping(stop.check))
@@ -287,13 +293,6 @@ def _simulated(
         raise
     clock.done("rounds")
     return outcome
-
-
-def _discovery(outcome: Outcome, config: RunConfig) -> Discovery | None:
-    """Describe how the tasks of a run's first plan were found, and what became of them."""
-    first = outcome.stages[0]
-    found = Discovery.of(first.plan.deployment, first.plan.linked, config.affinity, first.planning)
-    return found and replace(found, births=births_of(outcome.stages), sleeping=asleep_after(outcome.stages))
 
 
 def _evaluated(evaluator: Evaluator, data: RunData, display: Display, by_label: bool) -> list[CellResult]:

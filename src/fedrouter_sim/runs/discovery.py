@@ -1,7 +1,7 @@
 """What a run says of how its tasks were found: discovery.json, and the arrays in discovery.safetensors."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.plan import Deployment
-from fedrouter_sim.runs.births import Asleep, Birth
+from fedrouter_sim.runs.births import Asleep, Birth, asleep_after, births_of
+from fedrouter_sim.simulation import Stage
 from fedrouter_sim.storage import read_json, write_json
 from fedrouter_sim.tensors import Tensors
 from fedrouter_sim.typed import Count, taken
@@ -70,6 +71,13 @@ class Discovery:
             for task, own in enumerate(held)
         )
         return cls(affinity, linked, tasks, traffic)
+
+    @classmethod
+    def of_stages(cls, stages: Sequence[Stage], affinity: str) -> "Discovery | None":
+        """Describe how the tasks of a run's first plan were found, and what became of them."""
+        first = stages[0]
+        found = cls.of(first.plan.deployment, first.plan.linked, affinity, first.planning)
+        return found and replace(found, births=births_of(stages), sleeping=asleep_after(stages))
 
     @property
     def linked_tasks(self) -> int:
