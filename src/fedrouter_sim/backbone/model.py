@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,7 @@ from fedrouter_sim.adapters.state import Adapter, check_compatible
 from fedrouter_sim.backbone.answering import RunPrompts, answer, least_answer, run_prompts, within
 from fedrouter_sim.backbone.batching import alike_sorted, length_sorted
 from fedrouter_sim.backbone.caching import RequestCache
-from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
+from fedrouter_sim.backbone.devices import check_quantize, dtype_name, own_randomness, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
@@ -33,6 +32,7 @@ from fedrouter_sim.backbone.lora import drawn_adapter, dropping_out, json_config
 from fedrouter_sim.backbone.lower import AllLayers, lower_layers
 from fedrouter_sim.backbone.measuring import MeasuredSteps, measured_steps
 from fedrouter_sim.backbone.mixing import Mixture, Mixtures
+from fedrouter_sim.backbone.packing import packed_losses, packs
 from fedrouter_sim.backbone.prompting import encoder_of
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
 from fedrouter_sim.backbone.token_shares import mean_weights
@@ -94,7 +94,7 @@ class Backbone:
         lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
-        with quiet(), self._own_randomness():
+        with quiet(), own_randomness(self._device):
             self._peft = with_lora(model, lora, config.model)
         self._peft.eval()
         self._mixtures = Mixtures(self._peft, lora)
@@ -103,8 +103,10 @@ class Backbone:
         self._kind = kind_of(model, self.encoder.eos, config.model)
         self._shares_prefixes = not self._kind.stateful
         self._slot = slot_of(self._peft)
-        keeps = config.lora_layers > 0
-        self._lower = lower_layers(model, self._kind, self._opening, self.encoder.eos) if keeps else AllLayers()
+        self._packs = packs(self._peft, list(self._slot.values()), self._kind, self.encoder.eos)
+        self._lower = (
+            lower_layers(model, self._kind, self._opening, self.encoder.eos) if config.lora_layers else AllLayers()
+        )
         self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
@@ -178,7 +180,7 @@ class Backbone:
             pull: a proximal term to add to the loss.
         """
         self._load(start)
-        with self._own_randomness(), dropping_out(self._peft), without_notices():
+        with own_randomness(self._device), dropping_out(self._peft), without_notices():
             torch.manual_seed(dropout_seed)
             losses = take_steps(
                 list(self._slot.values()),
@@ -294,7 +296,11 @@ class Backbone:
 
     def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,)."""
-        return self._row_losses(examples, self._shared([example.prompt.ids for example in examples]))
+        shared = self._shared([example.prompt.ids for example in examples])
+        if not self._packs:
+            return self._row_losses(examples, shared)
+        with self._lower.taken_packed([(*example.prompt.ids, *example.response) for example in examples], shared):
+            return packed_losses(self._peft, examples, shared, self._device)
 
     def _row_losses(
         self, examples: Sequence[EncodedExample], shared: int, through: bool = True
@@ -330,16 +336,13 @@ class Backbone:
         elif isinstance(adapter, Mixture):
             slot = self._mixtures.slot(adapter)
             # Where each row has weights of its own, rows cannot share what they begin with.
-            shares, self._shares_prefixes = self._shares_prefixes, self._shares_prefixes and adapter.weights is None
+            before = self._shares_prefixes, self._packs
+            self._shares_prefixes, self._packs = (may and adapter.weights is None for may in before)
             try:
                 with slot.using(adapter):
                     yield slot.weigh
             finally:
-                self._shares_prefixes = shares
+                self._shares_prefixes, self._packs = before
         else:
             self._load(adapter)
             yield lambda batch: None
-
-    def _own_randomness(self) -> AbstractContextManager[None]:
-        """Leave torch's global generators as they were."""
-        return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])
