@@ -10,6 +10,7 @@ from random_models import save_random
 from torch import Tensor
 
 from fedrouter_sim.backbone import packing
+from fedrouter_sim.backbone.asking import Asking
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
@@ -115,3 +116,27 @@ def test_a_model_that_gives_something_else_is_not_packed(llama: Backbone, monkey
     monkeypatch.setattr(packing.Packed, "before", lambda self, place: 0)  # the shared tokens are not looked at
     assert not packing.packs(llama._peft, slot, llama._kind, llama.encoder.eos)
     assert llama._model.config._attn_implementation == "sdpa"
+
+
+def test_prompts_are_run_once_to_be_answered_and_scored(llama: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = {key: value + 0.05 for key, value in llama.initial_adapter(0).items()}
+    asking = Asking(adapter, tuple(EXAMPLES), most=6, scored=True)
+    expected, answers = llama.score(adapter, llama.encoder.examples(EXAMPLES)), llama.generate(adapter, EXAMPLES, 6)
+    with monkeypatch.context() as patch:
+        patch.setattr(llama, "score", lambda *given: 1 / 0)
+        found = asking.answered_by(llama)
+    assert found.generated == answers
+    assert found.scores is not None
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-3)
+
+
+def test_a_prompt_that_is_cut_otherwise_to_be_answered_is_scored_by_itself(
+    llama: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer may be longer than the response, so more of its prompt gives way."""
+    long = Example(" ".join(["Riga"] * 300), "No")
+    encoded = llama.encoder.examples([long, *EXAMPLES])
+    found = Asking(llama.initial_adapter(0), (long, *EXAMPLES), most=30, scored=True).answered_by(llama)
+    assert found.cut == {long.instruction}
+    assert found.scores is not None
+    np.testing.assert_allclose(found.scores, llama.score(llama.initial_adapter(0), encoded), rtol=1e-3)
