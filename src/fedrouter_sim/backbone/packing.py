@@ -169,7 +169,8 @@ def _attend(
     if packed is None or attention_mask is not None or dropout or any(asked.get(name) is not None for name in _UNKNOWN):
         raise ValueError("attention of another kind")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _Attention.apply(query[0], key[0], value[0], scale, packed)[None], None
+    attention: Any = _Attention.apply
+    return attention(query[0], key[0], value[0], scale, packed)[None], None
 
 
 AttentionInterface.register(_NAME, _attend)
