@@ -30,7 +30,7 @@ class StandIn:
 
     asked: list[tuple[Any, list[str], int]] = field(default_factory=list)
 
-    def generate(self, adapter: Any, instructions: Sequence[str], most: int) -> Generated:
+    def generate(self, adapter: Any, instructions: Sequence[str], most: int, scores: Any = None) -> Generated:
         self.asked.append((adapter, list(instructions), most))
         name = "bare" if adapter is None else "mixed" if isinstance(adapter, Mixture) else str(adapter["pool"].item())
         return Generated([f"{name}: {text}" for text in instructions], set())

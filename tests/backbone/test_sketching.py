@@ -91,7 +91,7 @@ def test_a_sketch_does_not_depend_on_the_batch(
     alone = np.concatenate([encoded_sketched(own, [row]) for row in rows])
     np.testing.assert_allclose(encoded_sketched(own, rows), alone, atol=1e-5)
     np.testing.assert_allclose(encoded_sketched(own, rows[::-1])[::-1], alone, atol=1e-5)
-    monkeypatch.setattr("fedrouter_sim.backbone.model._SKETCHED_ROWS", 2)
+    monkeypatch.setattr("fedrouter_sim.backbone.batching.SKETCHED_ROWS", 2)
     np.testing.assert_allclose(encoded_sketched(own, rows), alone, atol=1e-5)
 
 

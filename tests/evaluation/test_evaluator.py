@@ -44,10 +44,10 @@ class StandIn:
 
     @property
     def encoder(self) -> Any:
-        prompt = SimpleNamespace(prompt=SimpleNamespace(cut=False))
-        return SimpleNamespace(examples=lambda examples: [prompt] * len(examples))
+        prompt = SimpleNamespace(prompt=SimpleNamespace(cut=False), response=(1,) * TOKENS)
+        return SimpleNamespace(eos=0, examples=lambda examples: [prompt] * len(examples))
 
-    def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+    def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int, scores: Any = None) -> Generated:
         name = None if adapter is None else "task_0" if adapter["pool"].item() == 0 else "task_1"
         self.asked.append((name, list(instructions), max_new_tokens))
         return Generated(["right" if name == "task_0" else "wrong"] * len(instructions), set())
@@ -270,10 +270,10 @@ def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> N
     mixtures: list[Mixture] = []
 
     class Mixing(StandIn):
-        def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int) -> Generated:
+        def generate(self, adapter: Any, instructions: Sequence[str], most: int, scores: Any = None) -> Generated:
             assert isinstance(adapter, Mixture)
             mixtures.append(adapter)
-            self.asked.append((None, list(instructions), max_new_tokens))
+            self.asked.append((None, list(instructions), most))
             return Generated(["right"] * len(instructions), set())
 
     backbone = Mixing()

@@ -215,6 +215,12 @@ def test_variables_that_mean_nothing_are_noted(
     assert (repr(value) in found.found and found.remedy != "") == (state == NOTE)
 
 
+def test_how_threads_wait_is_said_to_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setattr("fedrouter_sim.operations.doctor.chosen", lambda: "by this program")
+    assert state_of(checks()["OMP_WAIT_POLICY"], "PASSIVE, chosen by this program") == OK
+
+
 def test_offline_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert state_of(checks()["HF_HUB_OFFLINE"], "not set") == OK
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -40,6 +40,7 @@ def run_prompts(
     fill: int,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
     lower: AllLayers = _ALL,
+    on_run: Callable[[Any, Sequence[int]], None] = lambda cache, rows: None,
 ) -> RunPrompts:
     """Run prompts up to their last tokens, some at a time, so that padding costs no pass over it.
 
@@ -51,6 +52,7 @@ def run_prompts(
         fill: the token that padding consists of.
         on_rows: called with the prompts of each pass before it.
         lower: gives passes what lower layers made of the prompts.
+        on_run: called with the attention cache and the prompts of each pass after it; it leaves the cache as it was.
     """
     device = body.device
     last = torch.tensor([[prompt[-1]] for prompt in prompts], device=device)
@@ -65,6 +67,7 @@ def run_prompts(
         with lower.taken(rows, shared, cached=True):
             cache = run_rows(body, copy.deepcopy(past), ids, mask, use_cache=True).past_key_values
         lower.complete(cache, rows)
+        on_run(cache, part)
         caches.append(cache)
     ids, mask = pad(rest, fill, device)
     return RunPrompts(torch.cat([ids, last], dim=1), torch.cat([mask, torch.ones_like(last)], dim=1), _joined(caches))

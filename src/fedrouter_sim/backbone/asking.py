@@ -10,6 +10,7 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone, Generated
+from fedrouter_sim.backbone.scoring import PromptScores
 from fedrouter_sim.examples.record import Example
 
 
@@ -33,12 +34,17 @@ class Asking:
 
     def answered_by(self, backbone: Backbone) -> Replies:
         """Answer and, where asked for, score."""
-        generated = backbone.generate(self.adapter, self.examples, self.most)
         if not self.scored:
+            generated = backbone.generate(self.adapter, self.examples, self.most)
             return Replies(generated, None, frozenset(generated.cut))
         encoded = backbone.encoder.examples(self.examples)
+        known = PromptScores(encoded, backbone.encoder.eos)
+        generated = backbone.generate(self.adapter, self.examples, self.most, known)
         cut = {one.instruction for one, ids in zip(self.examples, encoded, strict=True) if ids.prompt.cut}
-        return Replies(generated, backbone.score(self.adapter, encoded), frozenset(generated.cut | cut))
+        scores = np.array([(known.found.get(row, np.nan), len(one.response)) for row, one in enumerate(encoded)])
+        if left := [row for row in range(len(encoded)) if row not in known.found]:
+            scores[left] = backbone.score(self.adapter, [encoded[row] for row in left])
+        return Replies(generated, scores, frozenset(generated.cut | cut))
 
 
 Embeds = Callable[[Iterable[Sequence[str]]], Iterator[Floats]]

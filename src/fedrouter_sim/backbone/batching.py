@@ -4,6 +4,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+ROWS = 32  # of a batch where nothing is trained
+SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
+# Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
+# is so large that their batches are seldom cut short.
+PADDING = {"cpu": 64, "cuda": 4096}
+ANSWERED_ROWS = 64  # that get their next tokens in one pass
+CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
+STRETCH = 8  # tokens after which answers that have ended leave
+
 
 def draw_batches(
     lengths: Sequence[int], steps: int, batch_size: int, generator: np.random.Generator

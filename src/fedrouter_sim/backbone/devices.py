@@ -1,6 +1,7 @@
 """Where the backbone computes, and in which precision: what 'auto' means on this machine."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -84,3 +85,8 @@ def _cpu_lines() -> list[str]:
         return _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         return []
+
+
+def own_randomness(device: torch.device) -> AbstractContextManager[None]:
+    """Leave torch's global generators as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

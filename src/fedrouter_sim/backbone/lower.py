@@ -47,6 +47,10 @@ class AllLayers:
         """
         return contextlib.nullcontext()
 
+    def taken_packed(self, rows: Sequence[Tokens], shared: int) -> contextlib.AbstractContextManager[None]:
+        """As `taken`, for a pass over rows that are packed: the first `shared` tokens, then the rest of each row."""
+        return contextlib.nullcontext()
+
     def forget(self) -> None:
         """Keep nothing of what was made of rows so far."""
 
@@ -112,6 +116,14 @@ class LowerLayers(AllLayers):
         hidden = [self._hidden(row, cached)[start:stop] for row in rows]
         batch = nn.utils.rnn.pad_sequence(hidden, batch_first=True)  # (B, L, d)
         with self._skipping(range(self._first)), self._entering(lambda entering: batch.to(entering.device)):
+            yield
+
+    @contextlib.contextmanager
+    def taken_packed(self, rows: Sequence[Tokens], shared: int) -> Iterator[None]:
+        """As `AllLayers.taken_packed`."""
+        hidden = [self._hidden(row, cached=False) for row in rows]
+        packed = torch.cat([hidden[0][:shared], *(one[shared:] for one in hidden)])[None]  # (1, T, d)
+        with self._skipping(range(self._first)), self._entering(lambda entering: packed.to(entering.device)):
             yield
 
     def forget(self) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,27 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
+from fedrouter_sim.backbone import batching
 from fedrouter_sim.backbone.answering import RunPrompts, answer, least_answer, run_prompts, within
-from fedrouter_sim.backbone.batching import alike_sorted, length_sorted
 from fedrouter_sim.backbone.caching import RequestCache
-from fedrouter_sim.backbone.devices import check_quantize, dtype_name, resolve_device, resolve_dtype
+from fedrouter_sim.backbone.devices import check_quantize, dtype_name, own_randomness, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import mean_hidden_state
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
 from fedrouter_sim.backbone.loading import load_model, quiet, refusing, take_stop_tokens, without_notices
-from fedrouter_sim.backbone.locating import (
-    describe_model,
-    has_digest,
-    loadable_name,
-    model_digest,
-    resolve_model,
-)
+from fedrouter_sim.backbone.locating import describe_model, has_digest, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import drawn_adapter, dropping_out, json_config, lora_config, slot_of, with_lora
 from fedrouter_sim.backbone.lower import AllLayers, lower_layers
 from fedrouter_sim.backbone.measuring import MeasuredSteps, measured_steps
 from fedrouter_sim.backbone.mixing import Mixture, Mixtures
+from fedrouter_sim.backbone.packing import packed_losses, packs
 from fedrouter_sim.backbone.prompting import encoder_of
+from fedrouter_sim.backbone.scoring import PromptScores, hearing
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
 from fedrouter_sim.backbone.token_shares import mean_weights
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, TrainedAdapter, take_steps
@@ -45,14 +40,7 @@ _OWN_SETTINGS = (
     "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets lora_layers".split()
 )
 _CACHE_BYTES = 2**28
-_ROWS = 32  # of a batch where nothing is trained
-_SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
-# Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
-# is so large that their batches are seldom cut short.
-_PADDING = {"cpu": 64, "cuda": 4096}
-_ANSWERED_ROWS = 64  # that get their next tokens in one pass
-_CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
-_STRETCH = 8  # tokens after which answers that have ended leave
+_Answering = Adapter | Mixture | None
 
 
 @dataclass(frozen=True)
@@ -94,7 +82,7 @@ class Backbone:
         lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
-        with quiet(), self._own_randomness():
+        with quiet(), own_randomness(self._device):
             self._peft = with_lora(model, lora, config.model)
         self._peft.eval()
         self._mixtures = Mixtures(self._peft, lora)
@@ -103,8 +91,10 @@ class Backbone:
         self._kind = kind_of(model, self.encoder.eos, config.model)
         self._shares_prefixes = not self._kind.stateful
         self._slot = slot_of(self._peft)
-        keeps = config.lora_layers > 0
-        self._lower = lower_layers(model, self._kind, self._opening, self.encoder.eos) if keeps else AllLayers()
+        self._packs = packs(self._peft, list(self._slot.values()), self._kind, self.encoder.eos)
+        self._lower = (
+            lower_layers(model, self._kind, self._opening, self.encoder.eos) if config.lora_layers else AllLayers()
+        )
         self.dimension = self._kind.width
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
@@ -178,7 +168,7 @@ class Backbone:
             pull: a proximal term to add to the loss.
         """
         self._load(start)
-        with self._own_randomness(), dropping_out(self._peft), without_notices():
+        with own_randomness(self._device), dropping_out(self._peft), without_notices():
             torch.manual_seed(dropout_seed)
             losses = take_steps(
                 list(self._slot.values()),
@@ -193,29 +183,30 @@ class Backbone:
         return TrainedAdapter(trained, sum(losses) / len(losses), tokens, len(losses))
 
     def generate(
-        self, adapter: Adapter | Mixture | None, asked: Sequence[str | Example], max_new_tokens: int
+        self, adapter: _Answering, asked: Sequence[str | Example], most: int, scores: PromptScores | None = None
     ) -> Generated:
         """Answer greedily by one adapter, by a mixture of several, or by the bare backbone (None).
 
-        Answers end at a token that ends an answer (`Encoder.stops`), after `max_new_tokens` tokens, or where the limit
+        Answers end at a token that ends an answer (`Encoder.stops`), after `most` tokens, or where the limit
         leaves no more beside their prompts. Only a prompt that leaves less than `least_answer` is cut.
 
         Args:
             adapter: what answers.
             asked: instructions, or examples whose instructions, or turns, are answered.
-            max_new_tokens: most tokens of an answer.
+            most: most tokens of an answer.
+            scores: hears of prompts that have been run, where their responses can be scored from there.
         """
         if adapter is None:  # the same for every run
             texts = [one if isinstance(one, str) else [one.instruction, *one.turns] for one in asked]
             return self._cache.get(
-                ["generate", max_new_tokens, *texts],
-                lambda: self._generate(None, asked, max_new_tokens),
+                ["generate", most, *texts],
+                lambda: self._generate(None, asked, most, None),
                 lambda found: sum(map(len, found.answers)),
             )
-        return self._generate(adapter, asked, max_new_tokens)
+        return self._generate(adapter, asked, most, scores)
 
     def _generate(
-        self, adapter: Adapter | Mixture | None, asked: Sequence[str | Example], max_new_tokens: int
+        self, adapter: _Answering, asked: Sequence[str | Example], max_new_tokens: int, scores: PromptScores | None
     ) -> Generated:
         limit = self.encoder.limit
         prompts = self.encoder.prompts(asked, [limit - least_answer(limit, max_new_tokens)] * len(asked))
@@ -223,15 +214,21 @@ class Backbone:
         budgets = [min(max_new_tokens, limit - length) for length in lengths]
         answers = [""] * len(prompts)
         with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
+            heard = scores if self._packs and not self._lower.keeps else None
             for batch in self._answered_together(lengths):
                 ids, most = [prompts[i].ids for i in batch], [budgets[i] for i in batch]
-                for i, text in zip(batch, self._answers(ids, most, within(batch, weigh)), strict=True):
+                on_run = hearing(heard, self._peft, batch, prompts)
+                for i, text in zip(batch, self._answers(ids, most, within(batch, weigh), on_run), strict=True):
                     answers[i] = text
         texts = [one if isinstance(one, str) else one.instruction for one in asked]
         return Generated(answers, {text for text, prompt in zip(texts, prompts, strict=True) if prompt.cut})
 
     def _answers(
-        self, prompts: Sequence[Tokens], budgets: Sequence[int], on_rows: Callable[[Sequence[int]], None]
+        self,
+        prompts: Sequence[Tokens],
+        budgets: Sequence[int],
+        on_rows: Callable[[Sequence[int]], None],
+        on_run: Callable[[Any, Sequence[int]], None],
     ) -> list[str]:
         """Return what follows each prompt, of which the longest comes first."""
         fill = self.encoder.eos
@@ -240,14 +237,14 @@ class Backbone:
         else:
             rest = [prompt[:-1] for prompt in prompts]
             parts = list(self._batches(list(map(len, rest))))
-            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows, self._lower)
-        stretch = None if self._kind.stateful else _STRETCH
+            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows, self._lower, on_run)
+        stretch = None if self._kind.stateful else batching.STRETCH
         return self.encoder.decode(answer(self._model, started, budgets, self.encoder.stops, stretch, on_rows))
 
     def _answered_together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the batches in which prompts of these lengths are answered."""
-        padding = 0 if self._kind.stateful else _CACHED * _PADDING[self.device]
-        return length_sorted(lengths, 1 if self._kind.alone else _ANSWERED_ROWS, padding)
+        padding = 0 if self._kind.stateful else batching.CACHED * batching.PADDING[self.device]
+        return batching.length_sorted(lengths, 1 if self._kind.alone else batching.ANSWERED_ROWS, padding)
 
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
@@ -282,7 +279,8 @@ class Backbone:
         def loss_of(batch: Sequence[int]) -> Tensor:
             return self._row_losses([examples[i] for i in batch], given[batch[0]], through=False)[0].sum()
 
-        batches = alike_sorted(given, list(map(len, examples)), _SKETCHED_ROWS, _PADDING[self.device])
+        lengths, padding = list(map(len, examples)), batching.PADDING[self.device]
+        batches = batching.alike_sorted(given, lengths, batching.SKETCHED_ROWS, padding)
         with without_notices():
             return RowGradients(self._peft, projection).sketches(len(examples), batches, loss_of)
 
@@ -294,7 +292,11 @@ class Backbone:
 
     def _response_losses(self, examples: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of every response token of a batch, and the row each belongs to, both (m,)."""
-        return self._row_losses(examples, self._shared([example.prompt.ids for example in examples]))
+        shared = self._shared([example.prompt.ids for example in examples])
+        if not self._packs:
+            return self._row_losses(examples, shared)
+        with self._lower.taken_packed([(*example.prompt.ids, *example.response) for example in examples], shared):
+            return packed_losses(self._peft, examples, shared, self._device)
 
     def _row_losses(
         self, examples: Sequence[EncodedExample], shared: int, through: bool = True
@@ -308,7 +310,7 @@ class Backbone:
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the batches in which rows of these lengths are run where nothing is trained."""
-        return length_sorted(lengths, _ROWS, _PADDING[self.device])
+        return batching.length_sorted(lengths, batching.ROWS, batching.PADDING[self.device])
 
     def _shared(self, prompts: Sequence[tuple[int, ...]]) -> int:
         """Return how many tokens all prompts begin with and share; the last token of a prompt is always its own."""
@@ -330,16 +332,13 @@ class Backbone:
         elif isinstance(adapter, Mixture):
             slot = self._mixtures.slot(adapter)
             # Where each row has weights of its own, rows cannot share what they begin with.
-            shares, self._shares_prefixes = self._shares_prefixes, self._shares_prefixes and adapter.weights is None
+            before = self._shares_prefixes, self._packs
+            self._shares_prefixes, self._packs = (may and adapter.weights is None for may in before)
             try:
                 with slot.using(adapter):
                     yield slot.weigh
             finally:
-                self._shares_prefixes = shares
+                self._shares_prefixes, self._packs = before
         else:
             self._load(adapter)
             yield lambda batch: None
-
-    def _own_randomness(self) -> AbstractContextManager[None]:
-        """Leave torch's global generators as they were."""
-        return torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else [])

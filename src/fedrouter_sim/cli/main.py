@@ -27,6 +27,7 @@ from fedrouter_sim.showing import plain
 from fedrouter_sim.storage import no_room
 from fedrouter_sim.texts import half_character
 from fedrouter_sim.version import __version__
+from fedrouter_sim.waiting import choose_waiting
 
 app = typer.Typer(
     name="fedrouter-sim",
@@ -103,6 +104,7 @@ def main() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    choose_waiting()
     try:
         if odd := next((word for word in sys.argv[1:] if half_character(word) and "route" not in sys.argv[1:2]), None):
             raise UserError(f"{odd}: holds bytes that are not UTF-8, so it could not be written down; give UTF-8 text")

@@ -27,6 +27,7 @@ from fedrouter_sim.packages import (
     required_python,
     requirements,
 )
+from fedrouter_sim.waiting import chosen
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 """States of a check: as it should be; worth knowing, runs on the embedded data work all the same; no run works."""
@@ -197,7 +198,8 @@ def _variable(section: str, name: str, valid: Callable[[str], bool], meaning: st
     if not text.strip():
         return Check(section, name, OK, "not set", values=values)
     if valid(text):
-        return Check(section, name, OK, text, values=values)
+        why = chosen() if name == "OMP_WAIT_POLICY" else None
+        return Check(section, name, OK, f"{text}, chosen {why}" if why else text, values=values)
     return Check(section, name, NOTE, f"{text!r} has no effect", f"unset it, or set it to {meaning}", values)
 
 
