@@ -193,7 +193,7 @@ def micro_config(micro_model: Path, micro_data: Path) -> ConfigMaker:
         small = {
             "data": str(micro_data), "model": str(micro_model), "dtype": "float32", "template": "plain",
             "max_tokens": 128, "clients": 4, "rounds": 2, "warmup_rounds": 1, "local_steps": 4, "batch_size": 4,
-            "lora_rank": 2, "lora_alpha": 4.0, "test_examples_per_client": 4, "lr": 0.02, "seed": 1,
+            "lora_rank": 2, "lora_alpha": 4.0, "test_examples_per_client": 4, "lr": 0.02, "seed": 1, "tasks": 4,
         }  # fmt: skip
         return RunConfig.build(small, changes)
 

@@ -96,7 +96,8 @@ def test_settings_that_name_an_entry_of_a_table_take_any_text() -> None:
     names = table_settings()
     assert names == {
         "method": "methods", "metric": "metrics", "format": "row formats", "split": "splits", "drift_to": "splits",
-        "aggregation": "aggregation rules", "affinity": "affinities", "router": "routers", "attack": "attacks",
+        "aggregation": "aggregation rules", "sharing": "sharing rules", "affinity": "affinities", "router": "routers",
+        "attack": "attacks",
     }  # fmt: skip
     for name in names:
         config = RunConfig.build({name: "mine.py:Mine"}, needed_with(name, "mine.py:Mine"))
@@ -187,7 +188,7 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
     """A valid value that is not the default."""
     if field.metadata["choices"]:
         return next(value for value in field.metadata["choices"] if value != field.default)
-    special = {"template": 'Q "{instruction}"\n\tÄ:', "participation": 0.25}
+    special = {"template": 'Q "{instruction}"\n\tÄ:', "participation": 0.25, "tasks": 3, "local_clusters": 3}
     if field.name in special:
         return special[field.name]
     if isinstance(field.default, tuple):

@@ -30,7 +30,7 @@ FIXED_KEYS = set(
     " unseen_auroc unseen_auroc_per_task tasks_found tasks_born routing_ece updates_refused"
     " clients_dropped clients_late clients_joined rounds_skipped label_tasks".split()
 )
-METRICS = ["rouge1", "rouge2", "rouge_l", "exact_match", "loss"]
+METRICS = ["rouge1", "rouge2", "rouge_l", "exact_match", "balanced_accuracy", "macro_f1", "loss"]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
