@@ -1,117 +1,15 @@
 """The cells of the protocol on answers made by hand: a stand-in backbone says which adapter was asked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
 import pytest
-import torch
-from inside import reachable
+from stand_ins import LONG, LOSS, SHORT, TOKENS, TRUTH, StandIn, evaluator, sample
 
-from fedrouter_sim.answerer import Answerer
-from fedrouter_sim.backbone.mixing import Mixture
-from fedrouter_sim.backbone.model import Generated
-from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 from fedrouter_sim.evaluation.scores import Cell
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Pool
-from fedrouter_sim.messages import CentroidMessage
-from fedrouter_sim.methods import find_method
-from fedrouter_sim.methods.fedavg import FedAvg
-from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing import BARE, ORACLE
-from fedrouter_sim.routing.archive import Archive
-from fedrouter_sim.routing.router import Router
-
-POOLS = (Pool("task_0", 5), Pool("task_1", 7))
-TRUTH = Truth({"task_0": {"sum": 9, "title": 1}, "task_1": {"title": 4, "sum": 3}}, {0: [{"sum": 1}]})
-LOSS, TOKENS = 6.0, 3  # of every answer of the stand-in
-
-
-@dataclass
-class StandIn:
-    """Answers 'right' by task_0 and 'wrong' otherwise; embeds a text at its number of words."""
-
-    asked: list[tuple[str | None, list[str], int]] = field(default_factory=list)
-    scored: int = 0
-
-    @property
-    def encoder(self) -> Any:
-        prompt = SimpleNamespace(prompt=SimpleNamespace(cut=False), response=(1,) * TOKENS)
-        return SimpleNamespace(eos=0, examples=lambda examples: [prompt] * len(examples))
-
-    def generate(self, adapter: Any, instructions: Sequence[str], max_new_tokens: int, scores: Any = None) -> Generated:
-        name = None if adapter is None else "task_0" if adapter["pool"].item() == 0 else "task_1"
-        self.asked.append((name, list(instructions), max_new_tokens))
-        return Generated(["right" if name == "task_0" else "wrong"] * len(instructions), set())
-
-    def score(self, adapter: Any, examples: Sequence[Any]) -> np.ndarray:
-        self.scored += len(examples)
-        return np.tile([LOSS, TOKENS], (len(examples), 1))
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        return np.array([[len(text.split())] for text in texts], dtype=np.float32).reshape(len(texts), 1)
-
-
-ROUTER = Router(np.array([[1], [10]], dtype=np.float32), Normalizer("none"), max_tokens=8, backbone_digest="")
-ARCHIVE = Archive(
-    clients=tuple(
-        CentroidMessage(c, np.array([[1.0]], dtype=np.float32), np.array([1]), np.array([1])) for c in range(3)
-    ),
-    assignment=((0,), (1,), (0,)),
-)
-ADAPTERS = {"task_0": {"pool": torch.tensor(0)}, "task_1": {"pool": torch.tensor(1)}}
-SHORT, LONG = "one", "one two three four five six seven eight nine ten"  # the router's task_0 and task_1
-
-
-def answerer(backbone: StandIn, method: Method, deployment: Deployment) -> Answerer:
-    adapters = ADAPTERS | {"global": ADAPTERS["task_0"]}
-    return Answerer(backbone, method, deployment, adapters.__getitem__, 9)  # type: ignore[arg-type]
-
-
-def evaluator(
-    backbone: StandIn,
-    method: str = "fedrouter",
-    truth: Truth | None = TRUTH,
-    metric: Metric = find_metric("rouge1"),  # noqa: B008  # holds nothing
-    **options: Any,
-) -> Evaluator:
-    routed = Deployment(POOLS, ROUTER, ARCHIVE)
-    deployment = routed if method == "fedrouter" else Deployment((Pool("global", 5),))
-    return Evaluator(answerer(backbone, find_method(method), deployment), truth, metric, **options)
-
-
-def sample(number: int, words: str = SHORT, task: str | None = "sum", response: str = "right") -> Example:
-    return Example(f"{words[:-1]}{number}" if words == SHORT else f"{words} {number}", response, task)
-
-
-def test_once_a_method_wants_embeddings_others_make_those_to_come() -> None:
-    shares = {0: [], 1: [sample(1), sample(1)], 2: [sample(1), sample(2, LONG)], 3: [sample(2, LONG)], 4: [sample(3)]}
-    asked: list[list[tuple[str, ...]]] = []
-    here: list[list[str]] = []
-
-    class Counting(StandIn):
-        def embed(self, texts: Sequence[str]) -> np.ndarray:
-            here.append(list(texts))
-            return super().embed(texts)
-
-    def embeds(lists: Any) -> Any:
-        asked.append(list(lists))
-        return map(StandIn().embed, asked[-1])
-
-    alone = evaluator(StandIn()).evaluate(Cell("all", "global"), shares)
-    assert evaluator(Counting(), embeds=embeds).evaluate(Cell("all", "global"), shares) == alone
-    assert here[0] == [sample(1).instruction] and all(texts == [] for texts in here[1:])
-    assert asked == [[(sample(2, LONG).instruction,), (sample(3).instruction,)]]  # as one process would have asked
-    evaluator(StandIn(), "fedavg", embeds=embeds).evaluate(Cell("all", "fixed"), shares)
-    assert len(asked) == 1  # what nobody wants is not made
 
 
 def test_means_are_over_clients_not_samples() -> None:
@@ -256,61 +154,6 @@ def test_the_digest_is_of_who_was_asked_what() -> None:
         {0: shares[0], 1: [sample(3)]},
     ):
         assert digest(other) != first
-
-
-class Halves(FedAvg):
-    """Answers by task_0 and task_1 together, weighted by the number of words."""
-
-    def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-        shares = [min(1.0, float(words) / 20) for [words] in asked.embeddings]
-        return [Choice((("task_0", 1 - share), ("task_1", share))) for share in shares]
-
-
-def test_mixed_answers_are_asked_together_with_the_weights_of_each_sample() -> None:
-    mixtures: list[Mixture] = []
-
-    class Mixing(StandIn):
-        def generate(self, adapter: Any, instructions: Sequence[str], most: int, scores: Any = None) -> Generated:
-            assert isinstance(adapter, Mixture)
-            mixtures.append(adapter)
-            self.asked.append((None, list(instructions), most))
-            return Generated(["right"] * len(instructions), set())
-
-    backbone = Mixing()
-    cells = Evaluator(answerer(backbone, Halves(), Deployment(POOLS)), TRUTH, find_metric("rouge1"))
-    shares = {0: [sample(0), sample(1, LONG)], 1: [sample(2, LONG + " x y z")]}
-    result = cells.evaluate(Cell("all", "fixed"), shares)
-    [mixture] = mixtures
-    np.testing.assert_allclose(mixture.weights, [[0.95, 0.05], [0.45, 0.55], [0.3, 0.7]])
-    assert [adapter["pool"].item() for adapter in mixture.adapters] == [0, 1]
-    assert [tokens for _, _, tokens in backbone.asked] == [7]  # as long as the longer of the two
-    assert [answer.pool for answer in result.answers] == ["task_0", "task_1", "task_1"]
-    assert result.answers[1].weights == pytest.approx({"task_0": 0.45, "task_1": 0.55})
-    assert result.routing_accuracy is None  # there is no router
-    assert result.confusion == {"sum": {"task_0": 1, "task_1": 2}}
-
-
-@pytest.mark.parametrize("by_label", [False, True])
-def test_from_what_a_method_is_asked_no_label_and_no_reference_can_be_reached(by_label: bool) -> None:
-    given: list[Asked] = []
-
-    class Curious(FedAvg):
-        answers_by_label = by_label
-
-        def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-            given.append(asked)
-            return super().answered_by(deployment, asked, routing)
-
-    backbone = StandIn()
-    made = Evaluator(answerer(backbone, Curious(), Deployment((Pool("global", 5),))), TRUTH, find_metric("rouge1"))
-    shares = {0: [sample(0, task="the label", response="the reference")], 1: [sample(1, task=None, response="another")]}
-    for test_data in ("all", "own"):  # the second time the evaluator holds answers, with their references
-        made.evaluate(Cell(test_data, "fixed"), shares)
-    assert [asked.embeddings.tolist() for asked in given] == [[[1.0]]] * 4
-    backbone.asked.clear()  # the stand-in's own notes
-    texts = {found for found in reachable(given) if isinstance(found, str)}
-    assert {share[0].instruction for share in shares.values()} <= texts
-    assert {"the reference", "another", "the label"} & texts == {*["the label"] * by_label}
 
 
 def test_unlabelled_samples_have_no_tasks() -> None:
