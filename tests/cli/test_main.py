@@ -28,7 +28,7 @@ SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
         (["train", "--preset", "fast"], ["--preset 'fast'", "paper"]),
         (["train", "--lora-targets", "nothing"], ["--lora-targets 'nothing'", "c_attn"]),
         (
-            ["train", "--clients", "2", "--local-clusters", "1", "--examples-per-client", "12"],
+            ["train", "--clients", "2", "--tasks", "4", "--local-clusters", "1", "--examples-per-client", "12"],
             ["--tasks 4", "lower --tasks"],
         ),
         (["train", "--max-tokens", "20"], ["--max-tokens 20", "template"]),

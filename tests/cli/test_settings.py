@@ -42,6 +42,8 @@ def sample(field: dataclasses.Field[Any]) -> tuple[list[str], Any]:
         return [flag(field.name), "one", flag(field.name), "two"], ["one", "two"]
     if field.metadata["choices"]:
         value: Any = next(choice for choice in field.metadata["choices"] if choice != field.default)
+    elif field.metadata["words"]:  # a number or a word
+        value = 3
     elif isinstance(default := getattr(RunConfig(), field.name), str):
         value = f"other {{instruction}} {field.name}"
     else:

@@ -116,9 +116,9 @@ def test_options_that_some_entry_takes_are_fine(own: str) -> None:
 @pytest.mark.parametrize("option", ["rank=4", "few=3", "nothing=1"])
 def test_an_option_that_no_entry_of_the_run_takes_is_refused(own: str, option: str) -> None:
     with pytest.raises(UserError, match=rf"^--option {option}: is no option of .*; none of them takes any$"):
-        check_entries(RunConfig(option=(option,)))
+        check_entries(RunConfig(tasks=4, option=(option,)))
     with pytest.raises(UserError, match=rf"^--option {option}: is no option of .*; there are: skew$"):
-        check_entries(RunConfig(split=f"{own}:OwnSplit", option=("skew=1", option)))
+        check_entries(RunConfig(tasks=4, split=f"{own}:OwnSplit", option=("skew=1", option)))
 
 
 @pytest.mark.parametrize(
