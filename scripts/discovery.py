@@ -133,9 +133,9 @@ def main() -> None:
         console.print(table(title, COLUMNS, rows_of(shown[name])))
     parts = {name: lines_of(found) for name, found in shown.items()}
     if options.study:
-        rows = end_to_end_rows(open_comparison(sorted(options.study.glob("*-seed*"))))
-        console.print(table("end to end", END_TO_END, rows))
-        parts["end-to-end"] = markdown(END_TO_END, rows, names=2)
+        ends = end_to_end_rows(open_comparison(sorted(options.study.glob("*-seed*"))))
+        console.print(table("end to end", END_TO_END, ends))
+        parts["end-to-end"] = markdown(END_TO_END, ends, names=2)
     if options.markdown:
         write_between_marks(options.markdown, "discovery", parts)
     write_figure(out / "discovery.svg", shown)

@@ -55,7 +55,7 @@ def end_to_end_rows(study: Comparison) -> list[tuple[str, ...]]:
     for split in dict.fromkeys(split for split, _ in study.cells()):
         for method in (name for name in study.methods() if "/" not in name):  # by its own routing
             cells = [(study.estimate(method, split, data), study.gain(method, ORACLE, split, data)) for data in TEST]
-            texts = [text for score, gain in cells for text in _against(score, gain and gain.ratio)]
+            texts = [text for score, gain in cells for text in _against(score, gain.ratio if gain else None)]
             if any(texts):
                 rows.append((split, method, *texts))
     return rows
