@@ -23,7 +23,7 @@ from shares.measure import measured
 from shares.show import tables
 
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.config import AUTO
+from fedrouter_sim.config_words import AUTO
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import read_json_lines
 

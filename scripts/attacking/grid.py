@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fedrouter_sim.config import NO_ATTACK, RunConfig
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_words import NO_ATTACK
 
 SEEDS = (111, 222, 333)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4)

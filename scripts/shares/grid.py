@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedrouter_sim.bundled import FETCHED_MODEL
-from fedrouter_sim.config import AUTO, RunConfig
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_words import AUTO
 
 EMBEDDED, REAL = PARTS = ("embedded", "real")
 

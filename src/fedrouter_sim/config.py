@@ -12,6 +12,19 @@ from typing import Any, Self
 import tomli_w
 
 from fedrouter_sim.config_checks import check_together
+from fedrouter_sim.config_words import (
+    ANSWER,
+    AUTO,
+    COSINE,
+    COUNT,
+    LATE,
+    NO_ATTACK,
+    NO_SHARING,
+    NORMALIZATIONS,
+    ON_BAD_ROW,
+    STANDARDIZE,
+    UNSEEN_ANSWERS,
+)
 from fedrouter_sim.declaring import check_limits, flag, setting
 
 _COMPARISON = "Comparison"
@@ -24,32 +37,8 @@ _METHODS = "Single methods"
 _PRIVACY = "Privacy"
 _EVALUATION = "Evaluation"
 
-RAW, L2, STANDARDIZE, COSINE = NORMALIZATIONS = ("none", "l2", "standardize", "cosine")
-"""The normalisations of embeddings."""
-
-STANDARDIZING = (STANDARDIZE, COSINE)
-"""Those that need the mean and deviation of all clients' embeddings."""
-
-ON_BAD_ROW = ("error", "skip")
-"""What happens to data with rows that cannot be used."""
-
-AUTO = "auto"
-"""What stands in place of a number that is to be found."""
-
-ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
-"""What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
-
 MOST_CLIENTS = 10**7
 """More than any data set has rows for."""
-
-COUNT, DROP = LATE = ("count", "drop")
-"""What becomes of an update that comes a round late: it counts in that round, or not at all."""
-
-NO_ATTACK = NO_SHARING = "none"
-"""What stands in place of an attack where nobody lies, and of a sharing rule where every task keeps to itself."""
-
-PAPER_DATA = "paper"
-"""Name of the four data sets of the FedRouter paper, from the Hub."""
 
 
 @dataclass(frozen=True)

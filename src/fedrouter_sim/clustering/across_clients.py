@@ -11,7 +11,8 @@ from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
 from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest
 from fedrouter_sim.clustering.linking import Linked, link
 from fedrouter_sim.clustering.trusting import counted_parts
-from fedrouter_sim.config import AUTO, RunConfig, with_value
+from fedrouter_sim.config import RunConfig, with_value
+from fedrouter_sim.config_words import AUTO
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.randomness import derive_seed

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
-from fedrouter_sim.config import NO_SHARING, RunConfig
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_words import NO_SHARING
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.messages import Update
 from fedrouter_sim.tables import parse_options

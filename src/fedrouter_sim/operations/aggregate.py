@@ -13,8 +13,9 @@ from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
 from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config import COSINE, L2, NO_SHARING, RAW, STANDARDIZE, RunConfig
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
+from fedrouter_sim.config_words import COSINE, L2, NO_SHARING, RAW, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement

@@ -17,8 +17,9 @@ from fedrouter_sim.backbone.loading import skeleton_of
 from fedrouter_sim.backbone.locating import describe_model, loadable_name, model_digest, resolve_model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
-from fedrouter_sim.config import STANDARDIZE, RunConfig
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
+from fedrouter_sim.config_words import STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.federation.plan import Deployment, Pool

@@ -11,8 +11,9 @@ from fedrouter_sim.adapters.folders import load_adapter, load_peft_config
 from fedrouter_sim.adapters.state import Adapter, check_shapes
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.config import UNSEEN_ANSWERS, RunConfig
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_settings
+from fedrouter_sim.config_words import UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric

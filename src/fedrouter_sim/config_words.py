@@ -1,0 +1,25 @@
+"""The words that settings may have as values, where code goes by them."""
+
+RAW, L2, STANDARDIZE, COSINE = NORMALIZATIONS = ("none", "l2", "standardize", "cosine")
+"""The normalisations of embeddings."""
+
+STANDARDIZING = (STANDARDIZE, COSINE)
+"""Those that need the mean and deviation of all clients' embeddings."""
+
+ON_BAD_ROW = ("error", "skip")
+"""What happens to data with rows that cannot be used."""
+
+AUTO = "auto"
+"""What stands in place of a number that is to be found."""
+
+ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
+"""What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
+
+COUNT, DROP = LATE = ("count", "drop")
+"""What becomes of an update that comes a round late: it counts in that round, or not at all."""
+
+NO_ATTACK = NO_SHARING = "none"
+"""What stands in place of an attack where nobody lies, and of a sharing rule where every task keeps to itself."""
+
+PAPER_DATA = "paper"
+"""Name of the four data sets of the FedRouter paper, from the Hub."""
