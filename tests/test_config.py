@@ -188,7 +188,13 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
     """A valid value that is not the default."""
     if field.metadata["choices"]:
         return next(value for value in field.metadata["choices"] if value != field.default)
-    special = {"template": 'Q "{instruction}"\n\tÄ:', "participation": 0.25, "tasks": 3, "local_clusters": 3}
+    special = {
+        "template": 'Q "{instruction}"\n\tÄ:',
+        "participation": 0.25,
+        "tasks": 3,
+        "local_clusters": 3,
+        "embedding": 3,
+    }
     if field.name in special:
         return special[field.name]
     if isinstance(field.default, tuple):

@@ -17,6 +17,7 @@ from fedrouter_sim.config_words import (
     AUTO,
     COSINE,
     COUNT,
+    LAST,
     LATE,
     NO_ATTACK,
     NO_SHARING,
@@ -250,6 +251,14 @@ class RunConfig:
         "Affinity above which local clusters are one task on average, for --tasks auto.",
         least=-1,
         most=1,
+    )
+    embedding: int | str = setting(
+        _CLUSTERING,
+        LAST,
+        "Layer whose hidden states, averaged over its tokens, embed a text: a number, last (after the final norm), or "
+        "auto: the one of four by which clients' local clusters agree best in their gradients.",
+        least=1,
+        words=(LAST, AUTO),
     )
     robust_clustering: float = setting(
         _CLUSTERING,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fedrouter_sim.config_words import AUTO
 from fedrouter_sim.errors import UserError
 
 MOST_DRAWN = 2 * 10**7
@@ -53,6 +54,11 @@ def _check_privacy(config: Any) -> None:
     Raises:
         UserError: naming the flags.
     """
+    if config.embedding == AUTO:
+        raise UserError(
+            f"--embedding {AUTO}: has clients say how well their clusters agree, which --dp-epsilon does not pay for; "
+            "name a layer"
+        )
     if config.dp_delta * config.clients >= 1:
         raise UserError(
             f"--dp-delta {config.dp_delta:g}: must be below 1 / --clients = {1 / config.clients:.3g}, or giving one "

@@ -12,6 +12,9 @@ ON_BAD_ROW = ("error", "skip")
 AUTO = "auto"
 """What stands in place of a number that is to be found."""
 
+LAST = "last"
+"""The hidden state that a model's head reads, after the final norm."""
+
 ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 """What answers a text that counts as unseen: the adapter as ever; the bare backbone; the adapter at half its weight."""
 

@@ -55,6 +55,20 @@ class FeatureSums:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How well a client's local clusters agree in their gradients, by the embeddings of each of several layers."""
+
+    client: int
+    cosines: NDArray[np.float64]  # (k,), mean cosine of the sketches of two rows of a cluster
+    rows: int  # sketched ones
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent, with eight bytes for the number of rows."""
+        return self.cosines.nbytes + 8
+
+
+@dataclass(frozen=True)
 class CentroidMessage:
     """A client's local clusters, sent before round 1."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedrouter_sim.arrays import Floats
-from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.messages import FeatureSums
 
 
@@ -79,3 +79,13 @@ def test_means_move_to_the_space_of_another_normaliser(kind: str, off: float) ->
     moved = one.moved(one(rows).mean(axis=0, keepdims=True), other)
     np.testing.assert_allclose(moved, other(rows).mean(axis=0, keepdims=True), atol=off)
     np.testing.assert_allclose(one.moved(moved, one), moved, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["none", "l2", "standardize", "cosine"])
+def test_of_layers_side_by_side_one_is_normalised_as_if_there_were_no_other(kind: str) -> None:
+    one, other = random_embeddings(0, 20), random_embeddings(1, 20)
+    both = np.concatenate([one, other], axis=1)
+    whole = Normalizer.of(kind, [FeatureSums.of(both)])
+    for place, part in enumerate((one, other)):
+        layer = Layer("7", place, 2)
+        np.testing.assert_array_equal(whole.of_layer(layer)(both), Normalizer.of(kind, [FeatureSums.of(part)])(part))

@@ -1,6 +1,7 @@
 """Finding the tasks: how many there are, that a given number is obeyed, and what it sends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,3 +140,21 @@ def test_the_traffic_is_that_of_every_question(federate: FederationMaker) -> Non
     gradients = traffic.down - features - eight
     assert gradients % (4 * SKETCH * 4) == 0
     assert CORRECTIONS + first - 1 <= gradients // (4 * SKETCH * 4) <= CORRECTIONS * first
+
+
+def test_the_layer_is_chosen_that_keeps_kinds_apart(federate: FederationMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = federate(relabel=of_kinds("sum", "say"), tasks="auto", local_clusters=2)
+    width = clients_of(federation)[0].embeddings.shape[1]
+    for client in clients_of(federation):
+        truth = np.array([row.task == "sum" for row in client.examples], dtype=np.float32)
+        noise = np.random.default_rng(client.id).normal(size=(len(truth), 2 * width)).astype(np.float32)
+        noise[:, width:] += 100 * truth[:, None]  # the second layer knows
+        client.__dict__["embeddings"] = noise
+    found = find_tasks(replace(federation, embedded=(3, "last")))
+    layer = found.normalizer.layer
+    assert layer is not None and (layer.name, layer.place, layer.of) == ("last", 1, 2)
+    assert layer.agreement["last"] > layer.agreement["3"] + 0.1
+    assert len(set(zip(truth_of(federation), tasks_of(found), strict=True))) == found.count == 2
+    assert all(message.centroids.shape[1] == width for message in found.messages)
+    named = find_tasks(replace(federate(), embedded=(3,))).normalizer.layer
+    assert named is not None and (named.name, named.of, named.agreement) == ("3", 1, {})

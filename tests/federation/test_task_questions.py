@@ -18,12 +18,14 @@ from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.questions import Question
 from fedrouter_sim.federation.task_questions import (
+    AskAgreement,
     AskCorrection,
     AskFeatureSums,
     AskLocalClusters,
     AskParts,
     Sketching,
     aligned,
+    mean_cosine_within,
 )
 from fedrouter_sim.messages import RowTasks
 
@@ -49,6 +51,7 @@ def questions_of(federation: Federation) -> list[Question[Any]]:
     sums = np.ones((2, SKETCH), dtype=np.float32)
     return [
         AskFeatureSums(),
+        AskAgreement((NONE, AFFINE), 2, 1, sketching),
         AskLocalClusters(NONE, 2, seed=1),
         AskLocalClusters(AFFINE, 2, 1, sketching),
         AskParts(NONE, rows, rows, sketching),
@@ -63,8 +66,8 @@ def test_all_questions_are_tested_here(federation: Federation) -> None:
 
 def test_answers_are_the_same_again_hold_no_text_and_weigh_what_is_sent(federate: FederationMaker) -> None:
     clusters = 2 * 32 * 4 + 2 * 8 + 2 * 8  # centroids, sizes, longest responses
-    up = [2 * 32 * 8 + 8, clusters, clusters + SKETCHED, clusters + SKETCHED + 2 * 8, 0]
-    down = [0, 0, 2 * 32 * 4, 0, 2 * SKETCH * 4]
+    up = [2 * 32 * 8 + 8, 2 * 8 + 8, clusters, clusters + SKETCHED, clusters + SKETCHED + 2 * 8, 0]
+    down = [0, 2 * 32 * 4, 0, 2 * 32 * 4, 0, 2 * SKETCH * 4]
     one, two = federate(), federate()
     for question, again, to_server, to_client in zip(questions_of(one), questions_of(two), up, down, strict=True):
         client = clients_of(one)[1]
@@ -253,3 +256,22 @@ def test_parts_are_those_of_a_task_or_of_a_task_in_a_local_cluster(by_cluster: b
 def test_questions_do_not_show_what_they_carry() -> None:
     question = AskParts(NONE, {7: np.arange(3)}, {7: np.arange(3)}, Sketching({}, 1))
     assert "array" not in repr(question) and dataclasses.is_dataclass(question)
+
+
+def test_agreement_is_the_mean_cosine_of_two_rows_of_a_cluster() -> None:
+    rows = unit_rows(np.random.default_rng(3).normal(size=(9, 6)).astype(np.float32))
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 2, 3])
+    means = [
+        np.mean([rows[i] @ rows[j] for i in own for j in own if i != j]) * len(own) for own in ([0, 1, 2], [3, 4, 5, 6])
+    ]
+    assert mean_cosine_within(rows, labels) == pytest.approx(sum(means) / 7, abs=1e-6)
+    assert mean_cosine_within(rows[:1], labels[:1]) == 0
+
+
+def test_a_client_says_how_well_its_clusters_agree_by_each_layer(federation: Federation, client: Client) -> None:
+    sketching = Sketching(federation.initial, 1)
+    found = AskAgreement((NONE, AFFINE), 2, 1, sketching).answer(client)
+    labels = AskLocalClusters(NONE, 2, seed=1).answer(client).grouping.labels
+    rows = client.sketches(list(range(len(labels))), federation.initial, 1)
+    assert found.cosines[0] == pytest.approx(mean_cosine_within(rows, labels))
+    assert (found.client, found.rows, found.nbytes) == (1, len(client.examples), 2 * 8 + 8)

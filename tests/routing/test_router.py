@@ -9,7 +9,7 @@ import pytest
 from inside import clients_of
 from safetensors.numpy import load_file, save_file
 
-from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.methods.fedrouter import FedRouter
@@ -17,6 +17,7 @@ from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME, Router
 
 CENTROIDS = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0]], dtype=np.float32)
+LAYERED = Normalizer("l2", layer=Layer("2", 1, 2, {"2": 0.5, "last": 0.25}))
 AFFINE = Normalizer("standardize", np.array([1, 2, 3], dtype=np.float32), np.array([2, 4, 0.5], dtype=np.float32))
 
 
@@ -58,12 +59,13 @@ def test_routing_keeps_to_the_candidates() -> None:
         np.testing.assert_array_equal(everything.margin, router.route(near_second).margin)
 
 
-@pytest.mark.parametrize("normalizer", [Normalizer("none"), Normalizer("l2"), AFFINE])
+@pytest.mark.parametrize("normalizer", [Normalizer("none"), Normalizer("l2"), AFFINE, LAYERED])
 def test_save_and_load_give_the_same_router(tmp_path: Path, normalizer: Normalizer) -> None:
     router = make(normalizer)
     router.save(tmp_path)
     loaded = Router.load(tmp_path)
-    texts = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32) * 9
+    texts = np.random.default_rng(0).normal(size=(50, router.width)).astype(np.float32) * 9
+    assert router.width == (6 if normalizer is LAYERED else 3) and loaded.normalizer.layer == normalizer.layer
     for tasks in (None, [0, 1], [2], [0, 2]):
         one, two = router.route(texts, tasks), loaded.route(texts, tasks)
         for name in ("task", "distance", "margin"):

@@ -16,7 +16,7 @@ from fedrouter_sim.backbone import batching
 from fedrouter_sim.backbone.answering import RunPrompts, answer, least_answer, run_prompts, within
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, own_randomness, resolve_device, resolve_dtype
-from fedrouter_sim.backbone.embedding import mean_hidden_state
+from fedrouter_sim.backbone.embedding import embedding_layers, mean_hidden_states
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
@@ -37,7 +37,8 @@ from fedrouter_sim.examples.record import Example
 from fedrouter_sim.randomness import torch_generator
 
 _OWN_SETTINGS = (
-    "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets lora_layers".split()
+    "model template max_tokens dtype device quantize lora_rank lora_alpha lora_dropout lora_targets lora_layers"
+    " embedding".split()
 )
 _CACHE_BYTES = 2**28
 _Answering = Adapter | Mixture | None
@@ -95,7 +96,8 @@ class Backbone:
         self._lower = (
             lower_layers(model, self._kind, self._opening, self.encoder.eos) if config.lora_layers else AllLayers()
         )
-        self.dimension = self._kind.width
+        self.embedded = embedding_layers(self._body, config.embedding, self.encoder.eos)
+        self.dimension = self._kind.width * len(self.embedded)
         self.parameters: int = model.num_parameters() - sum(slot.numel() for slot in self._slot.values())
         self.device = self._device.type
         self.peft_config = json_config(lora, loadable_name(config.model, folder))
@@ -125,7 +127,7 @@ class Backbone:
         return drawn_adapter(self._slot, torch_generator(seed, "initial adapter"))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return e(x) for each text, (n, d): the mean of the last hidden state (after the final norm) over real tokens.
+        """Return e(x) for each text, (n, d): the mean of the hidden states of the layers `embedded` over real tokens.
 
         Embeds the bare text by the backbone without any adapter. A text longer than the limit is cut. The result is
         not to be written to: the same request gets it again.
@@ -138,7 +140,7 @@ class Backbone:
         with torch.inference_mode(), self._peft.disable_adapter(), without_notices():
             for batch in self._batches([len(text.ids) for text in encoded]):
                 ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
-                embeddings[batch] = mean_hidden_state(self._body, ids, mask).cpu().numpy()
+                embeddings[batch] = mean_hidden_states(self._body, ids, mask, self.embedded).cpu().numpy()
         embeddings.flags.writeable = False
         return embeddings
 

@@ -1,6 +1,7 @@
 """The normalisation of embeddings before clustering and routing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -8,8 +9,23 @@ import numpy as np
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.config_words import COSINE, L2, STANDARDIZING
 from fedrouter_sim.messages import FeatureSums
+from fedrouter_sim.typed import Count, Natural
 
 _TINY = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The layer that was taken of those whose embeddings lie side by side."""
+
+    name: str
+    place: Count = 0
+    of: Natural = 1
+    agreement: Mapping[str, float] = field(default_factory=dict)  # by name, of all, where it was chosen by that
+
+    def taken(self, embeddings: Floats) -> Floats:
+        """Return its part of embeddings (n, d of all)."""
+        return embeddings.reshape(len(embeddings), self.of, -1)[:, self.place]
 
 
 @dataclass(frozen=True)
@@ -20,6 +36,7 @@ class Normalizer:
     kind: str
     mean: Floats | None = None  # (d,), for those that standardise
     deviation: Floats | None = None  # (d,), for those that standardise; 1 where a feature is constant
+    layer: Layer | None = None  # whose part of embeddings is normalised; None: they are of the last layer alone
 
     @classmethod
     def of(cls, kind: str, sums: list[FeatureSums], least: float = 0.0) -> Self:
@@ -42,8 +59,24 @@ class Normalizer:
             deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), least)
         return cls(kind, mean.astype(np.float32), deviation.astype(np.float32))
 
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of mean and deviation, as sent."""
+        return sum(feature.nbytes for feature in (self.mean, self.deviation) if feature is not None)
+
+    def of_layer(self, layer: Layer) -> "Normalizer":
+        """Return the normaliser of one layer; this one is of all side by side."""
+        mean, deviation = (
+            None if found is None else layer.taken(found[None])[0] for found in (self.mean, self.deviation)
+        )
+        return Normalizer(self.kind, mean, deviation, layer)
+
     def __call__(self, embeddings: Floats) -> Floats:
-        """Normalise (n, d) embeddings."""
+        """Normalise embeddings (n, d), of the layers side by side where there are several."""
+        return self.normalized(embeddings if self.layer is None else self.layer.taken(embeddings))
+
+    def normalized(self, embeddings: Floats) -> Floats:
+        """Normalise (n, d) embeddings of the one layer."""
         if self.mean is not None and self.deviation is not None:
             embeddings = (embeddings - self.mean) / self.deviation
         return unit_rows(embeddings) if self.kind in (L2, COSINE) else embeddings

@@ -75,7 +75,7 @@ def follow_with_births(federation: Federation, plan: Plan, router: Router, archi
     if sum(map(len, rows.values())) < FEWEST_ROWS:
         return None
     config, known = federation.config, len(router.centroids)
-    part, space = federation.restricted(rows), normalizer_of(federation)
+    part, space = federation.restricted(rows), normalizer_of(federation, router.normalizer.layer)
     found = find_tasks(part, space)
     affinity = find_affinity(config.affinity, parse_options(config.option))
     moved = [replace(old, centroids=router.normalizer.moved(old.centroids, space)) for old in archive.clients]

@@ -9,6 +9,7 @@ from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.clustering.across_clients import local_clusters_of
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_words import LAST
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.crew import Crew
@@ -38,6 +39,7 @@ class Federation:
     max_tokens: int  # texts are cut at this many tokens
     backbone_digest: str
     rows: Mapping[int, Ints] | None = None  # client -> its rows, where questions are about some rows of some clients
+    embedded: tuple[int | str, ...] = (LAST,)  # the layers whose hidden states embed a text, side by side
     guard: Guard | None = None  # what is done to messages under differential privacy; None: there is none
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
@@ -129,5 +131,6 @@ def build_federation(
         backbone.initial_adapter(config.seed),
         backbone.encoder.limit,
         backbone.digest,
+        embedded=backbone.embedded,
         guard=guard,
     )

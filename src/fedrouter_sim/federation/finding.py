@@ -16,11 +16,12 @@ from fedrouter_sim.clustering.across_clients import (
 from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, UPDATES, Affinity
 from fedrouter_sim.clustering.linking import Linked
-from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.clustering.trusting import counted_parts
-from fedrouter_sim.config_words import STANDARDIZING
+from fedrouter_sim.config_words import LAST, STANDARDIZING
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.task_questions import (
+    AskAgreement,
     AskCorrection,
     AskFeatureSums,
     AskLocalClusters,
@@ -90,13 +91,40 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
 
 
-def normalizer_of(federation: Federation) -> Normalizer:
-    """Return the normaliser of all that clients hold."""
-    kind = federation.config.normalize
-    if kind not in STANDARDIZING:
-        return Normalizer.of(kind, [])
-    least = 0.0 if federation.guard is None else federation.guard.least_deviation
-    return Normalizer.of(kind, federation.ask(AskFeatureSums()), least)
+def normalizer_of(federation: Federation, layer: Layer | None = None) -> Normalizer:
+    """Return the normaliser of all that clients hold.
+
+    Args:
+        federation: whose clients' rows they are.
+        layer: of the embeddings; None: the one that embeds, or where there are several the best of them.
+    """
+    kind, sums, least = federation.config.normalize, [], 0.0
+    if kind in STANDARDIZING:
+        sums, least = federation.ask(AskFeatureSums()), federation.guard.least_deviation if federation.guard else 0.0
+    found = Normalizer.of(kind, sums, least)
+    if federation.embedded == (LAST,):
+        return found
+    return found.of_layer(layer or _best_layer(federation, found))
+
+
+def _best_layer(federation: Federation, normalizer: Normalizer) -> Layer:
+    """Return the layer by whose embeddings the clients' local clusters agree best in their gradients; of equal ones the
+    last. It is chosen once, before anything is clustered, and no label is read.
+
+    Args:
+        federation: whose clients' rows they are.
+        normalizer: of the embeddings of all layers side by side.
+    """
+    names, config = [str(name) for name in federation.embedded], federation.config
+    layers = [Layer(name, place, len(names)) for place, name in enumerate(names)]
+    if len(layers) == 1:
+        return layers[0]
+    each = tuple(normalizer.of_layer(layer) for layer in layers)
+    sketching = Sketching(federation.initial, config.seed)
+    told = federation.ask(AskAgreement(each, local_clusters_of(config), config.seed, sketching))
+    cosines = np.average([one.cosines for one in told], axis=0, weights=[one.rows for one in told])
+    best = int(np.flatnonzero(cosines == cosines.max())[-1])
+    return replace(layers[best], agreement=dict(zip(names, cosines.tolist(), strict=True)))
 
 
 def described_by(normalizer: Normalizer, federation: Federation, found: FoundTasks) -> tuple[CentroidMessage, ...]:

@@ -12,7 +12,7 @@ from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbere
 from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.questions import Question, grouped
-from fedrouter_sim.messages import CentroidMessage, FeatureSums, LocalClusters, RowTasks
+from fedrouter_sim.messages import Agreement, CentroidMessage, FeatureSums, LocalClusters, RowTasks
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 from fedrouter_sim.routing import task_name
 
@@ -104,6 +104,45 @@ class AskFeatureSums(Question[FeatureSums]):
 
 
 @dataclass(frozen=True)
+class AskAgreement(Question[Agreement]):
+    """By the embeddings of which layer a client's rows cluster as their gradients do."""
+
+    normalizers: tuple[Normalizer, ...]  # one a layer
+    clusters: int
+    seed: int  # the run's
+    sketching: Sketching
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the normalisation that is sent along."""
+        return sum(one.nbytes for one in self.normalizers)
+
+    def answer(self, client: Client) -> Agreement:
+        """Cluster the sketched rows by each layer, and compare the sketches within the clusters."""
+        positions = self.sketching.positions(client)
+        rows = client.sketches(positions.tolist(), self.sketching.start, self.sketching.seed)
+        seed = derive_seed(self.seed, "local clustering", client.id)
+        points = [one(client.embeddings[positions]) for one in self.normalizers]
+        cosines = [mean_cosine_within(rows, kmeans(own, self.clusters, seed).labels) for own in points]
+        return Agreement(client.id, np.array(cosines), len(rows))
+
+
+def mean_cosine_within(rows: Floats, labels: Ints) -> float:
+    """Return the mean cosine of two different rows of a cluster, over the rows; 0 where no cluster has two.
+
+    Args:
+        rows: (n, m), of unit length.
+        labels: cluster of each, (n,).
+    """
+    sizes = np.bincount(labels)
+    sums = np.zeros((len(sizes), rows.shape[1]))
+    np.add.at(sums, labels, rows)
+    several = sizes > 1
+    pairs = ((sums[several] ** 2).sum(axis=1) - sizes[several]) / (sizes[several] - 1)  # times the cluster's rows
+    return float(pairs.sum() / sizes[several].sum()) if several.any() else 0.0
+
+
+@dataclass(frozen=True)
 class AskLocalClusters(Question[LocalClusters]):
     """A client's local clusters (step 2 and 3): k_l of them, fewer if it has fewer distinct examples."""
 
@@ -115,8 +154,7 @@ class AskLocalClusters(Question[LocalClusters]):
     @property
     def nbytes(self) -> int:
         """Size of the normalisation that is sent along."""
-        features = (self.normalizer.mean, self.normalizer.deviation)
-        return sum(feature.nbytes for feature in features if feature is not None)
+        return self.normalizer.nbytes
 
     def answer(self, client: Client) -> LocalClusters:
         """Cluster the client's own examples."""

@@ -28,6 +28,7 @@ class FedDPA(FedAvg):
     """
 
     name = "feddpa"
+    uses = frozenset({"embedding"})
     plans_by_clients = True
 
     def plan(self, federation: Federation) -> Plan:

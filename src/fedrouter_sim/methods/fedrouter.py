@@ -36,7 +36,7 @@ class FedRouter(Method):
 
     name = "fedrouter"
     uses = frozenset(
-        {"local_clusters", "tasks", "affinity", "cut", "normalize", "router", "unseen", "robust_clustering", "sharing"}
+        "local_clusters tasks affinity cut embedding normalize router unseen robust_clustering sharing".split()
     )
     routings = (GLOBAL, LOCAL)
 

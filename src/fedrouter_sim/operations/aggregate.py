@@ -211,7 +211,7 @@ def _normalizer(old: Router, kind: str) -> Normalizer:
     if kind == was:
         return old.normalizer
     if kind == RAW and was == STANDARDIZE:
-        return Normalizer(RAW)
+        return Normalizer(RAW, layer=old.normalizer.layer)
     if kind in (L2, COSINE):
         reason = "the centroid of unit rows is not the unit row of the centroid"
     elif was in (L2, COSINE):
@@ -224,7 +224,7 @@ def _normalizer(old: Router, kind: str) -> Normalizer:
 
 
 def _converted(points: Floats, was: Normalizer, now: Normalizer) -> Floats:
-    return points if was is now else now(was.invert(points))
+    return points if was is now else now.normalized(was.invert(points))
 
 
 def _in_space_of(router: Router, old: Router) -> Floats:

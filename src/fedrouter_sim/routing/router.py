@@ -1,7 +1,7 @@
 """The router: task centroids and the recipe that embeds a text; text -> task, distance, margin."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,8 +13,8 @@ from safetensors.numpy import save
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import nearest
-from fedrouter_sim.clustering.normalizing import Normalizer
-from fedrouter_sim.config_words import ANSWER, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
+from fedrouter_sim.clustering.normalizing import Layer, Normalizer
+from fedrouter_sim.config_words import ANSWER, LAST, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import CENTROID, ROUTERS, find_router, task_name
 from fedrouter_sim.routing.reach import LEVELS, unseen_score
@@ -57,6 +57,12 @@ class Router:
         if self.prototypes is None or self.owners is None:
             return replace(Landmarks.of_centroids(self.centroids), temperature=self.temperature)
         return Landmarks(self.centroids, self.prototypes, self.owners, self.temperature, self.sizes)
+
+    @property
+    def width(self) -> int:
+        """How many numbers an embedding has that it routes."""
+        layer = self.normalizer.layer
+        return self.centroids.shape[1] * (1 if layer is None else layer.of)
 
     @property
     def by_token(self) -> ByToken | None:
@@ -132,6 +138,9 @@ class Router:
             "unseen": self.on_unseen,
             "backbone_sha256": self.backbone_digest,
         }
+        if (layer := self.normalizer.layer) is not None:
+            where = "the last hidden state, after the final norm" if layer.name == LAST else f"layer {layer.name}"
+            recipe |= {"embedding": f"mean over the bare instruction's tokens of {where}", "layer": asdict(layer)}
         write_json(folder / RECIPE_NAME, recipe)
 
     @classmethod
@@ -152,6 +161,9 @@ class Router:
             raise UserError(f"{path}: format {shown(recipe.get('format'))} is not {FORMAT}; use a newer fedrouter-sim")
         try:
             kind = taken(recipe, "normalize", Literal[NORMALIZATIONS])
+            layer = taken(recipe, "layer", Layer | None, None)
+            if layer is not None and layer.place >= layer.of:
+                raise ValueError(f"layer: place {layer.place} of {layer.of}")
             values: dict[str, Any] = {
                 "max_tokens": taken(recipe, "max_tokens", Natural),
                 "backbone_digest": taken(recipe, "backbone_sha256", str),
@@ -166,18 +178,18 @@ class Router:
         if values["rule"] not in (*ROUTERS.names, *ROUTERS.older, own_rule):
             raise UserError(f"{path}: rule must be a shipped one, or that of the run's settings; {_REMEDY}")
         tensors = Tensors(folder / TENSORS_NAME, _REMEDY)
-        return cls(normalizer=_normalizer_in(tensors, kind), **values, **_landmarks_in(tensors))
+        return cls(normalizer=_normalizer_in(tensors, kind, layer), **values, **_landmarks_in(tensors))
 
 
-def _normalizer_in(tensors: Tensors, kind: str) -> Normalizer:
+def _normalizer_in(tensors: Tensors, kind: str, layer: Layer | None) -> Normalizer:
     """Return the normaliser of a router's tensors: one that standardises has both a mean and a deviation."""
     width = tensors.floats("task_centroids", (None, None)).shape[1]
     if kind not in STANDARDIZING:
-        return Normalizer(kind)
+        return Normalizer(kind, layer=layer)
     mean, deviation = (tensors.floats(name, (width,)) for name in ("feature_mean", "feature_deviation"))
     if (deviation <= 0).any():
         raise tensors.refused("feature_deviation must be above 0")
-    return Normalizer(kind, mean, deviation)
+    return Normalizer(kind, mean, deviation, layer)
 
 
 def _landmarks_in(tensors: Tensors) -> dict[str, Any]:

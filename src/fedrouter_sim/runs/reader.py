@@ -311,9 +311,9 @@ class Run:
             )
         if unseen is not None:
             deployment = self._when_unseen(unseen, deployment)
-        if router is not None and router.centroids.shape[1] != backbone.dimension:
+        if router is not None and router.width != backbone.dimension:
             raise UserError(
-                f"{self.folder}: its router is of embeddings of {router.centroids.shape[1]} numbers, and those of the "
+                f"{self.folder}: its router is of embeddings of {router.width} numbers, and those of the "
                 f"backbone have {backbone.dimension}; train the run anew"
             )
         read = adapters or self.adapter

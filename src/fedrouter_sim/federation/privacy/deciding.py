@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedrouter_sim.messages import (
+    Agreement,
     CentroidMessage,
     ClientEmbeddings,
     ClientFacts,
@@ -46,6 +47,7 @@ DECIDED: Mapping[type, Decision] = {
     ClientEmbeddings: Decision(STAYS, "they are compared where they are"),
     GroupTokens: Decision(STAYS, "the simulation estimates its own cost"),
     StepTime: Decision(STAYS, "the simulation estimates its own cost"),
+    Agreement: Decision(REFUSED, "it is a look at the rows' gradients beside that of the sketches"),
     RowTasks: Decision(REFUSED, "rows are corrected by sums of sketches, which would be sent anew for every pass"),
     Reach: Decision(REFUSED, "its quantiles of a few rows each would be noise"),
     UnseenRows: Decision(REFUSED, "a drift is refused, and it alone asks"),
