@@ -42,7 +42,7 @@ from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.studies.plan import read_study
 
 SIZES = {
-    "clients": 4, "rounds": 2, "local_steps": 1, "batch_size": 2,
+    "clients": 4, "rounds": 1, "local_steps": 1, "batch_size": 2,
     "examples_per_client": 12, "test_examples_per_client": 1,
 }  # fmt: skip
 LANGUAGES = {"sh", "python", "toml", "text"}
@@ -76,7 +76,7 @@ def smaller(words: list[str]) -> list[str]:
 def plan() -> str:
     """Return the plan of the methods page, at a small size."""
     [text] = [block.text for block in blocks(DOCS / "methods.md", "toml") if "[[runs]]" in block.text]
-    small = "".join(f"{name} = {value}\n" for name, value in (SIZES | {"clients": 4}).items())
+    small = "".join(f"{name} = {value}\n" for name, value in (SIZES | {"rounds": 2}).items())
     head, rest = text.split("[settings]\nclients = 8\nrounds = 6\n")
     return head.replace("[111, 222, 333]", "[111]") + "[settings]\n" + small + rest
 
