@@ -62,7 +62,7 @@ class Router:
     def width(self) -> int:
         """How many numbers an embedding has that it routes."""
         layer = self.normalizer.layer
-        return self.centroids.shape[1] * (1 if layer is None else layer.of)
+        return int(self.centroids.shape[1]) * (1 if layer is None else layer.of)
 
     @property
     def by_token(self) -> ByToken | None:
