@@ -10,6 +10,7 @@ import torch
 from fedrouter_sim import messages
 from fedrouter_sim.messages import (
     LOSS,
+    Agreement,
     CentroidMessage,
     ClientEmbeddings,
     ClientFacts,
@@ -52,7 +53,8 @@ UPDATE = Update(
 TASKS = Tasks(3, (0, 2), (np.zeros((4, 64), dtype=np.float32), np.zeros(4, dtype=np.int64)))
 REACH = Reach(3, np.zeros((3, 25), dtype=np.float32), np.array([4, 0, 2]), np.zeros(33))
 UNSEEN = UnseenRows(3, np.array([2, 7]), 30)
-SENT = [SUMS, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH, UNSEEN]
+AGREEMENT = Agreement(3, np.array([0.5, 0.25]), 30)
+SENT = [SUMS, AGREEMENT, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH, UNSEEN]
 ROW_TASKS = RowTasks(3, np.array([0, 2, 0]))
 FAILED = Failed(3, 0, "task-1", 2, 0.1, LOSS, steps=4, spared=6, tokens=1600)
 KEPT = [  # or too small to be counted
@@ -92,6 +94,7 @@ def test_an_update_is_as_large_as_its_adapter() -> None:
 
 def test_feature_sums_are_as_large_as_two_sums_and_a_count() -> None:
     assert SUMS.nbytes == 2 * 2 * 8 + 8
+    assert AGREEMENT.nbytes == 2 * 8 + 8
 
 
 def test_feature_sums_add_up_in_double_precision() -> None:
