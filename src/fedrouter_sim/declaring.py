@@ -63,7 +63,8 @@ def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> Non
         raise UserError(f"{shown}: must be a number of at most 64 bits")
     if limits["words"] and isinstance(value, str):
         if value not in limits["words"]:
-            raise UserError(f"{shown}: must be a whole number or {' or '.join(limits['words'])}")
+            *others, last = limits["words"]
+            raise UserError(f"{shown}: must be {', '.join(['a whole number', *others])} or {last}")
         return
     if limits["choices"] and value not in limits["choices"]:
         raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")
