@@ -180,6 +180,13 @@ def test_what_cannot_be_aggregated_is_refused(micro_config: ConfigMaker, run_cop
         again(run_copy, tmp_path / "out", tasks=99)
     with pytest.raises(UserError, match=r"--out .*: is there already"):
         again(run_copy, run_copy)
+    record = sorted(run_copy.glob("updates/*/*/update.json"))[-1]
+    whole = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps(whole | {"clusters": []}), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=rf"^{record.parent}: names no local cluster of its client; train the run anew$"
+    ):
+        again(run_copy, tmp_path / "out")
     shutil.rmtree(run_copy / "updates")
     with pytest.raises(UserError, match="holds no updates"):
         again(run_copy, tmp_path / "out")

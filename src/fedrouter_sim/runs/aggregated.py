@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrouter_sim.adapters.aggregation import MEAN, PRODUCT
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.runs.averaging import Averaged
@@ -41,5 +42,11 @@ def report(
 
 
 def task_of(update: StoredUpdate, archive: Archive) -> int:
-    """Return the task of most of the rows of an update's local clusters, the first of equal ones."""
+    """Return the task of most of the rows of an update's local clusters, the first of equal ones.
+
+    Raises:
+        UserError: it names none of them.
+    """
+    if not update.clusters:
+        raise UserError(f"{update.folder}: names no local cluster of its client; train the run anew")
     return archive.task_of(update.client, update.clusters)
