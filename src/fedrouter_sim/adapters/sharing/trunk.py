@@ -56,11 +56,12 @@ class Trunk(Sharing):
         if len(active) > 1 and self.leave > -1:
             [gram] = grams(round_, group_of_b(grouping("adapter")), denoised=True).values()
             places = {pool: gram.pools.index(pool) for pool in active}
+            cosines = gram.cosines()
             gone = set()
             for pool, mine in places.items():
                 others = [place for other, place in places.items() if other != pool]
                 counts = [round_.examples[gram.pools[place]] for place in others]
-                cosine = sum(n * gram.cosines()[mine, place] for n, place in zip(counts, others, strict=True))
+                cosine = sum(n * cosines[mine, place] for n, place in zip(counts, others, strict=True))
                 if cosine / sum(counts) < self.leave:
                     gone.add(pool)
             inside = [pool for pool in inside if pool not in gone]
