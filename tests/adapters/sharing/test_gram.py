@@ -15,7 +15,7 @@ def only_b(key: str) -> str | None:
 
 def test_raw_products_and_cosines_are_those_of_the_changes() -> None:
     both = plus(unit(0), unit(1))
-    gram = grams(round_of({"a": unit(0), "b": both, "idle": None}, [{"a": 1.0, "b": 1.0}]), only_b, denoised=False)["B"]
+    gram = grams(round_of({"a": unit(0), "b": both, "idle": None}, [{"a": 1.0, "b": 1.0}]), only_b)["B"]
     assert gram.pools == ("a", "b")
     np.testing.assert_allclose(gram.products, [[1, 1], [1, 2]], atol=1e-5)
     np.testing.assert_allclose(gram.cosines(), [[1, 0.5**0.5], [0.5**0.5, 1]], atol=1e-5)
@@ -32,15 +32,17 @@ def test_noise_is_taken_off_by_how_much_single_updates_are_longer_than_their_mea
             squares[pool] = {A: 0.0, B: float(single.square().sum(1).mean())}
         held = [{"a": 5.0, "b": 5.0}] * 4
         round_ = round_of(changes, held, squares=squares)
-        clean.append(grams(round_, only_b, denoised=True)["B"].cosines()[0, 1])
-        raw.append(grams(round_, only_b, denoised=False)["B"].cosines()[0, 1])
+        gram = grams(round_, only_b)["B"]
+        lengths = np.sqrt(gram.products.diagonal())
+        clean.append(gram.cosines()[0, 1])
+        raw.append(gram.products[0, 1] / (lengths[0] * lengths[1]))
     assert np.mean(raw) < 0.6 and np.mean(clean) > 0.75  # of two that want the same
 
 
 def test_a_pool_of_one_update_is_as_reliable_as_the_others() -> None:
     held = [{"a": 1.0}, {"a": 1.0}, {"b": 1.0}]
     squares = {"a": {A: 0.0, B: 1.5}, "b": {A: 0.0, B: 1.0}}  # of a: 1 = m + v / 2 and 1.5 = m + v, so m = 0.5
-    gram = grams(round_of({"a": unit(0), "b": unit(1)}, held, squares=squares), only_b, denoised=True)["B"]
+    gram = grams(round_of({"a": unit(0), "b": unit(1)}, held, squares=squares), only_b)["B"]
     assert gram.clean.tolist() == pytest.approx([0.5, 0.5], abs=1e-5)
-    alone = grams(round_of({"b": unit(1)}, [{"b": 1.0}], squares=squares), only_b, denoised=True)["B"]
+    alone = grams(round_of({"b": unit(1)}, [{"b": 1.0}], squares=squares), only_b)["B"]
     assert alone.clean.tolist() == pytest.approx([1.0], abs=1e-5)

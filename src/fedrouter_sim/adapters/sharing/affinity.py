@@ -47,7 +47,7 @@ class Affinity(Sharing):
         if not round_.changes:
             return round_.means
         found = dict(round_.means)
-        now = grams(round_, group_of_b(self.group_of), denoised=True)
+        now = grams(round_, group_of_b(self.group_of))
         self.memory, agreements = remembered(self.memory, now, self.keep)
         for pool in round_.changes:
             made: dict[str, torch.Tensor] = {}

@@ -42,7 +42,7 @@ class Estimate(Sharing):
         found = dict(round_.means)
         if not round_.changes:
             return found
-        now = grams(round_, group_of_b(self.group_of), denoised=True)
+        now = grams(round_, group_of_b(self.group_of))
         for place, pool in enumerate(round_.changes):
             weights = {group: estimated(gram, place) for group, gram in now.items()}
             start, mean = round_.starts[pool], round_.means[pool]

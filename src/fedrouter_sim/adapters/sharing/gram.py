@@ -29,7 +29,7 @@ class Gram:
         return found
 
 
-def grams(round_: SharedRound, group_of: Callable[[str], str | None], denoised: bool) -> Mapping[str, Gram]:
+def grams(round_: SharedRound, group_of: Callable[[str], str | None]) -> Mapping[str, Gram]:
     """Return the inner products of a round's changes, group -> of all its tensors together.
 
     The updates of a pool differ by what each client drew; of n such updates with weights p the mean's squared length is
@@ -40,7 +40,6 @@ def grams(round_: SharedRound, group_of: Callable[[str], str | None], denoised: 
     Args:
         round_: with at least one pool that received something.
         group_of: the group that a key belongs to; None: it does not count.
-        denoised: whether noise is taken off.
     """
     pools = tuple(round_.changes)
     members: dict[str, list[str]] = {}
@@ -64,7 +63,7 @@ def grams(round_: SharedRound, group_of: Callable[[str], str | None], denoised: 
                 reliable[place] = min(max(common / whole[place], LEAST_RELIABLE), 1.0)
         known = reliable[~np.isnan(reliable)]
         filled = np.where(np.isnan(reliable), known.mean() if len(known) else 1.0, reliable)
-        found[group] = Gram(pools, products, whole * (filled if denoised else 1.0))
+        found[group] = Gram(pools, products, whole * filled)
     return found
 
 

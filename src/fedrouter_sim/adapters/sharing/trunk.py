@@ -54,7 +54,7 @@ class Trunk(Sharing):
         """Return the pools that agree with the rest of the trunk, of which two at least remain or none."""
         active = [pool for pool in inside if pool in round_.changes]
         if len(active) > 1 and self.leave > -1:
-            [gram] = grams(round_, group_of_b(grouping("adapter")), denoised=True).values()
+            [gram] = grams(round_, group_of_b(grouping("adapter"))).values()
             places = {pool: gram.pools.index(pool) for pool in active}
             cosines = gram.cosines()
             gone = set()
