@@ -9,7 +9,6 @@ tables between the marks of a document.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,11 +19,11 @@ from attacking.grid import COMMON, PARTS, UPDATES, trials
 from attacking.measure import answered, clustered
 from attacking.show import lines_of, tables
 from federations.memory import RememberingBackbone
+from kept_lines import keep, kept
 from marked_tables import write_between_marks
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import read_json_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,8 +39,7 @@ def run(part: str, out: Path, most: int | None) -> None:
         measured = (answered if part == UPDATES else clustered)(trial.config, backbone)
         seconds = round(time.process_time() - started, 1)
         record = {**vars(trial), "measured": measured, "processor_seconds": seconds}
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
+        keep(file, record)
         print(f"{number}/{len(left)}  {' '.join(map(str, trial.key))}  {measured}  {seconds} s", flush=True)
     backbone.save()
 
@@ -49,7 +47,7 @@ def run(part: str, out: Path, most: int | None) -> None:
 def records(file: Path) -> list[dict[str, Any]]:
     """Read what was measured."""
     keys = {"part": str, "attack": str, "answer": str, "share": float, "seed": int, "measured": dict[str, Any]}
-    return list(read_json_lines(file, keys, "remove its last line, and run the study again")) if file.exists() else []
+    return kept(file, keys)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ tables between the marks of a document.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept_lines import keep, kept
 from marked_tables import write_between_marks
 from shares.grid import EMBEDDED, PARTS, REAL, SPLITS, WAYS, Trial, trials
 from shares.measure import measured
@@ -25,7 +25,6 @@ from shares.show import tables
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config_words import AUTO
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import read_json_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,15 +41,14 @@ def run(wanted: Sequence[Trial], data: str | None, file: Path, most: int | None)
         started = time.process_time()
         record = {**vars(trial), "measured": measured(config, backbone)}
         record["processor_seconds"] = round(time.process_time() - started, 1)
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
+        keep(file, record)
         print(f"{number}/{len(left)}  {' '.join(map(str, trial.key))}  {_said(record)}", flush=True)
 
 
 def records(file: Path) -> list[dict[str, Any]]:
     """Read what was measured."""
     keys = {"part": str, "split": str, "way": str, "tasks": str, "seed": int, "measured": dict[str, Any]}
-    return list(read_json_lines(file, keys, "remove its last line, and run the study again")) if file.exists() else []
+    return kept(file, keys)
 
 
 def main() -> None:
