@@ -11,14 +11,15 @@ tables between the marks of a document.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from attacking.grid import COMMON, PARTS, UPDATES, trials
+from attacking.first_round import FirstRoundBackbone
+from attacking.grid import COMMON, PARTS, SEEDS, UPDATES, trials
 from attacking.measure import answered, clustered
 from attacking.show import lines_of, tables
-from federations.memory import RememberingBackbone
 from kept_lines import keep, kept
 from marked_tables import write_between_marks
 
@@ -28,12 +29,12 @@ from fedrouter_sim.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(part: str, out: Path, most: int | None) -> None:
-    """Measure the runs of a part that are not in `out` yet, at most so many."""
+def run(part: str, seeds: Sequence[int], out: Path, most: int | None) -> None:
+    """Measure the runs of a part with these seeds that are not in `out` yet, at most so many."""
     file = out / f"{part}.jsonl"
     done = {(r["part"], r["attack"], r["answer"], r["share"], r["seed"]) for r in records(file)}
-    left = [trial for trial in trials(part) if trial.key not in done]
-    backbone = RememberingBackbone(RunConfig.build(COMMON), out / "rows.safetensors")
+    left = [trial for trial in trials(part, seeds) if trial.key not in done]
+    backbone = FirstRoundBackbone(RunConfig.build(COMMON), out / "rows.safetensors")
     for number, trial in enumerate(left[:most], 1):
         started = time.process_time()
         measured = (answered if part == UPDATES else clustered)(trial.config, backbone)
@@ -55,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "attacks")
+    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=SEEDS)
     parser.add_argument("--most", type=int, help="runs of each part that are made now, at most")
     parser.add_argument("--only-show", action="store_true", help="measure nothing more")
     parser.add_argument("--markdown", type=Path, help="document that gets the tables between its marks")
@@ -64,7 +66,7 @@ def main() -> None:
     shown = {}
     for part in options.parts:
         if not options.only_show:
-            run(part, options.out, options.most)
+            run(part, options.seeds, options.out, options.most)
         shown[part] = records(options.out / f"{part}.jsonl")
         print(lines_of(part, shown[part]))
     if options.markdown:

@@ -1,6 +1,6 @@
 """What is run: each attack, against each answer to it, at each share of attackers, with each seed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,11 @@ class Trial:
         return RunConfig.build(COMMON, given, {"attack": attack if self.share else NO_ATTACK})
 
 
-def trials(part: str) -> Iterator[Trial]:
+def trials(part: str, seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
     """Yield the runs of a part, all of one seed before the next. Without attackers all attacks are the same run: it
     stands under the first."""
     attacks, answers = (ON_UPDATES, RULES) if part == UPDATES else (tuple(WAYS), ("none", "robust"))
-    for seed in SEEDS:
+    for seed in seeds:
         for share in SHARES:
             for attack in attacks:
                 for answer in answers:

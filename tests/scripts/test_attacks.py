@@ -8,8 +8,10 @@ from typing import Any
 import attacks
 import pytest
 from attacking import grid, measure
+from attacking.first_round import FirstRoundBackbone
 from attacking.show import tables
 
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +70,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             pass
 
     monkeypatch.setattr(attacks, "answered", measured)
-    monkeypatch.setattr(attacks, "RememberingBackbone", NoBackbone)
+    monkeypatch.setattr(attacks, "FirstRoundBackbone", NoBackbone)
     for most in ("2", "3"):
         monkeypatch.setattr(sys, "argv", ["attacks.py", "updates", "--out", str(tmp_path), "--most", most])
         attacks.main()
@@ -86,3 +88,24 @@ def test_what_is_measured(micro_config: Any, backbone: Any, monkeypatch: pytest.
     assert refused["score"] is None and "--aggregation krum" in str(refused["refused"])
     found = measure.clustered(micro_config(attack="centroid-shift", **quick), backbone)
     assert set(found) == {"ari", "routing", "tasks"} and 0 <= found["routing"] <= 1  # type: ignore[operator]
+
+
+def test_a_first_round_is_trained_once(micro_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+
+    def counting(self: Backbone, *given: Any) -> Any:
+        trained.append(1)
+        return train(self, *given)
+
+    train = Backbone.train
+    monkeypatch.setattr(Backbone, "train", counting)
+    monkeypatch.setattr(measure, "TESTED", 8)
+    backbone = FirstRoundBackbone(micro_config(), tmp_path / "rows.safetensors")
+    config = micro_config(rounds=2, local_steps=1)
+    counts, found = [], []
+    for one in (backbone, backbone, Backbone(config)):
+        found.append(measure.answered(config, one))
+        counts.append(len(trained))
+        trained.clear()
+    assert found[0] == found[1] == found[2]
+    assert counts == [counts[0], counts[0] // 2, counts[0]]  # of two rounds, the second time the second alone
