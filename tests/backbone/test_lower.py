@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.backbone import lower
+from fedrouter_sim.backbone.keeping import KEPT_BYTES, KeptRows
 from fedrouter_sim.backbone.lower import AllLayers, LowerLayers
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
@@ -75,26 +76,33 @@ def assert_near(found: dict[str, Any], expected: dict[str, Any], rtol: float = 1
             np.testing.assert_allclose(found[key], value, rtol=rtol, atol=atol, err_msg=key)
 
 
-def forgetting(backbone: Backbone, most_bytes: int = lower.KEPT_BYTES) -> LowerLayers:
+def forgetting(backbone: Backbone, most_bytes: int = KEPT_BYTES, most_on_disk: int = 0) -> LowerLayers:
     """Return the backbone's lower layers before anything was kept, with room for so many bytes."""
     used = backbone._lower
     assert isinstance(used, LowerLayers)
     fresh = copy.copy(used)
-    fresh._kept, fresh._left = {}, most_bytes
+    fresh._kept = KeptRows(most_bytes, most_on_disk)
     return fresh
 
 
-def test_all_is_as_in_plain_passes_and_the_same_bits_each_time_whatever_is_kept(upper: Backbone) -> None:
+def test_all_is_as_in_plain_passes_and_the_same_bits_each_time_whatever_is_kept(
+    upper: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(tmp_path))
     upper._lower = forgetting(upper)
     first, again = all_of(upper), all_of(upper)
     assert_near(first, plainly(upper))
     assert len(set(first["answers"])) > 1 and len(set(first["mixed answers"])) > 1
     upper._lower = tight = forgetting(upper, most_bytes=20_000)
     found = all_of(upper)
-    assert tight._kept and 0 <= tight._left < 20_000
+    assert tight._kept.counts[0] and not tight._kept.counts[1]
+    upper._lower = spilling = forgetting(upper, 20_000, 2**30)
+    on_disk = [all_of(upper) for _ in range(2)][1]
+    assert spilling._kept.counts[1] > 0
     for key, value in first.items():
         np.testing.assert_array_equal(value, again[key], err_msg=key)
         np.testing.assert_array_equal(value, found[key], err_msg=f"{key} where little is kept")
+        np.testing.assert_array_equal(value, on_disk[key], err_msg=f"{key} where most is kept on disk")
 
 
 def test_a_row_goes_through_the_lower_layers_once(upper: Backbone) -> None:
@@ -142,7 +150,7 @@ def test_a_bfloat16_base_keeps_bfloat16(micro_config: ConfigMaker) -> None:
     encoded = low.encoder.examples(EXAMPLES)
     found = low.score(None, encoded)
     assert isinstance(low._lower, LowerLayers)
-    assert {made.hidden.dtype for made in low._lower._kept.values()} == {torch.bfloat16}
+    assert {made.hidden.dtype for made in low._lower._kept._in_memory.values()} == {torch.bfloat16}
     low._lower = AllLayers()
     np.testing.assert_allclose(found, low.score(None, encoded), rtol=0.02)
 

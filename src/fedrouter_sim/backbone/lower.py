@@ -7,7 +7,6 @@ then skips those and takes what they once made of it.
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +15,10 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
 from fedrouter_sim.backbone.forward import Tokens, given_tokens, pad, run_prefix, run_rows
+from fedrouter_sim.backbone.keeping import KeptRows, Made
 from fedrouter_sim.backbone.kind import Kind
 from fedrouter_sim.backbone.locating import say
 from fedrouter_sim.backbone.lora import first_adapted
-
-KEPT_BYTES = 2**30
-"""Most that one process keeps of what lower layers made of rows. Rows beyond are run through them anew each time."""
 
 _NEAR = {torch.bfloat16: 5e-2}
 """How far, as a share of the largest number, a pass may be from the plain one before a model counts as one whose lower
@@ -58,50 +55,30 @@ class AllLayers:
         """Put into the attention cache of a pass that has skipped lower layers what those would have put there."""
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What the lower layers made of a row after the opening of all.
-
-    Attributes:
-        hidden: what enters the first adapted layer (L, d).
-        states: keys and values (heads, L, width) of each lower layer; none where they were not asked for.
-    """
-
-    hidden: Tensor
-    states: tuple[tuple[Tensor, Tensor], ...]
-
-    @property
-    def nbytes(self) -> int:
-        tensors = [self.hidden, *(state for pair in self.states for state in pair)]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
 class LowerLayers(AllLayers):
     """Passes skip the layers below the first adapted one.
 
     Each row goes through those alone, after the opening of all, so that what they make of it depends on nothing else:
-    not on its batch, nor on what is kept. The first rows are kept, up to a number of bytes in main memory; no row gives
-    way to another, as rows come in turns and each would be dropped before it comes again.
+    not on its batch, nor on what is kept.
 
     Args:
         body: the model without its head.
         layers: all its decoder layers.
         first: the place of the first adapted one, above 0.
         opening: tokens that most rows begin with.
-        most_bytes: that are kept.
+        kept: keeps what was made of rows.
     """
 
     keeps = True
 
     def __init__(
-        self, body: Any, layers: Sequence[nn.Module], first: int, opening: Tokens, most_bytes: int = KEPT_BYTES
+        self, body: Any, layers: Sequence[nn.Module], first: int, opening: Tokens, kept: KeptRows | None = None
     ) -> None:
         self._body = body
         self._layers = list(layers)
         self._first = first
         self._opening = opening
-        self._left = most_bytes
-        self._kept: dict[tuple[Tokens, bool], _Made] = {}
+        self._kept = kept or KeptRows()
         # How many values beside the hidden states each layer gives back; None: it gives these alone, in no tuple.
         self._besides: list[int | None] = [None] * len(self._layers)
 
@@ -128,8 +105,7 @@ class LowerLayers(AllLayers):
 
     def forget(self) -> None:
         """As `AllLayers.forget`."""
-        self._left += sum(made.nbytes for made in self._kept.values())
-        self._kept = {}
+        self._kept.forget()
 
     def complete(self, cache: Any, rows: Sequence[Tokens]) -> None:
         """As `AllLayers.complete`."""
@@ -188,21 +164,18 @@ class LowerLayers(AllLayers):
     def _given(self, row: Tokens) -> int:
         return given_tokens(row, self._opening)
 
-    def _of(self, row: Tokens, cached: bool) -> _Made:
-        key = row, cached
-        if key in self._kept:
-            return self._kept[key]
-        made = self._run(row, cached)
-        if made.nbytes <= self._left:
-            self._kept[key] = made
-            self._left -= made.nbytes
+    def _of(self, row: Tokens, cached: bool) -> Made:
+        made = self._kept.get((row, cached))
+        if made is None:
+            made = self._run(row, cached)
+            self._kept.keep((row, cached), made)
         return made
 
     @cached_property
-    def _opened(self) -> _Made:
+    def _opened(self) -> Made:
         return self._run(self._opening, cached=True)
 
-    def _run(self, row: Tokens, cached: bool) -> _Made:
+    def _run(self, row: Tokens, cached: bool) -> Made:
         """Run a row through the lower layers, what it shares with all others from their cache."""
         given = self._given(row)
         heard: list[Tensor] = []
@@ -221,7 +194,7 @@ class LowerLayers(AllLayers):
             if cached:
                 lower = output.past_key_values.layers[: self._first]
                 states = tuple((_own(layer.keys[0, :, given:]), _own(layer.values[0, :, given:])) for layer in lower)
-            return _Made(_own(heard[0][0]), states)
+            return Made(_own(heard[0][0]), states)
 
     def _opened_cache(self) -> Any:
         """Return the attention cache of the opening, in which upper layers hold nothing of worth."""
