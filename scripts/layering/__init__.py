@@ -1,0 +1,1 @@
+"""The study of `--lora-layers`: what is run, what is measured, and how it is shown."""
