@@ -37,6 +37,23 @@ def take_away(run: Path, metric: str) -> None:
         path.write_text(json.dumps(record), encoding="utf-8")
 
 
+def _labels(run: Run) -> list[list[str]]:
+    """Return the task of every training row, a list for each pool."""
+    pools = run.truth.pools if run.truth else {}
+    return [[task for task, count in counts.items() for _ in range(count)] for counts in pools.values()]
+
+
+def test_a_row_that_trains_an_adapter_for_all_and_one_of_its_client_counts_once(
+    micro_config: ConfigMaker, backbone: Any, tmp_path: Path
+) -> None:
+    quick = {"rounds": 1, "local_steps": 2, "test_examples_per_client": 1}
+    folders = [tmp_path / method for method in ("ditto", "fedavg")]
+    for folder in folders:
+        train(micro_config(method=folder.name, **quick), folder, backbone=backbone)
+    one, two = (read_entry(Run(folder), ROUGE).rows for folder in folders)
+    assert one == two and sum(map(len, _labels(Run(folders[0])))) == 2 * sum(one.values())
+
+
 def test_a_finished_run_is_read(finished_run: Path) -> None:
     run = Run(finished_run)
     found = read_entry(run, ROUGE)
@@ -44,6 +61,7 @@ def test_a_finished_run_is_read(finished_run: Path) -> None:
     assert found.settings == run.config.to_dict()
     assert found.cost.optimizer_steps == run.summary.optimizer_steps == 32
     assert (found.cost.bytes_up, found.cost.bytes_down) == (run.summary.bytes_up, run.summary.bytes_down)
+    assert run.truth is not None and sum(found.rows.values()) == sum(map(len, _labels(run)))
     assert (found.cost.tokens_trained, found.metric) == (run.summary.tokens_trained, "rouge1")
     assert found.wall_seconds == run.manifest["wall_seconds"] and found.backbone == run.backbone
     # The bare backbone's cell is there, and no method's own.

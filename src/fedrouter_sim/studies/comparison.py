@@ -69,6 +69,7 @@ class Entry:
     metric: str = DEFAULT_METRIC  # of the scores
     wall_seconds: float = 0.0  # of the whole run, evaluation included
     backbone: str = ""  # what it is, in a line
+    rows: Mapping[str, int] = field(default_factory=dict)  # training rows of each task, of all clients; none unlabelled
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,22 @@ def read_entry(run: Run, metric: Metric, needed: bool = True, answers: Answers |
         metric.name,
         wall,
         run.backbone,
+        _rows_of(run),
     )
+
+
+def _rows_of(run: Run) -> dict[str, int]:
+    """Return how many training rows of each task a run's clients hold; none where labels are not known.
+
+    Methods with an adapter for everyone and one for each client count a row in both.
+    """
+    private = {pool.name: pool.private for pool in run.pools}
+    sums: dict[str, dict[bool, int]] = {}
+    for pool, counts in run.truth.pools.items() if run.truth else ():
+        for task, count in counts.items():
+            own = sums.setdefault(task, {})
+            own[private.get(pool, False)] = own.get(private.get(pool, False), 0) + count
+    return {task: max(own.values()) for task, own in sums.items()}
 
 
 def _compared_cells(run: Run) -> list[StoredCell]:
