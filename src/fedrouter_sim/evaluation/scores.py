@@ -84,9 +84,11 @@ class Scores:
     @classmethod
     def over_clients(cls, answers: Sequence[Answer], metrics: Sequence[Metric]) -> "Scores":
         """Average over the clients of answers, of which there is at least one; pooled metrics are of all at once."""
-        per_client = [cls.of(own, metrics) for own in grouped(answers, lambda answer: answer.client).values()]
-        at_once = cls.of(answers, [metric for metric in metrics if metric.pooled])
-        return cls(len(answers), {**cls.mean_of(per_client).values, **at_once.values})
+        single = [metric for metric in metrics if not metric.pooled]
+        per_client = [cls.of(own, single) for own in grouped(answers, lambda answer: answer.client).values()]
+        pooled = cls.of(answers, [metric for metric in metrics if metric.pooled])
+        means = {**cls.mean_of(per_client).values, **pooled.values}
+        return cls(len(answers), {metric.name: means[metric.name] for metric in metrics})
 
     def __getitem__(self, metric: str) -> float | None:
         return self.values[metric]

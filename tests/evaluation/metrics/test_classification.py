@@ -1,6 +1,9 @@
 """Balanced accuracy and macro-F1: by hand, over tasks, and what they say of constant answers."""
 
+import random
+
 import pytest
+from sklearn.metrics import f1_score, recall_score
 
 from fedrouter_sim.evaluation.metrics.classification import BalancedAccuracy, MacroF1
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
@@ -40,3 +43,14 @@ def test_the_mean_is_over_tasks_and_those_without_labels_do_not_count() -> None:
     assert mean(BalancedAccuracy(), "yy yy yy ny", more=other) == pytest.approx((0.5 + 1) / 2)
     assert BalancedAccuracy().measure(other[1]) is MacroF1().measure(other[1]) is None
     assert BalancedAccuracy().mean([other[1]], [None]) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_they_are_the_macro_averages_of_scikit_learn(seed: int) -> None:
+    draw = random.Random(seed)
+    words = "abcdefgh"[: draw.randint(1, 8)]
+    pairs = [draw.choice(words) + draw.choice(words + "z") for _ in range(draw.randint(1, 60))]
+    references, answers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    how = {"labels": sorted(set(references)), "average": "macro", "zero_division": 0}
+    assert mean(BalancedAccuracy(), " ".join(pairs)) == recall_score(references, answers, **how)
+    assert mean(MacroF1(), " ".join(pairs)) == f1_score(references, answers, **how)
