@@ -1,20 +1,22 @@
 """What is run: adapters in so many upper layers, on some modules, for some steps, with each seed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fedrouter_sim.bundled import FETCHED_MODEL
 from fedrouter_sim.config import RunConfig
 
-LAYERS = (0, 10, 6, 3)  # 0: all 30
+LAYERS = (0, 10, 6)  # 0: all 30
 TARGETS = {
     "q, v": ["q_proj", "v_proj"],
     "all linear": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
 }
 RATES = (1e-3, 2e-3, 5e-3)
 STEPS = (5, 10, 20)  # of a client in a round: 80, 160 and 320 in a run
-TUNED_AT, TUNED_WITH = 10, 7  # steps of a round, and the seed, with which learning rates are chosen
+TUNED_LAYERS, TUNED_STEPS, TUNED_WITH = 10, 10, 7
+"""Layers, steps of a round, and the seed with which the learning rate of each choice of modules is chosen."""
+
 SEEDS = (8, 9, 10)
 
 COMMON: dict[str, Any] = {
@@ -47,16 +49,16 @@ class Trial:
 
 
 def tuning() -> Iterator[Trial]:
-    """Yield the runs by which the learning rate of each way is chosen."""
-    for layers in LAYERS:
-        for targets in TARGETS:
-            for lr in RATES:
-                yield Trial(layers, targets, TUNED_AT, lr, TUNED_WITH)
+    """Yield the runs by which learning rates are chosen."""
+    for targets in TARGETS:
+        for lr in RATES:
+            yield Trial(TUNED_LAYERS, targets, TUNED_STEPS, lr, TUNED_WITH)
 
 
-def compared(rates: dict[tuple[int, str], float], seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
-    """Yield the runs that are compared, all of one seed before the next; `rates` are those of layers and targets."""
+def compared(rates: Mapping[str, float], seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
+    """Yield the runs that are compared, all of one seed before the next; `rates` are those of the modules."""
     for seed in seeds:
         for steps in STEPS:
-            for (layers, targets), lr in rates.items():
-                yield Trial(layers, targets, steps, lr, seed)
+            for layers in LAYERS:
+                for targets, lr in rates.items():
+                    yield Trial(layers, targets, steps, lr, seed)

@@ -26,14 +26,13 @@ COLUMNS = (
 )
 
 
-def best_rates(records: Records) -> dict[tuple[int, str], float]:
-    """Return the learning rate with the lowest validation loss for each way of which something was measured."""
-    found: dict[tuple[int, str], float] = {}
-    for layers in LAYERS:
-        for targets in TARGETS:
-            own = [one for one in records if (one["layers"], one["targets"]) == (layers, targets)]
-            if own:
-                found[layers, targets] = min(own, key=lambda one: one["measured"]["loss"])["lr"]
+def best_rates(records: Records) -> dict[str, float]:
+    """Return the learning rate with the lowest validation loss for each choice of modules that was tuned."""
+    found: dict[str, float] = {}
+    for targets in TARGETS:
+        own = [one for one in records if one["targets"] == targets]
+        if own:
+            found[targets] = min(own, key=lambda one: one["measured"]["loss"])["lr"]
     return found
 
 
