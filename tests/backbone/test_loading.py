@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from random_models import save_random
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.utils import logging
 
 from fedrouter_sim.backbone import loading
@@ -84,3 +86,14 @@ def test_progress_bars_and_notices_are_afterwards_as_they_were() -> None:
     assert logging.is_progress_bar_enabled()
     if not before:
         logging.disable_progress_bar()
+
+
+def test_gelu_is_one_function_with_the_same_result(micro_model: Path, tmp_path: Path) -> None:
+    save_random("gpt2", tmp_path, micro_model)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    assert type(plain.transformer.h[0].mlp.act) is NewGELUActivation
+    _, fused = load_model(tmp_path, "m")
+    assert {type(block.mlp.act) for block in fused.transformer.h} == {GELUTanh}
+    ids = torch.arange(40).view(2, 20)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(ids).logits, plain(ids).logits, rtol=1e-4, atol=1e-5)
