@@ -28,6 +28,7 @@ from benchmarks.setting import QUICK, REAL, TINY, Setting
 from benchmarks.show import Record, as_json, joined, new_record, table, write_markdown
 from benchmarks.upper import upper_layers
 from benchmarks.usual import usual_recipe
+from benchmarks.waiting import waiting
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from transformers.utils import logging as transformers_logging
@@ -49,6 +50,7 @@ BENCHMARKS: Mapping[str, Callable[[Setting], Contest]] = {
     "many-clients": many_clients,
     "rows": many_rows,
     "workers": workers,
+    "waiting": waiting,
 }
 REAL_PRESET = "cpu-small"  # its learning rate trains the adapters that answer; the default one is for the tiny backbone
 

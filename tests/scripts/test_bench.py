@@ -24,6 +24,7 @@ TARGETS = {  # how many figures of a benchmark have a target
     "many-clients": 2,
     "rows": 0,
     "workers": 2,
+    "waiting": 0,
 }
 
 
