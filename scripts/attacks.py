@@ -1,8 +1,9 @@
-"""Measure what hostile clients do, and what holds them off: `python scripts/attacks.py updates clusters`.
+"""Measure what hostile clients do, and what holds them off: `python scripts/attacks.py updates longer clusters`.
 
 40 clients, four tasks, the tiny GPT-2, three seeds. `updates`: every attack on updates and rows under every aggregation
-rule, by the score of the trained adapters. `clusters`: the two attacks on clustering, without and with
-`--robust-clustering`, by ARI and routing accuracy; nothing is trained. Shares of attackers are 0 to 0.4.
+rule, by the score of the trained adapters. `longer`: some of them, with more steps. `clusters`: the two attacks on
+clustering, without and with `--robust-clustering`, by ARI and routing accuracy; nothing is trained. Shares of attackers
+are 0 to 0.4.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
 tables between the marks of a document.
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from attacking.first_round import FirstRoundBackbone
-from attacking.grid import COMMON, PARTS, SEEDS, UPDATES, trials
+from attacking.grid import CLUSTERS, COMMON, PARTS, SEEDS, trials
 from attacking.measure import answered, clustered
 from attacking.show import lines_of, tables
 from kept_lines import keep, kept
@@ -37,7 +38,7 @@ def run(part: str, seeds: Sequence[int], out: Path, most: int | None) -> None:
     backbone = FirstRoundBackbone(RunConfig.build(COMMON), out / "rows.safetensors")
     for number, trial in enumerate(left[:most], 1):
         started = time.process_time()
-        measured = (answered if part == UPDATES else clustered)(trial.config, backbone)
+        measured = (clustered if part == CLUSTERS else answered)(trial.config, backbone)
         seconds = round(time.process_time() - started, 1)
         record = {**vars(trial), "measured": measured, "processor_seconds": seconds}
         keep(file, record)

@@ -8,17 +8,28 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_words import NO_ATTACK
 
 SEEDS = (111, 222, 333)
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4)
-UPDATES, CLUSTERS = PARTS = ("updates", "clusters")
-ON_UPDATES = ("sign-flip", "noise", "scale", "label-flip", "backdoor")
-RULES = ("mean", "median", "trimmed-mean", "krum", "geometric-median")
+UPDATES, LONGER, CLUSTERS = PARTS = ("updates", "longer", "clusters")
+SHARES = {UPDATES: (0.0, 0.1, 0.2, 0.3, 0.4), LONGER: (0.0, 0.2, 0.4), CLUSTERS: (0.0, 0.1, 0.2, 0.3, 0.4)}
+ATTACKS = {
+    UPDATES: ("sign-flip", "noise", "scale", "label-flip", "backdoor"),
+    LONGER: ("sign-flip", "scale", "backdoor"),
+}
+ANSWERS = {
+    UPDATES: ("mean", "median", "trimmed-mean", "krum", "geometric-median"),
+    LONGER: ("mean", "median", "krum", "geometric-median"),
+    CLUSTERS: ("none", "robust"),
+}
 ROBUST = 0.4  # share of the local clusters that may be set aside: as many attackers as the study has
 
 COMMON: dict[str, Any] = {
     "data": "multitask", "clients": 40, "split": "dual", "examples_per_client": 30, "max_tokens": 128,
     "dtype": "float32", "rounds": 3, "local_steps": 2, "batch_size": 8, "lr": 3e-2, "tasks": 4,
 }  # fmt: skip
-"""40 clients of two of four tasks each; 240 optimizer steps a run."""
+"""40 clients of two of four tasks each; 240 optimizer steps a run, one of each group in a round."""
+
+MORE: dict[str, Any] = {"rounds": 4, "local_steps": 8}
+"""Of the longer runs: four steps of each group in a round. After a single step of Adam, all numbers of B are as large
+as the learning rate."""
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "centroid-shift, 4 tasks told": ("centroid-shift", {}),
@@ -32,7 +43,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 class Trial:
     """One run of the study."""
 
-    part: str  # UPDATES or CLUSTERS
+    part: str  # one of PARTS
     attack: str  # as its table calls it
     answer: str  # the aggregation rule, or whether clustering is robust
     share: float  # of attackers
@@ -55,16 +66,22 @@ class Trial:
             options = {"krum": f"attackers={self.share}", "trimmed-mean": f"trim={max(self.share, 0.1)}"}
             given |= {"aggregation": self.answer}
             given |= {"option": (options[self.answer],)} if self.answer in options else {}
-        return RunConfig.build(COMMON, given, {"attack": attack if self.share else NO_ATTACK})
+        more = MORE if self.part == LONGER else {}
+        return RunConfig.build(COMMON, more, given, {"attack": attack if self.share else NO_ATTACK})
+
+
+def attacks_of(part: str) -> tuple[str, ...]:
+    """Return the attacks of a part, as its table calls them."""
+    return ATTACKS.get(part, tuple(WAYS))
 
 
 def trials(part: str, seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
     """Yield the runs of a part, all of one seed before the next. Without attackers all attacks are the same run: it
     stands under the first."""
-    attacks, answers = (ON_UPDATES, RULES) if part == UPDATES else (tuple(WAYS), ("none", "robust"))
+    attacks = attacks_of(part)
     for seed in seeds:
-        for share in SHARES:
+        for share in SHARES[part]:
             for attack in attacks:
-                for answer in answers:
+                for answer in ANSWERS[part]:
                     if share or attack == attacks[0] or part == CLUSTERS:
                         yield Trial(part, attack, answer, share, seed)

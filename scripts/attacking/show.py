@@ -6,7 +6,7 @@ from typing import Any
 
 from marked_tables import markdown
 
-from attacking.grid import CLUSTERS, ON_UPDATES, RULES, SHARES, WAYS
+from attacking.grid import ANSWERS, CLUSTERS, SHARES, attacks_of
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -14,34 +14,29 @@ Records = Sequence[Mapping[str, Any]]
 def tables(part: str, records: Records) -> list[str]:
     """Return the tables of a part as Markdown, a line each: attack and answer to it in rows, shares in columns; cells
     are means over seeds, with the number of seeds where some are not there."""
+    attacks = attacks_of(part)
     if part == CLUSTERS:
-        return [
-            *_table("ARI of honest rows", tuple(WAYS), ("none", "robust"), records, "ari", "robust clustering"),
-            "",
-            *_table("Routing accuracy", tuple(WAYS), ("none", "robust"), records, "routing", "robust clustering"),
-        ]
-    return [
-        *_table("ROUGE-1", ON_UPDATES, RULES, records, "score", "rule"),
-        "",
-        *_table("Backdoor answers", ("backdoor",), RULES, records, "backdoor", "rule"),
-    ]
+        shown = [("ARI of honest rows", attacks, "ari"), ("Routing accuracy", attacks, "routing")]
+    else:
+        shown = [("ROUGE-1", attacks, "score"), ("Backdoor answers", ("backdoor",), "backdoor")]
+    one, other = (_table(title, part, own, records, measure) for title, own, measure in shown)
+    return [*one, "", *other]
 
 
-def _table(
-    title: str, attacks: Sequence[str], answers: Sequence[str], records: Records, measure: str, of_what: str
-) -> list[str]:
+def _table(title: str, part: str, attacks: Sequence[str], records: Records, measure: str) -> list[str]:
     rows = [
-        [attack, answer, *(_cell(records, attack, answer, share, measure) for share in SHARES)]
+        [attack, answer, *(_cell(part, records, attack, answer, share, measure) for share in SHARES[part])]
         for attack in attacks
-        for answer in answers
+        for answer in ANSWERS[part]
     ]
-    columns = ("attack", of_what, *(f"{share:g}" for share in SHARES))
+    answered_by = "robust clustering" if part == CLUSTERS else "rule"
+    columns = ("attack", answered_by, *(f"{share:g}" for share in SHARES[part]))
     return [f"{title}, by share of attackers:", "", *markdown(columns, rows, names=2)]
 
 
-def _cell(records: Records, attack: str, answer: str, share: float, measure: str) -> str:
+def _cell(part: str, records: Records, attack: str, answer: str, share: float, measure: str) -> str:
     """Return a mean over seeds; 'refused' where the rule refused all of them."""
-    same = {attack} if share or attack in WAYS else set(ON_UPDATES)  # without attackers it is one run
+    same = {attack} if share or part == CLUSTERS else set(attacks_of(part))  # without attackers it is one run
     found = [r for r in records if r["attack"] in same and r["answer"] == answer and r["share"] == share]
     values = [r["measured"][measure] for r in found if r["measured"].get(measure) is not None]
     refused = sum("refused" in r["measured"] for r in found)

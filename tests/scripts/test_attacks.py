@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_grid_has_every_attack_answer_share_and_seed_once() -> None:
-    for part, count in ((grid.UPDATES, 3 * 5 * (1 + 4 * 5)), (grid.CLUSTERS, 3 * 3 * 2 * 5)):
+    for part, count in (
+        (grid.UPDATES, 3 * 5 * (1 + 4 * 5)),
+        (grid.LONGER, 3 * 4 * (1 + 2 * 3)),
+        (grid.CLUSTERS, 3 * 3 * 2 * 5),
+    ):
         keys = [trial.key for trial in grid.trials(part)]
         assert len(set(keys)) == len(keys) == count
 
@@ -27,6 +31,8 @@ def test_settings_follow_the_trial() -> None:
     krum = grid.Trial(grid.UPDATES, "noise", "krum", 0.3, 111).config
     assert (krum.attack, krum.attackers, krum.aggregation, krum.option) == ("noise", 0.3, "krum", ("attackers=0.3",))
     assert grid.Trial(grid.UPDATES, "noise", "mean", 0.0, 111).config.attack == "none"
+    longer = grid.Trial(grid.LONGER, "scale", "mean", 0.2, 111).config
+    assert (longer.rounds, longer.local_steps, krum.local_steps) == (4, 8, 2)
     told = grid.Trial(grid.CLUSTERS, "centroid-shift, 4 tasks told", "robust", 0.1, 111).config
     assert (told.tasks, told.robust_clustering, told.attack) == (4, 0.4, "centroid-shift")
 
@@ -76,7 +82,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         attacks.main()
     lines = [json.loads(line) for line in (tmp_path / "updates.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == len(asked) == 5
-    assert [line["answer"] for line in lines] == list(grid.RULES)
+    assert [line["answer"] for line in lines] == list(grid.ANSWERS[grid.UPDATES])
 
 
 def test_what_is_measured(micro_config: Any, backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
