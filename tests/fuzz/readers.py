@@ -9,6 +9,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, read_samples, round_gaps
+from fedrouter_sim.runs.aggregated import task_of
 from fedrouter_sim.runs.averaging import average_by_task
 from fedrouter_sim.runs.cells import read_answers
 from fedrouter_sim.runs.plans import load_plan
@@ -52,7 +53,7 @@ def read_run(folder: Path) -> None:
     if updates and archive is not None and router is not None:
         for update in updates:
             archive.local_clusters(update.client, update.clusters)
-        average_by_task(updates, lambda u: archive.task_of(u.client, u.clusters), len(router.centroids), None,
+        average_by_task(updates, lambda u: task_of(u, archive), len(router.centroids), None,
                         load_lora_scale(updates[0].folder))  # fmt: skip
     round_gaps(run.rounds())
     for record in run.rounds():
