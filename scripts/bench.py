@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--data", default=BUNDLED_DATA[0], help="rows to train on and answer: multitask, or a folder")
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: a test of the script")
     parser.add_argument("--only", metavar="NAME,...", help=", ".join(BENCHMARKS))
+    parser.add_argument("--repeats", type=int, metavar="N", help="of every contender, in place of the usual number")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record, all samples in it")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the table into a document")
     parser.add_argument("--from", dest="records", type=Path, nargs="+", metavar="FILE", help="show records of --json")
@@ -124,6 +126,10 @@ def measured_now(options: argparse.Namespace) -> Record:
         settings |= {"lr": read_preset(REAL_PRESET)["lr"]}
     sizes = QUICK if options.quick else TINY if options.model == BUNDLED_MODEL else REAL
     settings |= {"batch_size": sizes.batch_size}
+    if options.repeats is not None:
+        if options.repeats < 1:
+            raise UserError(f"--repeats {options.repeats}: must be at least 1")
+        sizes = replace(sizes, repeats=options.repeats, process_repeats=options.repeats)
     with tempfile.TemporaryDirectory() as scratch:
         setting = Setting(RunConfig.build(settings), sizes, Path(scratch))
         record = new_record(setting, options.quick, machine(setting.backbone.dtype))

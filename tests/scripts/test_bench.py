@@ -129,6 +129,12 @@ def test_a_misspelt_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     assert "--only answer: no such benchmark; there are overhead, upper-layers, usual-recipe" in capsys.readouterr().err
 
 
+def test_no_repeats_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        bench.main(["--only", "rows", "--repeats", "0"])
+    assert left.value.code == 2 and "--repeats 0: must be at least 1" in capsys.readouterr().err
+
+
 def test_data_with_too_few_rows_are_refused(micro_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         bench.main(["--only", "embedding", "--data", str(micro_data)])
