@@ -14,7 +14,7 @@ from fedrouter_sim.config import RunConfig
 
 
 class FirstRoundBackbone(RememberingBackbone):
-    """Remembers what was trained from the first adapter it is given, of each seed; nothing of it is written.
+    """Remembers what was trained from initial adapters, whose B is 0; nothing of it is written.
 
     Args:
         config: names the backbone.

@@ -2,6 +2,7 @@
 measurement is a process of its own, as OpenMP asks only once how to wait."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -81,18 +82,17 @@ def _seconds_a_step(variables: Mapping[str, str], steps: int, most: float) -> fl
         env=environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    done, started, last = 0, 0.0, 0.0
+    limit = Timer(most, process.kill)
+    ends: list[float] = []
     for _ in process.stdout:
-        last = time.perf_counter()
-        if done == 0:  # the imports are behind it
-            limit = Timer(most, process.kill)
+        ends.append(time.perf_counter())
+        if len(ends) == 1:  # the imports are behind it
             limit.start()
-        done += 1
-        if done == WARM:
-            started = last
     limit.cancel()
-    process.wait()
-    return (last - started) / (done - WARM) if done > WARM else most
+    if process.wait() not in (0, -signal.SIGKILL):
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    counted = len(ends) - WARM
+    return (ends[-1] - ends[WARM - 1]) / counted if counted > 0 else most
 
 
 def _train(steps: int) -> None:

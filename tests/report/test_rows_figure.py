@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fedrouter_sim.report.comparison_figures import comparison_drawings
+from fedrouter_sim.report.figures import LINES
 from fedrouter_sim.report.rows_figure import MOST_TASKS, rows_figure, task_curves
 from fedrouter_sim.studies.comparison import Comparison, Entry, compare
 
@@ -46,6 +47,16 @@ def test_other_settings_stay_in_the_names(comparison: Comparison) -> None:
     entries = [replace(e, settings={**e.settings, "tasks": 1 + place // 2 % 2}) for place, e in enumerate(entries)]
     names = set(task_curves(compare(entries))["sums"])
     assert names == {f"{method} (tasks={tasks})" for method in ("fedrouter", "fedavg") for tasks in (1, 2)}
+
+
+def test_every_line_style_can_be_drawn(comparison: Comparison) -> None:
+    pairs = [
+        replace(entry, method=f"m{i}", scores=(replace(entry.scores[0], method=f"m{i}"),), folder=entry.folder / str(i))
+        for i in range(len(LINES) + 1)
+        for entry in with_rows(comparison, [{"sums": 10}, {"sums": 100}], [5, 50])[::2]
+    ]
+    drawing = rows_figure(compare(pairs))
+    assert drawing is not None and all(f"m{i}" in drawing.svg for i in range(len(LINES) + 1))
 
 
 def test_only_so_many_tasks_have_a_panel(comparison: Comparison) -> None:

@@ -38,7 +38,8 @@ def rows_figure(comparison: Comparison) -> Drawing | None:
             for method, pairs in of_task.items():
                 mark = Mark.of(methods.index(method))
                 axes.plot(*zip(*pairs, strict=True), linestyle="none", marker=mark.marker, color=mark.colour, alpha=0.4)
-                axes.plot(*zip(*_means(pairs), strict=True), mark.line, color=mark.colour, label=label(method, 20))
+                means = zip(*_means(pairs), strict=True)
+                axes.plot(*means, linestyle=mark.line, color=mark.colour, label=label(method, 20))
             axes.set_title(label(f"{task}: {metric.title}", 60))
         legend_beside(stacked[0])
         stacked[-1].set_xscale("log")
