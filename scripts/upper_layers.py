@@ -1,8 +1,9 @@
-"""Measure score against seconds over layers, modules and steps: `python scripts/upper_layers.py --data FOLDER`.
+"""Measure score against seconds over layers, modules and steps: `python scripts/upper_layers.py --data FILE`.
 
-SmolLM2 on rows with task labels that `--data` names, in one thread. Learning rates are chosen first, with one seed, by
-validation loss; then every way is trained for 80, 160 and 320 steps with three other seeds, and scored on validation
-rows. Nothing else may run beside it, or as much beside all of it.
+SmolLM2 on rows with task labels that `--data` names, in one thread; one file is split by the run's seed into training,
+validation and test rows. Learning rates are chosen first, with one seed, by validation loss; then every way is trained
+for 80, 160 and 320 steps with three other seeds, and scored on validation rows. Nothing else may run beside it, or as
+much beside all of it.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
 table between the marks of a document, and the picture into the folder `figures` beside it.
@@ -48,7 +49,7 @@ def records(file: Path) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure, and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder or file of real rows with task labels")
+    parser.add_argument("--data", help="real rows with task labels and a validation share, or one file of them")
     parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=SEEDS)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "layers")
     parser.add_argument("--most", type=int, default=sys.maxsize, help="runs that are made now, at most")

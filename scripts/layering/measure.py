@@ -2,6 +2,7 @@
 
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.validation import ValidationCurve
 from fedrouter_sim.federation.federation import build_federation
@@ -17,8 +18,13 @@ def measured(config: RunConfig, backbone: Backbone) -> dict[str, float]:
     Returns:
         The last scores, `score` by the metric of the settings and `loss` in nats a token, and the `seconds` of training
         and aggregation; what lower layers make of rows is in them, discovery and answers are not.
+
+    Raises:
+        UserError: the data have no validation rows.
     """
     data, method, metric = partition_data(config), find_method(config.method, {}), find_metric(config.metric, {})
+    if not data.validation:
+        raise UserError(f"--data {config.data}: there are no validation rows; give one file, which is split")
     federation = build_federation(config, data, backbone)
     curve = ValidationCurve(config, data.shares.validation, backbone, method, metric, federation.longest_answer)
     records = simulate(federation, method, Observer(), curve).records

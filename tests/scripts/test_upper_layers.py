@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,12 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_measured(micro_config: Callable[..., RunConfig], backbone: Any) -> None:
     found = measure.measured(micro_config(rounds=1, local_steps=1, eval_every=1), backbone)
     assert set(found) == {"score", "loss", "seconds"} and 0 <= found["score"] <= 1 < found["loss"]
+
+
+def test_data_without_validation_rows_are_refused(
+    micro_config: Callable[..., RunConfig], backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measure.partition_data
+    monkeypatch.setattr(measure, "partition_data", lambda config: replace(whole(config), validation=()))
+    with pytest.raises(upper_layers.UserError, match="no validation rows; give one file"):
+        measure.measured(micro_config(eval_every=1), backbone)
