@@ -2,8 +2,8 @@
 
 SmolLM2 on rows with task labels that `--data` names, in one thread; one file is split by the run's seed into training,
 validation and test rows. Learning rates are chosen first, with one seed, by validation loss; then every way is trained
-for 80, 160 and 320 steps with three other seeds, and scored on validation rows. Nothing else may run beside it, or as
-much beside all of it.
+for 320 steps with three other seeds, and scored on validation rows after 80, 160, 240 and 320. Embeddings of rows are
+computed once for all runs; they are not in the seconds that are shown.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
 table between the marks of a document, and the picture into the folder `figures` beside it.
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from federations.memory import RememberingBackbone
 from kept_lines import keep, kept
 from layering.grid import SEEDS, Trial, compared, tuning
 from layering.measure import measured
 from layering.show import best_rates, lines_of, write_figure
 from marked_tables import write_between_marks
 
-from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,9 @@ def run(wanted: Iterable[Trial], data: str, file: Path, most: int) -> int:
     left = [trial for trial in wanted if trial.key not in done]
     for number, trial in enumerate(left[:most], 1):
         config = trial.config(data)
-        found = measured(config, Backbone(config))  # a new one has kept nothing
+        backbone = RememberingBackbone(config, file.parent / "rows.safetensors")  # a new one has no lower states yet
+        found = measured(config, backbone)
+        backbone.save()
         keep(file, {**vars(trial), "measured": found})
         print(f"{number}/{len(left)}  {' '.join(map(str, trial.key))}  {found}", flush=True)
     return max(0, most - len(left))
@@ -42,7 +44,7 @@ def run(wanted: Iterable[Trial], data: str, file: Path, most: int) -> int:
 
 def records(file: Path) -> list[dict[str, Any]]:
     """Read what was measured."""
-    keys = {"layers": int, "targets": str, "steps": int, "lr": float, "seed": int, "measured": dict[str, Any]}
+    keys = {"layers": int, "targets": str, "steps": int, "lr": float, "seed": int, "measured": list[Any]}
     return kept(file, keys)
 
 

@@ -9,7 +9,7 @@ from marked_tables import markdown
 from matplotlib.figure import Figure
 
 from fedrouter_sim.report.figures import COLOURS, WIDTH
-from layering.grid import COMMON, LAYERS, SEEDS, TARGETS
+from layering.grid import LAYERS, SEEDS, TARGETS
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -27,12 +27,12 @@ COLUMNS = (
 
 
 def best_rates(records: Records) -> dict[str, float]:
-    """Return the learning rate with the lowest validation loss for each choice of modules that was tuned."""
+    """Return the learning rate with the lowest last validation loss for each choice of modules that was tuned."""
     found: dict[str, float] = {}
     for targets in TARGETS:
         own = [one for one in records if one["targets"] == targets]
         if own:
-            found[targets] = min(own, key=lambda one: one["measured"]["loss"])["lr"]
+            found[targets] = min(own, key=lambda one: one["measured"][-1]["loss"])["lr"]
     return found
 
 
@@ -42,10 +42,12 @@ def points(records: Records) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for record in records:
         if record["seed"] in SEEDS:
-            groups.setdefault((record["layers"], record["targets"], record["steps"], record["lr"]), []).append(record)
+            for point in record["measured"]:
+                way = (record["layers"], record["targets"], point["steps"], record["lr"])
+                groups.setdefault(way, []).append(point)
     found = []
     for (layers, targets, steps, lr), own in groups.items():
-        means = {name: fmean(one["measured"][name] for one in own) for name in ("score", "loss", "seconds")}
+        means = {name: fmean(one[name] for one in own) for name in ("score", "loss", "seconds")}
         names = {"layers": layers, "targets": targets, "steps": steps, "lr": lr, "seeds": len(own)}
         found.append(names | means)
     found.sort(key=lambda one: one["seconds"])
@@ -62,7 +64,7 @@ def lines_of(records: Records) -> list[str]:
         (
             str(one["layers"] or "all"),
             one["targets"],
-            str(one["steps"] * COMMON["rounds"] * COMMON["clients"]),
+            str(one["steps"]),
             f"{one['lr']:g}",
             f"{one['score']:.3f}",
             f"{one['loss']:.3f}",
