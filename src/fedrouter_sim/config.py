@@ -230,7 +230,8 @@ class RunConfig:
     local_clusters: int | str = setting(
         _CLUSTERING,
         None,
-        "Local clusters k_l that a client splits its examples into; auto: 6, which are linked to tasks again.",
+        "Local clusters k_l that a client splits its examples into; auto: 6, or one for each 60 examples up to 10, "
+        "which are linked to tasks again.",
         least=1,
         words=(AUTO,),
         derive=lambda config: AUTO if config.tasks == AUTO else 2,

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.affinities import CENTROID
 from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
+from fedrouter_sim.clustering.affinities.gradient import reliability
 from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest
-from fedrouter_sim.clustering.linking import Linked, link
+from fedrouter_sim.clustering.linking import Linked, link, numbered_by_first
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import RunConfig, with_value
 from fedrouter_sim.config_words import AUTO
@@ -17,12 +18,21 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.randomness import derive_seed
 
+LEAST_RELIABLE = 0.2  # of a sketch; those of rows of two kinds, or of a row or two, are at 0.1
 AUTO_CLUSTERS = 6  # local clusters, where their number is not given: more than most clients have tasks
+MOST_AUTO_CLUSTERS = 10
+ROWS_OF_A_CLUSTER = 60
+"""A client with more rows makes more local clusters, so that small tasks are seldom mixed with large ones."""
 
 
 def local_clusters_of(config: RunConfig) -> int:
-    """Return how many local clusters a client is asked for."""
+    """Return how many local clusters every client is asked for, whatever its rows."""
     return AUTO_CLUSTERS if isinstance(config.local_clusters, str) else config.local_clusters
+
+
+def auto_clusters(rows: int) -> int:
+    """Return how many local clusters a client with so many rows makes where no number is given."""
+    return min(max(AUTO_CLUSTERS, rows // ROWS_OF_A_CLUSTER), MOST_AUTO_CLUSTERS)
 
 
 def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int, robust: float = 0.0) -> Clustering:
@@ -57,7 +67,7 @@ def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int,
 def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: RunConfig) -> Linked:
     """Link the local clusters of all clients to tasks by an affinity, up to the cut or the number of the settings.
 
-    Those that the settings set aside join the task of the one that is most alike.
+    Those that the settings set aside, and those whose sketch is noise, join the task of the one that is most alike.
 
     Raises:
         UserError: there are fewer local clusters than tasks wanted.
@@ -71,18 +81,32 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
         )
     seed = derive_seed(config.seed, "micro-clusters")
     vectors, counted = affinity.vectors(embedded), counted_parts(messages, config.robust_clustering)
+    well = counted & _sketched_well(embedded)
+    if well.sum() >= (tasks or 1):
+        counted = well
     linked = link(vectors[counted], config.cut, tasks, seed, config.cut - affinity.lenience)
     if counted.all():
         return linked
     nearest_counted = (vectors @ vectors[counted].T).argmax(axis=1)
     nearest_counted[counted] = np.arange(int(counted.sum()))
-    return replace(linked, labels=linked.labels[nearest_counted], units=linked.units[nearest_counted])
+    labels = numbered_by_first(linked.labels[nearest_counted])
+    return replace(linked, labels=labels, units=linked.units[nearest_counted])
 
 
 def embedded_of(messages: Sequence[CentroidMessage]) -> Embedded:
     """Return what is known of the local clusters of all clients, in client order."""
     halves = [message.halves for message in messages if message.halves is not None]
     return Embedded(stacked_centroids(messages), np.concatenate(halves) if halves else None)
+
+
+def _sketched_well(embedded: Embedded) -> Bools:
+    """Say of which local clusters the sketch is more than noise, (n,); of all, where none is sketched.
+
+    A cluster of a row or two has halves that do not agree, and the correction for noise makes it seem alike to all.
+    """
+    if embedded.halves is None:
+        return np.ones(len(embedded.centroids), dtype=bool)
+    return np.asarray(reliability(embedded.halves) >= LEAST_RELIABLE)
 
 
 def by_kmeans(config: RunConfig) -> bool:

@@ -109,8 +109,13 @@ def link(
     else:  # by the number of merges: several may be at the same height
         cut = _cut_into(tree, tasks)
         found = cut_tree(tree, n_clusters=min(tasks, len(vectors)))[units, 0]
-    _, first, labels = np.unique(found, return_index=True, return_inverse=True)
-    return Linked(np.argsort(np.argsort(first))[labels].astype(np.int64), affinity, units, tree, cut)
+    return Linked(numbered_by_first(found), affinity, units, tree, cut)
+
+
+def numbered_by_first(labels: NDArray[Any]) -> Ints:
+    """Number labels from 0 on in the order in which they first occur."""
+    _, first, places = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[places], dtype=np.int64)
 
 
 def _is_tree(tree: NDArray[np.float64]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.affinities.gradient import reliability
 from fedrouter_sim.clustering.normalizing import unit_rows
 from fedrouter_sim.messages import CentroidMessage
@@ -19,7 +19,7 @@ LIKE = 0.5
 """How alike two local clusters have to be for one to support the other."""
 
 
-def counted_parts(messages: Sequence[CentroidMessage], share: float, tasks: Ints | None = None) -> NDArray[np.bool_]:
+def counted_parts(messages: Sequence[CentroidMessage], share: float, tasks: Ints | None = None) -> Bools:
     """Say which local clusters of all clients count, (n,).
 
     Those with the least support (see `support`) are set aside, up to a share of all, rounded down, and none that has

@@ -18,7 +18,7 @@ from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, UPDATES, Aff
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.clustering.trusting import counted_parts
-from fedrouter_sim.config_words import LAST, STANDARDIZING
+from fedrouter_sim.config_words import AUTO, LAST, STANDARDIZING
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.task_questions import (
     AskAgreement,
@@ -74,7 +74,7 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     normalizer = normalizer or normalizer_of(federation)
     affinity = find_affinity(config.affinity, parse_options(config.option))
     sketching = _sketching(affinity, federation)
-    answers = tuple(federation.ask(AskLocalClusters(normalizer, local_clusters_of(config), config.seed, sketching)))
+    answers = tuple(federation.ask(AskLocalClusters(normalizer, _clusters(federation), config.seed, sketching)))
     messages = [answer.sent for answer in answers]
     if by_kmeans(config):
         found = cluster_globally(messages, int(config.tasks), config.seed, config.robust_clustering)
@@ -121,7 +121,7 @@ def _best_layer(federation: Federation, normalizer: Normalizer) -> Layer:
         return layers[0]
     each = tuple(normalizer.of_layer(layer) for layer in layers)
     sketching = Sketching(federation.initial, config.seed)
-    told = federation.ask(AskAgreement(each, local_clusters_of(config), config.seed, sketching))
+    told = federation.ask(AskAgreement(each, _clusters(federation), config.seed, sketching))
     cosines = np.average([one.cosines for one in told], axis=0, weights=[one.rows for one in told])
     best = int(np.flatnonzero(cosines == cosines.max())[-1])
     return replace(layers[best], agreement=dict(zip(names, cosines.tolist(), strict=True)))
@@ -143,6 +143,15 @@ def described_by(normalizer: Normalizer, federation: Federation, found: FoundTas
     tasks = _of_rows(found.clients, found.assignment)
     answers = federation.ask(AskParts(normalizer, parts, tasks, sketching, by_cluster=True))
     return tuple(answer.sent for answer in answers)
+
+
+def _clusters(federation: Federation) -> int | None:
+    """Return how many local clusters clients are asked for; None: each goes by its rows.
+
+    Under differential privacy all make as many, as how many rows a client has is not to be seen.
+    """
+    config = federation.config
+    return None if config.local_clusters == AUTO and federation.guard is None else local_clusters_of(config)
 
 
 def _sketching(affinity: Affinity, federation: Federation) -> Sketching | None:

@@ -8,6 +8,7 @@ import numpy as np
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.backbone.sketching import SKETCH
+from fedrouter_sim.clustering.across_clients import auto_clusters
 from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbered
 from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.federation.client import Client
@@ -108,7 +109,7 @@ class AskAgreement(Question[Agreement]):
     """By the embeddings of which layer a client's rows cluster as their gradients do."""
 
     normalizers: tuple[Normalizer, ...]  # one a layer
-    clusters: int
+    clusters: int | None  # None: as many as go by its rows
     seed: int  # the run's
     sketching: Sketching
 
@@ -123,7 +124,8 @@ class AskAgreement(Question[Agreement]):
         rows = client.sketches(positions.tolist(), self.sketching.start, self.sketching.seed)
         seed = derive_seed(self.seed, "local clustering", client.id)
         points = [one(client.embeddings[positions]) for one in self.normalizers]
-        cosines = [mean_cosine_within(rows, kmeans(own, self.clusters, seed).labels) for own in points]
+        clusters = self.clusters or auto_clusters(len(client.examples))
+        cosines = [mean_cosine_within(rows, kmeans(own, clusters, seed).labels) for own in points]
         return Agreement(client.id, np.array(cosines), len(rows))
 
 
@@ -147,7 +149,7 @@ class AskLocalClusters(Question[LocalClusters]):
     """A client's local clusters (step 2 and 3): k_l of them, fewer if it has fewer distinct examples."""
 
     normalizer: Normalizer
-    clusters: int
+    clusters: int | None  # None: as many as go by its rows
     seed: int  # the run's
     sketching: Sketching | None = None  # of their gradients; None: they are not asked for
 
@@ -160,10 +162,11 @@ class AskLocalClusters(Question[LocalClusters]):
         """Cluster the client's own examples."""
         points = self.normalizer(client.embeddings)
         seed = derive_seed(self.seed, "local clustering", client.id)
+        clusters = self.clusters or auto_clusters(len(points))
         if self.sketching:
-            found = self.sketching.clustering(client, points, self.clusters, seed)
+            found = self.sketching.clustering(client, points, clusters, seed)
         else:
-            found = kmeans(points, self.clusters, seed)
+            found = kmeans(points, clusters, seed)
         names = tuple(f"cluster {cluster}" for cluster in range(len(found.sizes)))
         grouping = grouped(client, found.labels, names)
         halves = self.sketching.halves(client, found.labels) if self.sketching else None
