@@ -8,6 +8,7 @@ target, whether it is reached; --json keeps all samples. Nothing fails for want 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from transformers.utils import logging as transformers_logging
 
+from fedrouter_sim.backbone.reusing import SWITCH
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_preset
@@ -96,6 +98,7 @@ def chosen(only: str | None) -> list[str]:
 
 def main(given: list[str] | None = None) -> None:
     """Measure, or read what was measured, and show it."""
+    os.environ[SWITCH] = "0"  # what an earlier run embedded is not to be read in place of embedding
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=BUNDLED_MODEL, help="tiny-gpt2, smollm2-135m, or a folder")
     parser.add_argument("--data", default=BUNDLED_DATA[0], help="rows to train on and answer: multitask, or a folder")

@@ -23,6 +23,9 @@ from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.simulation import Observer, Outcome, RoundRecord, simulate
 
+# What an earlier run of the tests embedded must not hide what the code of today does.
+os.environ["FEDROUTER_SIM_REUSE"] = "0"
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some tests send to themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

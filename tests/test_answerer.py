@@ -10,8 +10,8 @@ import torch
 
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.answerer import Answerer
+from fedrouter_sim.backbone.answering import Generated
 from fedrouter_sim.backbone.mixing import Mixture
-from fedrouter_sim.backbone.model import Generated
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Pool, client_pool

@@ -14,9 +14,10 @@ import numpy as np
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
+from fedrouter_sim.backbone.answering import Generated
 from fedrouter_sim.backbone.asking import Answers, Asking, Replies, answers_of
 from fedrouter_sim.backbone.mixing import Mixture
-from fedrouter_sim.backbone.model import Backbone, Generated
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, Labelled, Weights

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fedrouter_sim.backbone import gguf as converting
-from fedrouter_sim.backbone.gguf import converted, converted_folder, file_digest, is_gguf, model_cache
+from fedrouter_sim.backbone.caches import MODELS, cache_folder
+from fedrouter_sim.backbone.gguf import converted, file_digest, is_gguf
 from fedrouter_sim.backbone.loading import load_model
 from fedrouter_sim.errors import UserError
 
@@ -146,7 +147,7 @@ def refusal(file: Path) -> str:
         converted(file, file.name, silent)
     message = str(caught.value)
     assert message.startswith(f"--model {file.name}: ") and "\n" not in message
-    assert not any(model_cache().glob("*")) and not any(model_cache().glob(".*"))
+    assert not any(cache_folder(MODELS).glob("*")) and not any(cache_folder(MODELS).glob(".*"))
     return message
 
 
@@ -154,7 +155,7 @@ def test_the_folder_has_the_files_tokens_chat_template_and_logits(write_gguf: Gg
     file = write_gguf()
     told: list[str] = []
     folder = converted(file, str(file), told.append)
-    assert folder == model_cache() / file_digest(file)
+    assert folder == cache_folder(MODELS) / file_digest(file)
     assert len(told) == 1 and told[0].startswith("converting tiny.gguf")
     tokenizer, model = load_model(folder, "tiny")
     torch.testing.assert_close(logits(model), logits(llama))
@@ -300,20 +301,6 @@ def test_the_digest_is_taken_again_when_the_file_changes(tmp_path: Path) -> None
     assert file_digest(file) != first
 
 
-def test_the_cache_is_the_users_and_may_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("FEDROUTER_SIM_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert model_cache() == tmp_path / ".cache" / "fedrouter-sim" / "models"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says its specification
-    assert model_cache() == tmp_path / ".cache" / "fedrouter-sim" / "models"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert model_cache() == tmp_path / "xdg" / "fedrouter-sim" / "models"
-    monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(tmp_path / "own"))
-    assert model_cache() == tmp_path / "own" / "models"
-    assert converted_folder("0" * 64) is None
-
-
 def test_a_cache_that_cannot_be_written_is_refused(
     write_gguf: GgufWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +312,7 @@ def test_a_cache_that_cannot_be_written_is_refused(
     monkeypatch.setattr(converting, "_describe", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(UserError, match="No space left"):
         converted(file, "tiny", silent)
-    assert not model_cache().exists()
+    assert not cache_folder(MODELS).exists()
 
 
 def test_of_two_processes_the_slower_takes_what_the_faster_made(
@@ -341,4 +328,4 @@ def test_of_two_processes_the_slower_takes_what_the_faster_made(
     monkeypatch.setattr(converting, "_read", overtaken)
     folder = converted(file, "slower", silent)
     load_model(folder, "tiny")
-    assert [path.name for path in model_cache().iterdir()] == [folder.name]
+    assert [path.name for path in cache_folder(MODELS).iterdir()] == [folder.name]

@@ -14,7 +14,8 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from fedrouter_sim.backbone import locating as models
-from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256, model_cache
+from fedrouter_sim.backbone.caches import MODELS, cache_folder
+from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256
 from fedrouter_sim.backbone.locating import (
     describe_model,
     loadable_name,
@@ -75,7 +76,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of converted models."""
     monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(tmp_path / "cache"))
-    return model_cache()
+    return cache_folder(MODELS)
 
 
 def looks_like_a_model(folder: Path) -> Path:

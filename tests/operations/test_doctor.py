@@ -241,11 +241,18 @@ def test_memory(found: Memory | None, state: str, text: str, monkeypatch: pytest
     assert state_of(checks()["memory"], text) == state
 
 
-PLACES = {"working folder": "--out", "converted models": "FEDROUTER_SIM_CACHE=FOLDER", "Hub": "HF_HOME=FOLDER"}
+PLACES = {
+    "working folder": "--out",
+    "converted models": "FEDROUTER_SIM_CACHE=FOLDER",
+    "embeddings and sketches": "FEDROUTER_SIM_CACHE=FOLDER",
+    "Hub": "HF_HOME=FOLDER",
+}
 
 
 def test_caches_are_named_with_their_size_once_they_are_there(tmp_path: Path) -> None:
-    for name, folder in (("converted models", tmp_path / "cache" / "models"), ("Hub", tmp_path / "hub")):
+    cache = tmp_path / "cache"
+    of_caches = {"converted models": cache / "models", "embeddings and sketches": cache / "results"}
+    for name, folder in (*of_caches.items(), ("Hub", tmp_path / "hub")):
         assert state_of(checks()[name], f"{folder}: not there yet") == OK
         (folder / "a").mkdir(parents=True)
         (folder / "a" / "weights").write_bytes(b"x" * 2048)

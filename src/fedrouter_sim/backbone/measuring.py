@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
+from fedrouter_sim.backbone.caches import STEPS, cache_folder
 from fedrouter_sim.backbone.devices import dtype_name, processor
 from fedrouter_sim.backbone.encoding import EncodedExample, Prompt
 from fedrouter_sim.backbone.forward import response_losses
-from fedrouter_sim.backbone.gguf import model_cache
 from fedrouter_sim.backbone.loading import load_model, quiet, without_notices
 from fedrouter_sim.backbone.locating import say
 from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
@@ -69,7 +69,7 @@ def measured_steps(config: RunConfig, folder: Path, digest: str, device: torch.d
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    file = model_cache().parent / "steps" / f"{hashlib.sha256(json_text(where).encode()).hexdigest()[:32]}.json"
+    file = cache_folder(STEPS) / f"{hashlib.sha256(json_text(where).encode()).hexdigest()[:32]}.json"
     if (kept := _kept(file)) is not None:
         return kept
     say(f"measuring a step of {config.model} in float32 and in bfloat16, once on this machine (--dtype names a type)")

@@ -2,18 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedrouter_sim.adapters.state import Adapter, check_compatible
+from fedrouter_sim.arrays import Doubles, Floats
 from fedrouter_sim.backbone import batching
-from fedrouter_sim.backbone.answering import RunPrompts, answer, least_answer, run_prompts, within
+from fedrouter_sim.backbone.answering import Generated, RunPrompts, answer, least_answer, run_prompts, within
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, own_randomness, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import embedding_layers, mean_hidden_states
@@ -28,6 +27,7 @@ from fedrouter_sim.backbone.measuring import MeasuredSteps, measured_steps
 from fedrouter_sim.backbone.mixing import Mixture, Mixtures
 from fedrouter_sim.backbone.packing import packed_losses, packs
 from fedrouter_sim.backbone.prompting import encoder_of
+from fedrouter_sim.backbone.reusing import ReusedResults
 from fedrouter_sim.backbone.scoring import PromptScores, hearing
 from fedrouter_sim.backbone.sketching import Projection, RowGradients
 from fedrouter_sim.backbone.token_shares import mean_weights
@@ -42,14 +42,6 @@ _OWN_SETTINGS = (
 )
 _CACHE_BYTES = 2**28
 _Answering = Adapter | Mixture | None
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Answers in the order of their instructions, and the instructions that were cut to fit."""
-
-    answers: list[str]
-    cut: set[str]
 
 
 class Backbone:
@@ -82,6 +74,7 @@ class Backbone:
         self.encoder = encoder_of(config, tokenizer, model.config, stops, embedded)
         lora = lora_config(config, model)
         self._cache = RequestCache(_CACHE_BYTES)
+        self._reused = ReusedResults(config, self.digest, self.dtype, self._cache)
         # The values PEFT draws here are never used (see `initial_adapter`); the fork keeps global state untouched.
         with quiet(), own_randomness(self._device):
             self._peft = with_lora(model, lora, config.model)
@@ -126,22 +119,21 @@ class Backbone:
         """Return the adapter every pool starts from: A as PEFT draws it (Kaiming uniform, a = sqrt 5), B = 0."""
         return drawn_adapter(self._slot, torch_generator(seed, "initial adapter"))
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> Floats:
         """Return e(x) for each text, (n, d): the mean of the hidden states of the layers `embedded` over real tokens.
 
         Embeds the bare text by the backbone without any adapter. A text longer than the limit is cut. The result is
         not to be written to: the same request gets it again.
         """
-        return self._cache.get(["embed", *texts], lambda: self._embed(texts), lambda found: found.nbytes)
+        return self._reused.embeddings(texts, self._embed)
 
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _embed(self, texts: Sequence[str]) -> Floats:
         encoded = self.encoder.texts(texts)
         embeddings = np.empty((len(texts), self.dimension), dtype=np.float32)
         with torch.inference_mode(), self._peft.disable_adapter(), without_notices():
             for batch in self._batches([len(text.ids) for text in encoded]):
                 ids, mask = pad([encoded[i].ids for i in batch], self.encoder.eos, self._device)
                 embeddings[batch] = mean_hidden_states(self._body, ids, mask, self.embedded).cpu().numpy()
-        embeddings.flags.writeable = False
         return embeddings
 
     def train(
@@ -248,7 +240,7 @@ class Backbone:
         padding = 0 if self._kind.stateful else batching.CACHED * batching.PADDING[self.device]
         return batching.length_sorted(lengths, 1 if self._kind.alone else batching.ANSWERED_ROWS, padding)
 
-    def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> NDArray[np.float64]:
+    def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> Doubles:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""
         scores = np.empty((len(examples), 2))
         with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
@@ -260,7 +252,7 @@ class Backbone:
                 scores[batch, 1] = [len(examples[i].response) for i in batch]
         return scores
 
-    def token_shares(self, mixture: Mixture, asked: Sequence[str | Example]) -> NDArray[np.float64]:
+    def token_shares(self, mixture: Mixture, asked: Sequence[str | Example]) -> Doubles:
         """Return adapters' mean weights in a mixture by token, (n, K), over all modules and each prompt's own tokens:
         those after the template's first words."""
         prompts = [prompt.ids for prompt in self.encoder.prompts(asked, [self.encoder.limit] * len(asked))]
@@ -268,21 +260,25 @@ class Backbone:
             slot, parts = self._mixtures.slot(mixture), list(self._batches(list(map(len, prompts))))
             return mean_weights(self._body, slot, prompts, self._opening, parts, self.encoder.eos)
 
-    def sketch(self, start: Adapter, examples: Sequence[EncodedExample], projection: Projection) -> NDArray[np.float32]:
+    def sketch(self, start: Adapter, examples: Sequence[EncodedExample], projection: Projection) -> Floats:
         """Return a gradient sketch of each example, (n, SKETCH), of unit length: which change of the B factors would
         lower the loss of its response tokens most, at the adapter `start` and without dropout.
 
         The template's first words count as given: no gradient goes through them. They are the same for all rows.
         """
-        self._load(start)
+        return self._reused.sketches(
+            start, examples, projection.seed, lambda: self._sketch(start, examples, projection)
+        )
 
+    def _sketch(self, start: Adapter, examples: Sequence[EncodedExample], projection: Projection) -> Floats:
+        self._load(start)
         given = [given_tokens(example.prompt.ids, self._opening) for example in examples]
+        lengths, padding = list(map(len, examples)), batching.PADDING[self.device]
+        batches = batching.alike_sorted(given, lengths, batching.SKETCHED_ROWS, padding)
 
         def loss_of(batch: Sequence[int]) -> Tensor:
             return self._row_losses([examples[i] for i in batch], given[batch[0]], through=False)[0].sum()
 
-        lengths, padding = list(map(len, examples)), batching.PADDING[self.device]
-        batches = batching.alike_sorted(given, lengths, batching.SKETCHED_ROWS, padding)
         with without_notices():
             return RowGradients(self._peft, projection).sketches(len(examples), batches, loss_of)
 

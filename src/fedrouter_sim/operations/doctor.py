@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fedrouter_sim
-from fedrouter_sim.backbone.gguf import model_cache
+from fedrouter_sim.backbone.caches import MODELS, RESULTS, cache_folder
 from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL, bundled
 from fedrouter_sim.config import RunConfig
@@ -206,12 +206,13 @@ def _variable(section: str, name: str, valid: Callable[[str], bool], meaning: st
 def _caches() -> Iterator[Check]:
     section = "Caches"
     try:
-        folder = model_cache()
+        folder, results = cache_folder(MODELS), cache_folder(RESULTS)
     except RuntimeError as error:  # there is no home folder
         remedy = "FEDROUTER_SIM_CACHE=FOLDER names a place"
         yield Check(section, "converted models", NOTE, f"have no place ({_said(error)})", remedy)
     else:
-        yield _place(section, "converted models", folder, "or FEDROUTER_SIM_CACHE=FOLDER names another", cache=True)
+        for name, place in (("converted models", folder), ("embeddings and sketches", results)):
+            yield _place(section, name, place, "or FEDROUTER_SIM_CACHE=FOLDER names another", cache=True)
     try:
         from huggingface_hub.constants import HF_HUB_CACHE
     except Exception as error:  # comes with transformers, of which it is said already
