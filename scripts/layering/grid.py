@@ -12,7 +12,7 @@ TARGETS = {
     "q, v": ["q_proj", "v_proj"],
     "all linear": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
 }
-RATES = (1e-3, 2e-3, 5e-3)
+RATES = (1e-3, 2e-3, 5e-3, 1e-2)
 STEPS = 20  # of a client in a round: 80 of all clients, 320 in a run
 TUNED_LAYERS, TUNED_STEPS, TUNED_WITH = 10, 10, 7
 """Layers, steps of a round, and the seed with which the learning rate of each choice of modules is chosen."""
