@@ -42,6 +42,8 @@ AGGREGATED = "fedrouter"  # the run that is aggregated again, with another numbe
 DECIDED = ("adapters/**/*", "updates/**/*", "router.*", "rounds.jsonl")
 TRAILER = "Changes-bytes"
 
+os.environ["FEDROUTER_SIM_REUSE"] = "0"  # each side computes all of it
+
 _one_at_a_time = Lock()  # git's own record of work trees
 
 

@@ -17,7 +17,7 @@ from fedrouter_sim.backbone.sketching import Projection
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
 
-TEXTS = [f"text {number}" for number in range(FEWEST_ROWS)]
+TEXTS = [f"text {number} é" for number in range(FEWEST_ROWS)]
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def test_what_is_asked_again_is_not_computed_again(folder: Path, micro_config: C
         {"settings": {"embedding": 1}},
         {"texts": [*TEXTS[1:], TEXTS[0]]},
         {"threads": 7},
+        {"variable": "MKL_CBWR"},
         {"code": "new"},
     ],
 )
@@ -75,6 +76,8 @@ def test_anything_that_its_bytes_depend_on_makes_it_another(
     reused(config).embeddings(TEXTS, compute)
     if "threads" in other:
         monkeypatch.setattr(reusing.torch, "get_num_threads", lambda: other["threads"])
+    if "variable" in other:
+        monkeypatch.setenv(other["variable"], "COMPATIBLE")
     if "code" in other:
         monkeypatch.setattr(reusing, "_code_digest", lambda: other["code"])
     named = {name: other[name] for name in ("digest", "dtype") if name in other}

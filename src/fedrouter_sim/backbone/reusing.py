@@ -7,6 +7,7 @@ that share its batch), the backbone, the settings, the machine, the threads, the
 """
 
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from fedrouter_sim.backbone.devices import processor
 from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import json_text, write_bytes
+from fedrouter_sim.storage import write_bytes
 
 SWITCH = "FEDROUTER_SIM_REUSE"
 """The environment variable that, set to 0, has everything computed anew."""
@@ -40,6 +41,7 @@ KEPT_BYTES = 2**31
 FEWEST_ROWS = 16
 """Of a request that is kept: a text that is routed alone is computed as fast as it is read."""
 
+_KERNEL_VARIABLES = ("ATEN_", "DNNL_", "MKL_", "ONEDNN_")  # by which users choose how matrices are multiplied
 _SETTINGS = "template max_tokens quantize lora_rank lora_alpha lora_targets lora_layers embedding".split()
 
 
@@ -95,7 +97,7 @@ class ReusedResults:
         code = _code_digest()
         with suppress(RuntimeError):  # the user has no home folder
             if code is not None:
-                whole = json_text({**self._of_backbone, **_machine(), "code": code, "request": request})
+                whole = json.dumps({**self._of_backbone, **_machine(), "code": code, "request": request})
                 return cache_folder(RESULTS) / f"{hashlib.sha256(whole.encode()).hexdigest()[:40]}.safetensors"
         return None
 
@@ -107,7 +109,7 @@ class ReusedResults:
         with suppress(OSError, UserError):
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_bytes(file, data, sync=False)
-            self._held = len(data) + (self._held if self._held is not None else _size(file.parent))
+            self._held = _size(file.parent) if self._held is None else self._held + len(data)
             if self._held > self._most:
                 self._held = _drop_oldest(file.parent, self._most)
 
@@ -155,6 +157,7 @@ def _machine() -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "kernels": torch.backends.cpu.get_cpu_capability(),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_KERNEL_VARIABLES)},
         "libraries": {name: version(name) for name in ("torch", "transformers", "peft", "numpy")},
     }
 
