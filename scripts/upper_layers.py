@@ -19,9 +19,9 @@ import torch
 from federations.memory import RememberingBackbone
 from kept_lines import keep, kept
 from layering.grid import SEEDS, Trial, compared, tuning
-from layering.measure import measured
 from layering.show import best_rates, lines_of, write_figure
 from marked_tables import write_between_marks
+from validated import measured
 
 from fedrouter_sim.errors import UserError
 

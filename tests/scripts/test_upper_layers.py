@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import upper_layers
-from layering import grid, measure
+import validated
+from layering import grid
 from layering.show import best_rates, lines_of, points, write_figure
 
 from fedrouter_sim.config import RunConfig
@@ -88,7 +89,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_measured(micro_config: Callable[..., RunConfig], backbone: Any) -> None:
     config = micro_config(rounds=2, local_steps=1, eval_every=1)
-    first, second = measure.measured(config, backbone)
+    first, second = validated.measured(config, backbone)
     assert set(first) == {"steps", "score", "loss", "seconds"} and 0 <= first["score"] <= 1 < first["loss"]
     assert (first["steps"], second["steps"]) == (config.clients, 2 * config.clients)
     assert 0 < first["seconds"] < second["seconds"]
@@ -97,7 +98,7 @@ def test_what_is_measured(micro_config: Callable[..., RunConfig], backbone: Any)
 def test_data_without_validation_rows_are_refused(
     micro_config: Callable[..., RunConfig], backbone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = measure.partition_data
-    monkeypatch.setattr(measure, "partition_data", lambda config: replace(whole(config), validation=()))
+    whole = validated.partition_data
+    monkeypatch.setattr(validated, "partition_data", lambda config: replace(whole(config), validation=()))
     with pytest.raises(upper_layers.UserError, match="no validation rows; give one file"):
-        measure.measured(micro_config(eval_every=1), backbone)
+        validated.measured(micro_config(eval_every=1), backbone)
