@@ -27,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fedrouter_sim.bundled import FETCHED_MODEL
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_words import LAST
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.storage import read_json_lines
@@ -68,20 +69,22 @@ def rows_in(file: Path, tasks: tuple[str, ...]) -> list[Example]:
     return [row for row in rows if not tasks or row.task in tasks]
 
 
-def run(name: str, out: Path, rows: list[Example], count: int, first_seed: int, console: Console) -> None:
-    """Measure the federations of a block that are not in `out` yet."""
+def run(name: str, file: Path, rows: list[Example], seeds: range, embedding: int | str, console: Console) -> None:
+    """Measure the federations of a block, drawn by these seeds, that are not in `file` yet."""
     block = BLOCKS[name]
-    file = out / f"{name}.jsonl"
     done = {record["seed"] for record in records(file)}
-    config = RunConfig(model=block.model, max_tokens=block.max_tokens, dtype="float32", data="federations")
+    settings = {"model": block.model, "max_tokens": block.max_tokens, "embedding": embedding}
+    config = RunConfig.build({**settings, "dtype": "float32", "data": "federations"})
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"{name}: federations", total=count, completed=len(done))
+        bar = progress.add_task(f"{name}: federations", total=len(seeds), completed=len(done))
         new_rows = progress.add_task("rows sketched or embedded", total=None)
         backbone = RememberingBackbone(
-            config, out / f"{Path(block.model).name}-rows.safetensors", lambda n: progress.advance(new_rows, n)
+            config,
+            file.parent / f"{Path(block.model).name}{_kind(embedding)}-rows.safetensors",
+            lambda n: progress.advance(new_rows, n),
         )
-        for seed in range(first_seed, first_seed + count):
+        for seed in seeds:
             if seed in done:
                 continue
             drawn = draw(rows, block.rows, MOST_TASKS, np.random.default_rng(seed))
@@ -103,6 +106,10 @@ def records(file: Path) -> Iterator[dict[str, Any]]:
         )
 
 
+def _kind(embedding: int | str) -> str:
+    return "" if embedding == LAST else f"-{embedding}"
+
+
 def main() -> None:
     """Measure, and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,6 +117,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="JSONL file of real rows with task labels, for the real blocks")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "discovery")
     parser.add_argument("--count", type=int, help="federations of each block")
+    parser.add_argument("--embedding", default=LAST, help="layer that embeds; auto: the best of four")
     parser.add_argument("--tuning", action="store_true", help="draw other federations than those that are reported")
     parser.add_argument("--study", type=Path, help="folder of the finished end-to-end study, which is shown as well")
     parser.add_argument("--only-show", action="store_true", help="measure nothing more")
@@ -119,16 +127,17 @@ def main() -> None:
     console = Console()
     out = options.out / "tuning" if options.tuning else options.out
     out.mkdir(parents=True, exist_ok=True)
+    embedding = int(options.embedding) if options.embedding.isdecimal() else options.embedding
     shown: dict[str, list[dict[str, Any]]] = {}
     for name in options.blocks:
         file = BLOCKS[name].data or options.data
         if file is None:
             raise UserError(f"{name}: give real rows with task labels by --data FILE")
+        measured = out / f"{name}{_kind(embedding)}.jsonl"
         if not options.only_show:
-            rows = rows_in(file, BLOCKS[name].tasks)
-            count = BLOCKS[name].count if options.count is None else options.count
-            run(name, out, rows, count, TUNING if options.tuning else 0, console)
-        shown[name] = list(records(out / f"{name}.jsonl"))
+            first, count = TUNING * options.tuning, BLOCKS[name].count if options.count is None else options.count
+            run(name, measured, rows_in(file, BLOCKS[name].tasks), range(first, first + count), embedding, console)
+        shown[name] = list(records(measured))
         title = f"{name}: {len(shown[name])} random federations"
         console.print(table(title, COLUMNS, rows_of(shown[name])))
     parts = {name: lines_of(found) for name, found in shown.items()}

@@ -100,7 +100,8 @@ WAYS: Mapping[str, Way] = {
 def _under(federation: Federation, settings: Mapping[str, object]) -> Federation:
     """Return the federation under other settings of clustering, and the defaults of the rest."""
     kept = {
-        name: getattr(federation.config, name) for name in ("model", "max_tokens", "dtype", "clients", "split", "data")
+        name: getattr(federation.config, name)
+        for name in ("model", "max_tokens", "dtype", "clients", "split", "data", "embedding")
     }
     return replace(federation, config=RunConfig.build(kept, settings))
 
