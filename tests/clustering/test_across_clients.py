@@ -83,7 +83,8 @@ def test_a_number_of_tasks_is_obeyed_even_if_it_takes_noise(tasks: int, expected
 
 
 def test_where_every_sketch_is_noise_all_are_linked() -> None:
-    assert link_parts([sketched(0, BETWEEN), sketched(1, BETWEEN)], GRADIENT, RunConfig(tasks="auto")).labels.tolist()
+    found = link_parts([sketched(0, BETWEEN), sketched(1, BETWEEN)], GRADIENT, RunConfig(tasks="auto"))
+    assert found.labels.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(0, 6), (240, 6), (420, 7), (600, 10), (10_000, 10)])

@@ -76,7 +76,7 @@ def test_what_is_set_aside_does_not_make_tasks_and_joins_one() -> None:
     assert not (spoilt.labels[~LIES].reshape(-1, 3) == [0, 1, 2]).all() or np.abs(spoilt.centroids - TASKS).max() > 0.3
     config = RunConfig(tasks="auto", robust_clustering=0.25)
     linked = link_parts(FORGED, find_affinity("both"), config)
-    honest = linked.labels[~LIES].reshape(-1, 3)
-    assert (honest == honest[0]).all() and set(honest[0].tolist()) == {0, 1, 2}
+    # Tasks are numbered by first member, and the first client lies: its parts join those most alike.
+    assert (linked.labels[~LIES].reshape(-1, 3) == [1, 2, 0]).all() and linked.labels[0] == 0
     assert len(linked.labels) == len(linked.units) == 24 and len(linked.affinity) == 18
     assert linked.labels.max() == 2

@@ -153,11 +153,19 @@ def _drop_oldest(folder: Path, most: int) -> int:
 def _machine() -> dict[str, Any]:
     """Return what, beside the backbone, the last bits of a result depend on."""
     return {
+        **_installed(),
+        "threads": torch.get_num_threads(),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_KERNEL_VARIABLES)},
+    }
+
+
+@cache
+def _installed() -> dict[str, Any]:
+    """Return what of it stays as it is in a process."""
+    return {
         "processor": torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
         "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
         "kernels": torch.backends.cpu.get_cpu_capability(),
-        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_KERNEL_VARIABLES)},
         "libraries": {name: version(name) for name in ("torch", "transformers", "peft", "numpy")},
     }
 

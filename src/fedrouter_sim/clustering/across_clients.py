@@ -9,8 +9,8 @@ from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.affinities import CENTROID
 from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
 from fedrouter_sim.clustering.affinities.gradient import reliability
-from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest
-from fedrouter_sim.clustering.linking import Linked, link, numbered_by_first
+from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbered_by_first
+from fedrouter_sim.clustering.linking import Linked, link
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import RunConfig, with_value
 from fedrouter_sim.config_words import AUTO

@@ -88,6 +88,12 @@ def kmeans(
     return numbered(points, nearest(points, centroids).index, weights)
 
 
+def numbered_by_first(labels: Ints) -> Ints:
+    """Number labels from 0 on in the order in which they first occur."""
+    _, first, places = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[places], dtype=np.int64)
+
+
 def numbered(points: Floats, labels: Ints, weights: Floats | None = None) -> Clustering:
     """Number the clusters of labelled points by first member, and take their means.
 
@@ -96,15 +102,12 @@ def numbered(points: Floats, labels: Ints, weights: Floats | None = None) -> Clu
         labels: cluster of each point, (n,), numbered anyhow.
         weights: of the points, (n,); None: all the same.
     """
-    used, first = np.unique(labels, return_index=True)
-    order = used[np.argsort(first)]
-    renamed = np.empty(int(used.max()) + 1, dtype=np.int64)
-    renamed[order] = np.arange(len(order))
-    labels = renamed[labels]
+    labels = numbered_by_first(labels)
+    count = int(labels.max()) + 1
     if weights is None:
-        means = [points[labels == c].mean(axis=0, dtype=np.float64) for c in range(len(order))]
+        means = [points[labels == c].mean(axis=0, dtype=np.float64) for c in range(count)]
     else:
-        means = [np.average(points[labels == c], axis=0, weights=weights[labels == c]) for c in range(len(order))]
+        means = [np.average(points[labels == c], axis=0, weights=weights[labels == c]) for c in range(count)]
     centroids = np.stack(means)
     return Clustering(centroids.astype(np.float32), labels, np.bincount(labels).astype(np.int64))
 

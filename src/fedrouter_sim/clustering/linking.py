@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import cut_tree, fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from fedrouter_sim.arrays import Floats, Ints
-from fedrouter_sim.clustering.kmeans import kmeans
+from fedrouter_sim.clustering.kmeans import kmeans, numbered_by_first
 
 MOST_LINKED = 1000  # beyond so many, k-means makes micro-clusters first: linkage takes memory by the square
 MICRO_CLUSTERS = 500
@@ -110,12 +110,6 @@ def link(
         cut = _cut_into(tree, tasks)
         found = cut_tree(tree, n_clusters=min(tasks, len(vectors)))[units, 0]
     return Linked(numbered_by_first(found), affinity, units, tree, cut)
-
-
-def numbered_by_first(labels: NDArray[Any]) -> Ints:
-    """Number labels from 0 on in the order in which they first occur."""
-    _, first, places = np.unique(labels, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[places], dtype=np.int64)
 
 
 def _is_tree(tree: NDArray[np.float64]) -> bool:
