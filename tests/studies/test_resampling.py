@@ -9,7 +9,7 @@ from scipy.stats import ttest_1samp
 
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
-from fedrouter_sim.studies.resampling import DRAWS, interval, power, resampled
+from fedrouter_sim.studies.resampling import DRAWS, interval, power, resampled, values_of
 
 ROUGE, LOSS = find_metric("rouge1"), find_metric("loss")
 
@@ -19,7 +19,7 @@ def answers(*clients: list[float | None], name: str = "rouge1", tokens: int = 1)
 
 
 def drawn(rows: list[dict[str, Any]], metric: Metric = ROUGE, samples: str = "same") -> np.ndarray:
-    found = resampled(rows, metric, samples)
+    found = resampled(values_of(rows, metric), samples)
     assert found is not None and found.shape == (DRAWS,)
     return found
 
@@ -47,10 +47,11 @@ def test_a_loss_is_over_tokens() -> None:
 
 def test_what_has_no_value_does_not_count() -> None:
     assert set(drawn(answers([0.5, 0.5, None], [None, None]))) == {0.5}
-    assert resampled(answers([None, None]), ROUGE, "same") is None
-    assert resampled([], ROUGE, "same") is None
-    assert resampled([{"client": 0, "answer": "x"}], ROUGE, "same") is None  # of a run that was not scored by it
-    assert resampled([{"client": 0, "loss": 1.0}], LOSS, "same") is None  # of an old one, without tokens
+    assert resampled(None, "same") is None
+    assert values_of(answers([None, None]), ROUGE) is None
+    assert values_of([], ROUGE) is None
+    assert values_of([{"client": 0, "answer": "x"}], ROUGE) is None  # of a run that was not scored by it
+    assert values_of([{"client": 0, "loss": 1.0}], LOSS) is None  # of an old one, without tokens
 
 
 def test_what_is_no_mean_over_answers_is_not_drawn_again() -> None:
@@ -64,8 +65,8 @@ def test_what_is_no_mean_over_answers_is_not_drawn_again() -> None:
         def mean(self, samples: Any, values: Any) -> float | None:
             return 3.0
 
-    assert resampled(answers([0.5], name="own"), Own(), "same") is None
-    assert resampled(answers([0.5], name="macro_f1"), find_metric("macro_f1"), "same") is None
+    assert values_of(answers([0.5], name="own"), Own()) is None
+    assert values_of(answers([0.5], name="macro_f1"), find_metric("macro_f1")) is None
 
 
 def test_an_interval_is_of_the_mean_over_seeds() -> None:

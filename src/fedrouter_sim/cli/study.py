@@ -23,6 +23,13 @@ def study_command(
         int | None,
         typer.Option(help="Runs at a time (extra ray where several); by default one per processor core, or 1 without."),
     ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of finished runs: they are not run again, and those done now are added. With it a study goes on "
+            "and is compared where the run folders are not."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
 ) -> None:
@@ -38,10 +45,11 @@ def study_command(
     from fedrouter_sim.cli.progress import StudyDisplay
     from fedrouter_sim.federation.engine import installed
     from fedrouter_sim.machine import usable_cores
-    from fedrouter_sim.operations.study import conclude, run_study
+    from fedrouter_sim.operations.study import conclude, pending_runs, run_study
     from fedrouter_sim.report.comparison_terminal import claims_table, comparison_table
     from fedrouter_sim.report.study_results import write_results
     from fedrouter_sim.studies.plan import read_study
+    from fedrouter_sim.studies.records import Records
 
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: must be at least 1")
@@ -49,16 +57,17 @@ def study_command(
     overrides = {key: value for key, value in (("model", model), ("data", data)) if value}
     started = time.monotonic()
     study = read_study(plan, overrides)
-    display = StudyDisplay(study.pending(out), Console(stderr=True, quiet=quiet))
+    kept = Records(records) if records else None
+    display = StudyDisplay(pending_runs(study, out, kept), Console(stderr=True, quiet=quiet))
     at_a_time = workers or (usable_cores() if installed() else 1)
     try:
-        with display.shown(), closing(run_study(study, out, train, display, workers=at_a_time)) as runs:
+        with display.shown(), closing(run_study(study, out, train, display, workers=at_a_time, records=kept)) as runs:
             for planned, run in runs:
                 display.finished(planned.name, run.summary)
     except KeyboardInterrupt:
         note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
         raise
-    comparison, judged = conclude(study, out)
+    comparison, judged = conclude(study, out, kept)
     for text in comparison.notes:
         note(text, quiet)
     write_results(study, out, comparison, judged, " ".join(["fedrouter-sim", *sys.argv[1:]]))

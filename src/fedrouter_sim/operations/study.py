@@ -13,13 +13,20 @@ from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
+from fedrouter_sim.studies.records import Record, Records
 
 Train = Callable[..., Any]
 """What trains a run: (config, out, overwrite, display, backbone, resume)."""
 
 
 def run_study(
-    study: Study, out: Path, train: Train, display: Display, limit: int | None = None, workers: int = 1
+    study: Study,
+    out: Path,
+    train: Train,
+    display: Display,
+    limit: int | None = None,
+    workers: int = 1,
+    records: Records | None = None,
 ) -> Generator[tuple[PlannedRun, Run], None, None]:
     """Run what has not been run, and yield each run as it is done.
 
@@ -34,21 +41,45 @@ def run_study(
         display: is told of each run's progress; with several workers, of nothing.
         limit: most runs to do now; None for all.
         workers: how many runs at a time; with 1, or a single run to do, this process is enough.
+        records: has finished runs, which are not run again, and gets those that are done now.
 
     Raises:
         UserError: the package ray is missing, or a worker has died.
     """
-    pending = study.pending(out)[:limit]
+    pending = pending_runs(study, out, records)[:limit]
     engine = Engine.wanted(workers, None) if workers > 1 else None
     if engine is not None and len(pending) > 1:
         place = Path.cwd() / out
         with seats(engine, len(pending), str(out)) as done_by_them:
             for number in done_by_them((_run_one, train, planned, place, Display()) for planned in pending):
-                yield pending[number], Run(out / pending[number].name)
+                yield pending[number], _done(study, pending[number], out, records)
         return
     for planned in pending:
         _run_one(train, planned, out, display)
-        yield planned, Run(out / planned.name)
+        yield planned, _done(study, planned, out, records)
+
+
+def pending_runs(study: Study, out: Path, records: Records | None = None) -> list[PlannedRun]:
+    """Return the runs that are neither in `out` nor in the records yet; the latter get those that are in `out` alone.
+
+    Raises:
+        UserError: as `Study.pending`, or a run in `out` was never evaluated.
+    """
+    if records is None:
+        return study.pending(out)
+    pending = study.pending(out, {name: record.origin for name, record in records.runs.items()})
+    for planned in study.runs:
+        if planned not in pending and planned.name not in records.runs:
+            _done(study, planned, out, records)
+    return pending
+
+
+def _done(study: Study, planned: PlannedRun, out: Path, records: Records | None) -> Run:
+    """Return a run that is done, and have it recorded."""
+    run = Run(out / planned.name)
+    if records is not None:
+        records.add(Record.of(run, study.metrics))
+    return run
 
 
 _loaded: dict[str, Backbone] = {}
@@ -63,8 +94,11 @@ def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> 
     train(planned.config, out / planned.name, overwrite=False, display=display, backbone=backbone, resume=True)
 
 
-def conclude(study: Study, out: Path) -> tuple[Comparison, list[Judged]]:
-    """Compare the finished runs of a study and judge its claims."""
-    done = [out / run.name for run in study.runs if (out / run.name).exists()]
-    comparison = open_comparison(done, also=[claim.metric for claim in study.claims])
+def conclude(study: Study, out: Path, records: Records | None = None) -> tuple[Comparison, list[Judged]]:
+    """Compare the finished runs of a study, of the records if they are given and else of `out`; judge its claims."""
+    names = [run.name for run in study.runs]
+    if records is None:
+        comparison = open_comparison([out / name for name in names if (out / name).exists()], also=study.metrics)
+    else:
+        comparison = records.compare(names, study.metrics)
     return comparison, [comparison.judge(claim) for claim in study.claims]

@@ -21,7 +21,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.studies.resampling import CONFIDENCE, OverSamples, Power, interval, power
+from fedrouter_sim.studies.resampling import CONFIDENCE, OverSamples, Power, Values, interval, power
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
 NOT_MEASURED = "not measured"
@@ -52,6 +52,7 @@ class Score:
     per_task: Mapping[str, float]
     samples: str  # digest of who was asked what: only equal ones may be compared
     asked: int = 0  # number of test samples
+    values: Values | None = field(default=None, compare=False, repr=False)  # of single answers
     draws: Doubles | None = field(default=None, compare=False, repr=False)  # the mean on other draws of test samples
 
 

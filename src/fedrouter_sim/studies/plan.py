@@ -4,11 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.config_reading import typed_setting
@@ -16,14 +14,14 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.parsing import parse_toml, read_bounded
-from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.paths import at_home
-from fedrouter_sim.runs.entries import check_entries, own_digests
+from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.studies.comparison import Claim
+from fedrouter_sim.studies.finished import Origin, Origins
 
 MOST_SEEDS = 1_000  # of a block
 MOST_RUNS = 5_000  # of a plan
@@ -45,14 +43,33 @@ class Study:
     runs: tuple[PlannedRun, ...]
     claims: tuple[Claim, ...]
 
-    def pending(self, out: Path) -> list[PlannedRun]:
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that claims name."""
+        return tuple(dict.fromkeys(claim.metric for claim in self.claims if claim.metric))
+
+    def pending(self, out: Path, recorded: Mapping[str, Origin] | None = None) -> list[PlannedRun]:
         """Return the runs that are not in `out` yet.
+
+        Args:
+            out: folder of the run folders.
+            recorded: what further finished runs were made of, by name; their folders may be elsewhere.
 
         Raises:
             UserError: a run is there, but with other settings, data, backbone or method file than the plan's.
         """
-        digests = _Digests()
-        return [run for run in self.runs if not _is_done(run, out, digests)]
+        origins, pending = Origins(), []
+        for run in self.runs:
+            folder = out / run.name
+            if recorded and run.name in recorded:
+                origins.check(
+                    run.config, recorded[run.name], f"{run.name} of the records", "take another file of records"
+                )
+            elif folder.exists():
+                origins.check(run.config, Origin.of(Run(folder)), str(folder), "remove it or give another --out")
+            else:
+                pending.append(run)
+        return pending
 
 
 def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -202,43 +219,3 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
     if made.test_data not in RUN_TEST_DATA:
         raise UserError(f"{where}: test_data = {shown(made.test_data)}: choose one of {', '.join(RUN_TEST_DATA)}")
     return made
-
-
-class _Digests:
-    """What a run of given settings would be made of; each file is read once."""
-
-    def __init__(self) -> None:
-        self._of_data = cache(lambda key: load_data(RunConfig(**dict(key)))[0].digest())
-        self._is_model = cache(lambda name, recorded: has_digest(resolve_model(name), recorded))
-
-    def changed(self, run: Run) -> str | None:
-        """Return what a run was made of that is no longer the same; None if all is."""
-        config = run.config
-        names = (
-            "data hub_folder format seed hold_out instruction_column response_column task_column client_column "
-            "on_bad_row".split()
-        )
-        data = tuple((name, getattr(config, name)) for name in names)
-        same = {
-            "data": run.manifest.get("data_sha256") == self._of_data(data),
-            "backbone": self._is_model(config.model, str(run.manifest.get("backbone_sha256"))),
-            "file of your own method, split, rule or metric": run.own_digests == own_digests(config),
-        }
-        return next((name for name, is_same in same.items() if not is_same), None)
-
-
-def _is_done(run: PlannedRun, out: Path, digests: _Digests) -> bool:
-    folder = out / run.name
-    if not folder.exists():
-        return False
-    found = Run(folder)
-    remedy = "remove it or give another --out"
-    if found.config != run.config:
-        old, new = found.config.to_dict(), run.config.to_dict()
-        name = next(name for name in new if old[name] != new[name])
-        raise UserError(
-            f"{folder}: was run with {name} = {shown(old[name])}, the plan says {shown(new[name])}; {remedy}"
-        )
-    if changed := digests.changed(found):
-        raise UserError(f"{folder}: the {changed} has changed since it was run; {remedy}")
-    return True

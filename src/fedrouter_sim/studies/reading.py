@@ -14,7 +14,7 @@ from fedrouter_sim.routing import BARE, FIXED, GLOBAL, ORACLE
 from fedrouter_sim.runs.cells import StoredCell, has_answers, read_answers
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
-from fedrouter_sim.studies.resampling import resampled
+from fedrouter_sim.studies.resampling import resampled, values_of
 
 _ROUGE = ("rouge1", "rouge2", "rouge_l")
 OWN_ROUTINGS = (GLOBAL, FIXED)
@@ -157,6 +157,7 @@ def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, spli
     clients = {client: value for client, s in cell.per_client.items() if (value := s.get(metric.name)) is not None}
     if mean is None or not clients:
         return None
+    values = values_of(answers(cell), metric)
     return Score(
         method=(method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}")
         + (f"@{cell.router}" if cell.router else ""),
@@ -170,5 +171,6 @@ def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, spli
         per_task={task: value for task, s in cell.per_task.items() if (value := s.get(metric.name)) is not None},
         samples=cell.samples,
         asked=len(answers(cell)),
-        draws=resampled(answers(cell), metric, cell.samples),
+        values=values,
+        draws=resampled(values, cell.samples),
     )

@@ -46,13 +46,16 @@ class Power:
     seeds: int | None
 
 
-def resampled(answers: Iterable[Mapping[str, Any]], metric: Metric, samples: str) -> Doubles | None:
-    """Return a run's score in a cell on each of `DRAWS` draws of its test samples; None where a score is no mean.
+Values = Mapping[int, Sequence[tuple[float, float]]]
+"""Client -> value and weight of each of its test samples, in order."""
+
+
+def values_of(answers: Iterable[Mapping[str, Any]], metric: Metric) -> Values | None:
+    """Return the values of single answers whose weighted mean is a client's score; None where a score is no mean.
 
     Args:
         answers: the lines of the cell's file, in order.
         metric: what is scored.
-        samples: digest of who was asked what, which keys the draws: they are the same for all methods.
     """
     if metric.pooled or not (isinstance(metric, TokenLoss) or type(metric).mean is Metric.mean):
         return None
@@ -65,12 +68,25 @@ def resampled(answers: Iterable[Mapping[str, Any]], metric: Metric, samples: str
         # What has no value by one method has none by any, as a free answer no accuracy; bar a loss that is not finite.
         if all(isinstance(one, int | float) and math.isfinite(one) for one in (value, weight)) and weight > 0:
             known.setdefault(answer["client"], []).append((float(value), float(weight)))
+    return known or None
+
+
+def resampled(values: Values | None, samples: str) -> Doubles | None:
+    """Return a run's score in a cell on each of `DRAWS` draws of its test samples; None where no values are known.
+
+    Args:
+        values: of its answers.
+        samples: digest of who was asked what, which keys the draws: they are the same for all methods.
+    """
+    if not values:
+        return None
     clients = []
-    for client, own in known.items():
+    for client, own in values.items():
         generator = numpy_generator(0, "test samples", samples, client)
         drawn = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS) @ np.array(own)
         clients.append(drawn[:, 0] / drawn[:, 1])
-    return np.mean(clients, axis=0) if clients else None
+    found: Doubles = np.mean(clients, axis=0)
+    return found
 
 
 def interval(draws: Sequence[Doubles], samples: int) -> OverSamples | None:

@@ -1,0 +1,145 @@
+"""Finished runs of a study as lines of one file: all that a comparison needs of them, without texts and weights.
+
+With such a file a study goes on, and is compared, where its run folders are not: on another machine, or next year.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config_reading import typed_setting
+from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import LOSS, find_metric
+from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.showing import shown
+from fedrouter_sim.storage import read_json_lines, write_text
+from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
+from fedrouter_sim.studies.finished import Origin
+from fedrouter_sim.studies.reading import read_entry
+from fedrouter_sim.studies.resampling import resampled
+from fedrouter_sim.typed import fitted
+
+_DIGITS = 6  # significant ones of the values of single answers, which only intervals over test samples are made of
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a study keeps of a finished run."""
+
+    name: str  # of its folder
+    method: str
+    split: str
+    seed: int
+    origin: Origin
+    backbone: str  # what it is, in a line
+    cost: Cost
+    wall_seconds: float
+    rows: Mapping[str, int]
+    scores: Mapping[str, tuple[Score, ...]]  # by metric; the run's own first
+
+    @classmethod
+    def of(cls, run: Run, also: tuple[str, ...] = ()) -> "Record":
+        """Return that of a run, by the metric that it shows first, by token loss and by others."""
+        own = run.metric
+        others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != own.name]
+        entries = [read_entry(run, own), *(read_entry(run, metric, needed=False) for metric in others)]
+        first = entries[0]
+        return cls(
+            *(run.folder.name, first.method, first.split, first.seed, Origin.of(run)),
+            *(first.backbone, first.cost, first.wall_seconds, first.rows),
+            {entry.metric: tuple(map(_rounded, entry.scores)) for entry in entries},
+        )
+
+    def entry(self, metric: str) -> Entry:
+        """Return what a comparison by a metric needs of it."""
+        return Entry(
+            *(Path(self.name), self.method, self.split, self.seed, self.origin.settings, self.cost),
+            *(self.scores.get(metric, ()), metric, self.wall_seconds, self.backbone, self.rows),
+        )
+
+    def to_line(self) -> str:
+        """Return it as a line of JSON."""
+        scores = {name: [_as_json(score) for score in own] for name, own in self.scores.items()}
+        return json.dumps({**asdict(replace(self, scores={})), "scores": scores}, ensure_ascii=False) + "\n"
+
+
+class Records:
+    """The finished runs that a file has."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file; one that is not there has none.
+
+        Raises:
+            UserError: a line is damaged, or a run is there twice.
+        """
+        self.path = path
+        self.runs: dict[str, Record] = {}
+        for record in _read(path) if path.exists() else ():
+            if self.runs.setdefault(record.name, record) is not record:
+                raise UserError(f"{path}: has {record.name} twice; remove one of the lines")
+
+    def add(self, record: Record) -> None:
+        """Add a run, and its line to the file, which may have got others' in the meantime.
+
+        Raises:
+            NoRoom: the disk is full.
+        """
+        self.runs[record.name] = record
+        before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        write_text(self.path, before + record.to_line())
+
+    def compare(self, names: list[str], also: tuple[str, ...] = ()) -> Comparison:
+        """Set runs side by side, by the metric that the first shows first.
+
+        Args:
+            names: of the runs; those that are not there are left out.
+            also: other metrics by which they are to be compared beside it; token loss always is.
+
+        Raises:
+            UserError: as `compare`.
+        """
+        chosen = [self.runs[name] for name in names if name in self.runs]
+        if not chosen:
+            return compare([])
+        own = next(iter(chosen[0].scores))
+        others = [name for name in dict.fromkeys((LOSS, *also)) if name and name != own]
+        found = {name: compare([one.entry(name) for one in chosen], find_metric(name)) for name in (own, *others)}
+        return replace(found[own], beside={name: found[name] for name in others})
+
+
+def _rounded(score: Score) -> Score:
+    """Return a score as its line has it, so that a run is compared the same before and after it was written."""
+    if score.values is None:
+        return score
+    values = {
+        client: tuple((float(f"{value:.{_DIGITS}g}"), weight) for value, weight in own)
+        for client, own in score.values.items()
+    }
+    return replace(score, values=values, draws=resampled(values, score.samples))
+
+
+def _as_json(score: Score) -> dict[str, Any]:
+    return {name: value for name, value in asdict(replace(score, draws=None)).items() if name != "draws"}
+
+
+def _read(path: Path) -> list[Record]:
+    remedy = "remove the line, and run the study again"
+    found = []
+    for number, line in enumerate(read_json_lines(path, {"name": str}, remedy), start=1):
+        try:
+            record: Record = fitted(Record, line, "")
+            given = record.origin.settings.items()
+            settings = RunConfig.build({key: typed_setting(record.name, key, value) for key, value in given}).to_dict()
+        except (ValueError, UserError) as error:
+            raise UserError(f"{path}: line {number} is damaged ({error}); {remedy}") from None
+        scores = {
+            metric: tuple(replace(score, draws=resampled(score.values, score.samples)) for score in own)
+            for metric, own in record.scores.items()
+        }
+        if not scores:
+            raise UserError(f"{path}: line {number}, {shown(record.name)}, has no scores; {remedy}")
+        found.append(replace(record, origin=replace(record.origin, settings=settings), scores=scores))
+    return found
