@@ -25,6 +25,7 @@ from benchmarks.linking import linking
 from benchmarks.machine import machine
 from benchmarks.measure import Contest, run
 from benchmarks.overhead import overhead
+from benchmarks.published import published
 from benchmarks.scale import many_clients, many_rows, workers
 from benchmarks.setting import QUICK, REAL, TINY, Setting
 from benchmarks.show import Record, as_json, joined, new_record, table, write_markdown
@@ -48,6 +49,7 @@ BENCHMARKS: Mapping[str, Callable[[Setting], Contest]] = {
     "usual-recipe": usual_recipe,
     "embedding": embedding,
     "answers": answers,
+    "published-loop": published,
     "clustering": clustering,
     "linking": linking,
     "many-clients": many_clients,

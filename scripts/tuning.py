@@ -94,8 +94,10 @@ def main() -> None:
     wanted = configs(options.plan, options.data, options.methods, options.rates, options.split, options.seed)
     done = {(one["method"], one["lr"], one["split"], one["seed"]) for one in kept(file, KEYS)}
     left = [one for one in wanted if (one.method, one.lr, one.split, one.seed) not in done]
+    backbone: RememberingBackbone | None = None
     for number, config in enumerate(left[: options.most], 1):
-        backbone = RememberingBackbone(config, options.out / f"{options.plan.stem}-rows.safetensors")
+        if backbone is None or not backbone.serves(config):
+            backbone = RememberingBackbone(config, options.out / f"{options.plan.stem}-rows.safetensors")
         names = {"method": config.method, "lr": config.lr, "split": config.split, "seed": config.seed}
         keep(file, {**names, "measured": measured(config, backbone)})
         backbone.save()

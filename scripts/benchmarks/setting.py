@@ -44,6 +44,8 @@ class Sizes:
     linked_clients: int  # whose local clusters are linked to tasks
     most_clients: int  # of which one in a hundred trains in a round
     workers: tuple[int, ...]  # of Ray
+    published_rows: int  # of each client of the published loop
+    published_steps: int  # of each of its adapters
     waiting_steps: int  # under each way of threads to wait
     waiting_seconds: float  # that they may take
 
@@ -53,17 +55,27 @@ TINY = Sizes(
     repeats=5, process_repeats=5, batch_size=16, steps=10, overhead_steps=10, check_steps=5, train_rows=600,
     embedded=400, answers=200, answer_rows=60, warm_rounds=2, warm_steps=10, points=100_000, features=576,
     clusters=8, clients=(10, 100, 1000), participants=10, client_rows=12, client_steps=4, client_rounds=5,
-    rows=1_000_000, linked_clients=10_000, most_clients=10_000, workers=(1, 2), waiting_steps=24,
-    waiting_seconds=120,
+    rows=1_000_000, linked_clients=10_000, most_clients=10_000, workers=(1, 2), published_rows=300,
+    published_steps=10, waiting_steps=24, waiting_seconds=120,
 )  # fmt: skip
 REAL = replace(
-    TINY, batch_size=4, overhead_steps=3, check_steps=2, embedded=48, answer_rows=20, warm_rounds=1, warm_steps=5
+    TINY,
+    batch_size=4,
+    overhead_steps=3,
+    check_steps=2,
+    embedded=48,
+    answer_rows=20,
+    warm_rounds=1,
+    warm_steps=5,
+    published_rows=20,
+    published_steps=1,
 )
 QUICK = Sizes(
     repeats=2, process_repeats=1, batch_size=4, steps=2, overhead_steps=2, check_steps=2, train_rows=60, embedded=32,
     answers=10, answer_rows=20, warm_rounds=1, warm_steps=2, points=2_000, features=32,
     clusters=4, clients=(10, 20), participants=2, client_rows=8, client_steps=2, client_rounds=2, rows=5_000,
-    linked_clients=20, most_clients=200, workers=(), waiting_steps=1, waiting_seconds=60,
+    linked_clients=20, most_clients=200, workers=(), published_rows=12, published_steps=1,
+    waiting_steps=1, waiting_seconds=60,
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ TARGETS = {  # how many figures of a benchmark have a target
     "usual-recipe": 1,
     "embedding": 2,
     "answers": 1,
+    "published-loop": 3,
     "clustering": 3,
     "linking": 3,
     "many-clients": 2,

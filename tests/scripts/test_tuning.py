@@ -57,7 +57,11 @@ def test_it_goes_on_where_it_was(plan: Path, tmp_path: Path, monkeypatch: pytest
         return curve(config.lr)
 
     monkeypatch.setattr(tuning, "measured", measured)
-    monkeypatch.setattr(tuning, "RememberingBackbone", lambda config, file: SimpleNamespace(save=lambda: None))
+    monkeypatch.setattr(
+        tuning,
+        "RememberingBackbone",
+        lambda config, file: SimpleNamespace(save=lambda: None, serves=lambda config: True),
+    )
     page = tmp_path / "page.md"
     page.write_text("<!-- tuning own -->\n<!-- end of tuning own -->\n", encoding="utf-8")
     given = [str(plan), "--data", "rows", "--methods", "local", "--rates", "0.2", "0.1", "--out", str(tmp_path / "out")]
