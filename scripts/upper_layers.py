@@ -2,7 +2,7 @@
 
 SmolLM2 on rows with task labels that `--data` names, in one thread; one file is split by the run's seed into training,
 validation and test rows. Learning rates are chosen first, with one seed, by validation loss; then every way is trained
-for 320 steps with three other seeds, and scored on validation rows after 160 and 320. Embeddings of rows are
+for 160 steps with three other seeds, and scored on validation rows after 80 and 160. Embeddings of rows are
 computed once for all runs; they are not in the seconds that are shown.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
