@@ -23,9 +23,10 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
 from benchmarks.setting import Setting
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.templates import render_prompt
 from fedrouter_sim.federation.federation import build_federation
-from fedrouter_sim.federation.observers import Observer, RoundRecord
+from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.simulation import simulate
@@ -52,6 +53,7 @@ class PublishedLoop:
         base = AutoModelForCausalLM.from_pretrained(self._folder, dtype=torch.float32, local_files_only=True)
         self._model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **self._lora))
         self._model.config.use_cache = False
+        self._model.enable_input_require_grads()  # which `gradient_checkpointing` asks for
         self._start = copy.deepcopy(get_peft_model_state_dict(self._model))
 
     def set_up(self, clients: Sequence[Sequence[Row]]) -> None:
@@ -95,7 +97,7 @@ class PublishedLoop:
         arguments = TrainingArguments(
             output_dir=place, per_device_train_batch_size=self._batch_size, max_steps=self._steps,
             learning_rate=self._lr, lr_scheduler_type="constant", optim="adamw_torch", use_cpu=True,
-            report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            report_to="none", gradient_checkpointing=True, save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
         tokens = rows.map(self._tokens, remove_columns=rows.column_names)
         trainer = Trainer(self._model, arguments, data_collator=self._collated, train_dataset=tokens)
@@ -121,35 +123,28 @@ class PublishedLoop:
         return {"input_ids": ids, "attention_mask": mask, "labels": padded("labels", -100)}
 
 
-class _Clock(Observer):
-    """Keeps the seconds of the last round."""
-
-    seconds = 0.0
-
-    def round_ended(self, record: RoundRecord, adapters: Any) -> None:
-        self.seconds = sum(record.seconds.values())
-
-
 def published(setting: Setting) -> Contest:
     """A setup and a round: 16 adapters, each trained for some steps."""
     sizes = setting.sizes
     disable_progress_bars()
     transformers_logging.disable_progress_bar()
-    config = replace(
-        setting.config, clients=CLIENTS, split="dual", method="fedrouter", tasks=TASKS, local_clusters=CLUSTERS,
-        rounds=1, local_steps=CLUSTERS * sizes.published_steps, sharing="none", dtype="float32",
-        examples_per_client=sizes.published_rows,
-    )  # fmt: skip
+    # Built anew, not replaced: what follows from being told the tasks is to follow.
+    config = RunConfig.build({
+        "model": setting.config.model, "data": setting.config.data, "device": "cpu", "dtype": "float32",
+        "batch_size": setting.config.batch_size, "lr": setting.config.lr, "clients": CLIENTS, "split": "dual",
+        "method": "fedrouter", "tasks": TASKS, "local_clusters": CLUSTERS, "sharing": "none", "rounds": 1,
+        "local_steps": CLUSTERS * sizes.published_steps, "examples_per_client": sizes.published_rows,
+    })  # fmt: skip
     data = [partition_data(replace(config, seed=repeat + 1)) for repeat in range(sizes.repeats)]
 
     def ours(repeat: int) -> Sample:
         loaded: list[Backbone] = []
         loading = clocked(lambda: loaded.append(Backbone(config)))
-        method, clock, plans = find_method(config.method, {}), _Clock(), []
+        method, plans = find_method(config.method, {}), []
         own = replace(config, seed=repeat + 1)
         federation = build_federation(own, data[repeat], loaded[0])
         setup = clocked(lambda: plans.append(method.plan(federation)))
-        whole = clocked(lambda: simulate(federation, method, clock, lambda *given: None, plans[0]))
+        whole = clocked(lambda: simulate(federation, method, Observer(), lambda *given: None, plans[0]))
         return {LOADING: loading, SETUP: setup, ROUND: whole, WHOLE: loading + setup + whole}
 
     def theirs(repeat: int) -> Sample:
@@ -180,7 +175,7 @@ def published(setting: Setting) -> Contest:
             "The loop is ours, with transformers' `Trainer`, after the published script "
             "(github.com/GabrielTalasso/FedRouter): the backbone is loaded for each client's embedding pass, texts are "
             "tokenised by the slow tokenizer, a trainer and its data set are made for each adapter in each round, "
-            "batches are random and padded to their longest. Without its recomputation of activations "
-            "(`gradient_checkpointing`), which a user without a card would turn off.",
+            "batches are random and padded to their longest, activations are computed again on "
+            "the way back (`gradient_checkpointing`).",
         ),
     )
