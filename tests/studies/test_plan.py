@@ -15,7 +15,9 @@ from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.study import run_study
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.entries import check_names
+from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.plan import PlannedRun, Study, read_study
+from fedrouter_sim.studies.records import Record, Records
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -227,7 +229,14 @@ def test_a_run_whose_data_or_own_file_has_changed_is_refused(tmp_path: Path, own
     out = tmp_path / "out"
     assert len(list(run_study(study, out, train, Display()))) == 1
     assert study.pending(out) == []
+    records = Records(tmp_path / "records.jsonl")
+    records.add(Record.of(Run(out / "all-mine-seed1")))
+    recorded = {name: record.origin for name, record in Records(records.path).runs.items()}
+    assert str(tmp_path) not in records.path.read_text(encoding="utf-8")
+    assert study.pending(tmp_path / "elsewhere", recorded) == []
     own.write_text(OWN + "# changed\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"all-mine-seed1 of the records: the file of your own method, .* has changed"):
+        study.pending(tmp_path / "elsewhere", recorded)
     with pytest.raises(UserError, match=r"all-mine-seed1: the file of your own method, .* has changed"):
         study.pending(out)
     own.write_text(OWN, encoding="utf-8")

@@ -10,12 +10,14 @@ import pytest
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.finished import portable
 from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
 from fedrouter_sim.studies.records import Record, Records
 
+ROUGE = find_metric("rouge1")
 ConfigMaker = Callable[..., RunConfig]
 
 
@@ -42,7 +44,7 @@ def test_runs_are_compared_as_from_their_folders(two: list[Path], tmp_path: Path
         records.add(Record.of(Run(folder), ("macro_f1",)))
     again = Records(tmp_path / "records.jsonl")
     by_folder = open_comparison(two, also=["macro_f1"])
-    for found in (records.compare(["ours", "theirs"], ("macro_f1",)), again.compare(["ours", "theirs"], ("macro_f1",))):
+    for found in (one.compare(["ours", "theirs"], ROUGE, ["macro_f1"]) for one in (records, again)):
         assert found.scores == by_folder.scores and found.metric.name == by_folder.metric.name == "rouge1"
         assert {name: view.scores for name, view in found.beside.items()} == {
             name: view.scores for name, view in by_folder.beside.items()
@@ -52,7 +54,7 @@ def test_runs_are_compared_as_from_their_folders(two: list[Path], tmp_path: Path
         assert ours.over_samples.low == pytest.approx(folder.over_samples.low, rel=1e-4)
         assert [e.cost for e in found.entries] == [e.cost for e in by_folder.entries]
         assert [e.rows for e in found.entries] == [e.rows for e in by_folder.entries]
-    one, other = records.compare(["ours"]).scores, again.compare(["ours"]).scores
+    one, other = records.compare(["ours"], ROUGE).scores, again.compare(["ours"], ROUGE).scores
     assert all(
         a.draws is not None and b.draws is not None and (a.draws == b.draws).all()
         for a, b in zip(one, other, strict=True)
@@ -68,9 +70,9 @@ def test_a_line_has_no_text_of_the_rows_and_no_place_of_this_machine(finished_ru
 
 def test_what_is_left_out_and_what_is_not_there_is_not_compared(two: list[Path], tmp_path: Path) -> None:
     records = Records(tmp_path / "records.jsonl")
-    assert records.compare(["ours"]).entries == ()
+    assert records.compare(["ours"], ROUGE).entries == ()
     records.add(Record.of(Run(two[0])))
-    assert [entry.folder for entry in records.compare(["theirs", "ours"]).entries] == [Path("ours")]
+    assert [entry.folder for entry in records.compare(["theirs", "ours"], ROUGE).entries] == [Path("ours")]
 
 
 def test_lines_that_another_process_added_stay(two: list[Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.trial import try_out
+from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.federation.seats import seats
@@ -14,6 +15,7 @@ from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
 from fedrouter_sim.studies.records import Record, Records
+from fedrouter_sim.tables import parse_options
 
 Train = Callable[..., Any]
 """What trains a run: (config, out, overwrite, display, backbone, resume)."""
@@ -100,5 +102,7 @@ def conclude(study: Study, out: Path, records: Records | None = None) -> tuple[C
     if records is None:
         comparison = open_comparison([out / name for name in names if (out / name).exists()], also=study.metrics)
     else:
-        comparison = records.compare(names, study.metrics)
+        first = study.runs[0].config
+        metric = find_metric(first.metric, parse_options(first.option))
+        comparison = records.compare(names, metric, study.metrics)
     return comparison, [comparison.judge(claim) for claim in study.claims]

@@ -4,7 +4,7 @@ With such a file a study goes on, and is compared, where its run folders are not
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import LOSS, find_metric
+from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import shown
 from fedrouter_sim.storage import read_json_lines, write_text
@@ -41,7 +42,7 @@ class Record:
     scores: Mapping[str, tuple[Score, ...]]  # by metric; the run's own first
 
     @classmethod
-    def of(cls, run: Run, also: tuple[str, ...] = ()) -> "Record":
+    def of(cls, run: Run, also: Sequence[str] = ()) -> "Record":
         """Return that of a run, by the metric that it shows first, by token loss and by others."""
         own = run.metric
         others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != own.name]
@@ -91,23 +92,21 @@ class Records:
         before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         write_text(self.path, before + record.to_line())
 
-    def compare(self, names: list[str], also: tuple[str, ...] = ()) -> Comparison:
-        """Set runs side by side, by the metric that the first shows first.
+    def compare(self, names: Sequence[str], metric: Metric, also: Sequence[str] = ()) -> Comparison:
+        """Set runs side by side.
 
         Args:
             names: of the runs; those that are not there are left out.
-            also: other metrics by which they are to be compared beside it; token loss always is.
+            metric: what they are compared by.
+            also: other shipped metrics by which they are to be compared beside it; token loss always is.
 
         Raises:
             UserError: as `compare`.
         """
         chosen = [self.runs[name] for name in names if name in self.runs]
-        if not chosen:
-            return compare([])
-        own = next(iter(chosen[0].scores))
-        others = [name for name in dict.fromkeys((LOSS, *also)) if name and name != own]
-        found = {name: compare([one.entry(name) for one in chosen], find_metric(name)) for name in (own, *others)}
-        return replace(found[own], beside={name: found[name] for name in others})
+        others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != metric.name]
+        beside = {other.name: compare([one.entry(other.name) for one in chosen], other) for other in others}
+        return replace(compare([one.entry(metric.name) for one in chosen], metric), beside=beside)
 
 
 def _rounded(score: Score) -> Score:
