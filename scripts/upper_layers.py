@@ -19,7 +19,7 @@ import torch
 from federations.memory import RememberingBackbone
 from kept_lines import keep, kept
 from layering.grid import SEEDS, Trial, compared, tuning
-from layering.show import best_rates, lines_of, write_figure
+from layering.show import best_rates, lines_of, of_whole_seeds, write_figure
 from marked_tables import write_between_marks
 from validated import measured
 
@@ -66,11 +66,12 @@ def main() -> None:
             raise UserError("--data: give real rows with task labels")
         if left := run(tuning(), options.data, tuned, options.most):
             run(compared(best_rates(records(tuned)), options.seeds), options.data, file, left)
-    lines = lines_of(records(file))
+    whole = of_whole_seeds(records(file))
+    lines = lines_of(whole)
     print("\n".join(lines))
     if options.markdown:
         write_between_marks(options.markdown, "layers", {"score": lines})
-        write_figure(options.markdown.parent / "figures" / "layers.svg", records(file))
+        write_figure(options.markdown.parent / "figures" / "layers.svg", whole)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,15 @@ def best_rates(records: Records) -> dict[str, float]:
     return found
 
 
+def of_whole_seeds(records: Records) -> list[Mapping[str, Any]]:
+    """Return the records of the seeds that every way has: means over other seeds are not to be compared."""
+    ways = {(one["layers"], one["targets"]) for one in records}
+    seeds = {
+        seed for seed in SEEDS if {(one["layers"], one["targets"]) for one in records if one["seed"] == seed} == ways
+    }
+    return [one for one in records if one["seed"] in seeds]
+
+
 def points(records: Records) -> list[dict[str, Any]]:
     """Return the mean over seeds of each way and number of steps, by the time that it took; `leads` says whether
     nothing that took as little time has a lower loss."""

@@ -8,6 +8,8 @@ from fedrouter_sim.adapters.folders import load_adapter, load_lora_scale, load_p
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.report.comparison_tables import comparison_csv, comparison_markdown
+from fedrouter_sim.report.comparison_terminal import comparison_table
 from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, read_samples, round_gaps
 from fedrouter_sim.runs.aggregated import task_of
 from fedrouter_sim.runs.averaging import average_by_task
@@ -17,6 +19,7 @@ from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.runs.update_folders import find_update_folders, gather, normalizer_for, read_update_folder
 from fedrouter_sim.studies.plan import read_study
 from fedrouter_sim.studies.reading import read_entry
+from fedrouter_sim.studies.records import Records
 
 
 def read_run(folder: Path) -> None:
@@ -93,6 +96,16 @@ def read_config(folder: Path) -> None:
 def read_study_plan(folder: Path) -> None:
     """Read the plan of a study."""
     read_study(folder / "plan.toml")
+
+
+def read_records(folder: Path) -> None:
+    """Read the finished runs of a study from their file, and compare them."""
+    records = Records(folder / "records.jsonl")
+    comparison = records.compare(list(records.runs), find_metric("rouge1"), ["macro_f1"])
+    for view in comparison.views:
+        comparison_table(view)
+    comparison_markdown(comparison, [])
+    comparison_csv(comparison)
 
 
 def read_model(folder: Path) -> None:

@@ -15,13 +15,17 @@ from fuzzing import fuzz
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.plans import save_plan
+from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.studies.records import Record, Records
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 """Over all readers."""
 
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
-SHARES = {"run": 0.5, "updates": 0.15, "plan": 0.12, "config": 0.08, "study_plan": 0.08, "model": 0.07}
+SHARES = {
+    "run": 0.44, "updates": 0.15, "plan": 0.12, "config": 0.08, "study_plan": 0.08, "records": 0.06, "model": 0.07
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +43,9 @@ def real(
     shutil.copytree(raw / "updates", folder / "updates")
     stages = run_method("fedrouter", **small).outcome.stages
     save_plan(folder / "plan", stages[0].plan)
-    for name in ("config", "study_plan"):
+    for name in ("config", "study_plan", "records"):
         (folder / name).mkdir()
+    Records(folder / "records" / "records.jsonl").add(Record.of(Run(run), ("macro_f1",)))
     shutil.copyfile(run / "config.toml", folder / "config" / "config.toml")
     study_plans.written(folder / "study_plan")
     shutil.copytree(micro_model, folder / "model")

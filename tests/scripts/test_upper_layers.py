@@ -11,7 +11,7 @@ import pytest
 import upper_layers
 import validated
 from layering import grid
-from layering.show import best_rates, lines_of, points, write_figure
+from layering.show import best_rates, lines_of, of_whole_seeds, points, write_figure
 
 from fedrouter_sim.config import RunConfig
 
@@ -43,6 +43,12 @@ def test_settings_follow_the_trial() -> None:
 def test_the_rate_with_the_lowest_loss_is_taken() -> None:
     records = [record(0, "q, v", 7, loss=1.0), record(0, "q, v", 7, loss=0.9) | {"lr": 5e-3}]
     assert best_rates(records) == {"q, v": 5e-3}
+
+
+def test_only_seeds_that_every_way_has_are_shown() -> None:
+    records = [record(0, "q, v", 8), record(6, "q, v", 8), record(0, "q, v", 9)]
+    assert of_whole_seeds(records) == records[:2]
+    assert of_whole_seeds([]) == []
 
 
 def test_a_way_leads_where_nothing_as_quick_has_a_lower_loss(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A study's finished runs in one file: compared as from their folders, on any machine, and nothing else accepted."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -111,8 +112,12 @@ def test_settings_are_without_the_folders_of_this_machine(micro_config: ConfigMa
         (lambda line: line.replace('"seed": 1', '"seed": "one"'), "line 1 is damaged .*seed must be a whole number"),
         (lambda line: line.replace('"lr":', '"lrr":'), "line 1 is damaged .*lrr"),
         (lambda line: line[:-30], "damaged"),
-        (lambda line: line + line, "has dual-micro twice; remove one of the lines"),
-        (lambda line: json.dumps(json.loads(line) | {"scores": {}}), "has no scores"),
+        (lambda line: line + line, "has 'dual-micro' twice; remove one of the lines"),
+        (lambda line: json.dumps(json.loads(line) | {"scores": {}}), "line 1 is damaged .it has no scores"),
+        (
+            lambda line: re.sub(r'"values": {"0": \[\[[^]]*\]', '"values": {"0": [[1.0, 0]', line, count=1),
+            "weight above 0",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(

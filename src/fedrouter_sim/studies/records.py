@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import typed_setting
 from fedrouter_sim.errors import UserError
@@ -21,7 +23,7 @@ from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, com
 from fedrouter_sim.studies.finished import Origin
 from fedrouter_sim.studies.reading import read_entry
 from fedrouter_sim.studies.resampling import resampled
-from fedrouter_sim.typed import fitted
+from fedrouter_sim.typed import Misfit, fitted
 
 _DIGITS = 6  # significant ones of the values of single answers, which only intervals over test samples are made of
 
@@ -80,7 +82,7 @@ class Records:
         self.runs: dict[str, Record] = {}
         for record in _read(path) if path.exists() else ():
             if self.runs.setdefault(record.name, record) is not record:
-                raise UserError(f"{path}: has {record.name} twice; remove one of the lines")
+                raise UserError(f"{path}: has {shown(record.name)} twice; remove one of the lines")
 
     def add(self, record: Record) -> None:
         """Add a run, and its line to the file, which may have got others' in the meantime.
@@ -90,7 +92,8 @@ class Records:
         """
         self.runs[record.name] = record
         before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        write_text(self.path, before + record.to_line())
+        ended = "\n" if before and not before.endswith("\n") else ""
+        write_text(self.path, before + ended + record.to_line())
 
     def compare(self, names: Sequence[str], metric: Metric, also: Sequence[str] = ()) -> Comparison:
         """Set runs side by side.
@@ -129,16 +132,31 @@ def _read(path: Path) -> list[Record]:
     found = []
     for number, line in enumerate(read_json_lines(path, {"name": str}, remedy), start=1):
         try:
-            record: Record = fitted(Record, line, "")
-            given = record.origin.settings.items()
-            settings = RunConfig.build({key: typed_setting(record.name, key, value) for key, value in given}).to_dict()
+            found.append(_record(line))
         except (ValueError, UserError) as error:
             raise UserError(f"{path}: line {number} is damaged ({error}); {remedy}") from None
-        scores = {
-            metric: tuple(replace(score, draws=resampled(score.values, score.samples)) for score in own)
-            for metric, own in record.scores.items()
-        }
-        if not scores:
-            raise UserError(f"{path}: line {number}, {shown(record.name)}, has no scores; {remedy}")
-        found.append(replace(record, origin=replace(record.origin, settings=settings), scores=scores))
     return found
+
+
+def _record(line: Mapping[str, Any]) -> Record:
+    """Return what a line says.
+
+    Raises:
+        ValueError: it is no record.
+        UserError: a setting is none, or its value is not one.
+    """
+    record: Record = fitted(Record, line, "")
+    if not any(record.scores.values()):
+        raise Misfit("it has no scores")
+    given = record.origin.settings.items()
+    settings = RunConfig.build({key: typed_setting("settings", key, value) for key, value in given}).to_dict()
+    scores = {metric: tuple(map(_drawn, own)) for metric, own in record.scores.items()}
+    return replace(record, origin=replace(record.origin, settings=settings), scores=scores)
+
+
+def _drawn(score: Score) -> Score:
+    for own in (score.values or {}).values():
+        pairs = np.array(own, dtype=float)  # (samples, 2)
+        if pairs.shape != (len(own), 2) or not len(own) or not np.isfinite(pairs).all() or (pairs[:, 1] <= 0).any():
+            raise Misfit("values must be pairs of a finite value and a weight above 0, at least one for each client")
+    return replace(score, draws=resampled(score.values, score.samples))
