@@ -153,31 +153,32 @@ def test_too_few_workers_are_refused(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err == "error: --workers 0: must be at least 1\n"
 
 
-def test_with_records_a_study_is_compared_where_its_folders_are_not(smoke, monkeypatch, tmp_path, capsys):
-    leave_figures_blank(monkeypatch)
-    records = tmp_path / "records.jsonl"
-    call(monkeypatch, SMOKE, "--out", str(smoke), "--records", str(records), "--quiet")
+@pytest.fixture(scope="module")
+def records(smoke, tmp_path_factory):
+    """The records of the smoke plan's runs."""
+    file = tmp_path_factory.mktemp("records") / "records.jsonl"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        leave_figures_blank(monkeypatch)
+        call(monkeypatch, SMOKE, "--out", str(smoke), "--records", str(file), "--quiet")
+    return file
+
+
+def test_with_records_a_study_is_compared_where_its_folders_are_not(smoke, records, monkeypatch, tmp_path):
     assert len(records.read_text(encoding="utf-8").splitlines()) == 14
-    before = (smoke / "results.csv").read_text(encoding="utf-8")
-    monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran again"))
-    elsewhere = tmp_path / "elsewhere"
-    call(monkeypatch, SMOKE, "--out", str(elsewhere), "--records", str(records), "--quiet")
-    assert not list(elsewhere.glob("*-seed*")) and (elsewhere / "report.html").is_file()
-    rows, ours = (list(csv.DictReader(text.splitlines())) for text in (before, (elsewhere / "results.csv").read_text()))
-    scores = [
-        [(row["method"], row["split"], row["test_data"], row["rouge1"]) for row in table] for table in (rows, ours)
-    ]
-    assert scores[0] == scores[1]
-
-
-def test_records_of_another_plan_are_refused(smoke, monkeypatch, tmp_path, capsys):
-    records = tmp_path / "records.jsonl"
     leave_figures_blank(monkeypatch)
-    call(monkeypatch, SMOKE, "--out", str(smoke), "--records", str(records), "--quiet")
+    monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran again"))
+    call(monkeypatch, SMOKE, "--out", str(tmp_path), "--records", str(records), "--quiet")
+    assert not list(tmp_path.glob("*-seed*")) and (tmp_path / "report.html").is_file()
+    tables = [list(csv.DictReader((out / "results.csv").open(encoding="utf-8"))) for out in (smoke, tmp_path)]
+    one, two = ([(row["method"], row["split"], row["test_data"], row["rouge1"]) for row in table] for table in tables)
+    assert one == two
+
+
+def test_records_of_another_plan_are_refused(records, monkeypatch, tmp_path, capsys):
     lines = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
     lines[3]["origin"]["settings"]["lr"] = 0.25
-    records.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    capsys.readouterr()
-    call(monkeypatch, SMOKE, "--out", str(tmp_path / "other"), "--records", str(records), code=2)
+    other = tmp_path / "records.jsonl"
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    call(monkeypatch, SMOKE, "--out", str(tmp_path / "other"), "--records", str(other), code=2)
     assert f"{lines[3]['name']} of the records: was run with lr = 0.25, the plan says" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fedrouter_sim.arrays import Floats, Ints
-from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest
+from fedrouter_sim.clustering.kmeans import Clustering, kmeans, most_alike, nearest
 
 
 def four_blobs(seed: int, n: int = 80, d: int = 16, offset: float = 0) -> tuple[Floats, Ints]:
@@ -157,3 +157,11 @@ def test_a_point_on_its_centroid_is_at_distance_zero() -> None:
 def test_with_one_centroid_the_margin_is_infinite() -> None:
     found = nearest(np.array([[3, 4]], dtype=np.float32), np.zeros((1, 2), dtype=np.float32))
     assert found.index.tolist() == [0] and found.distance.tolist() == [5] and found.margin.tolist() == [np.inf]
+
+
+def test_the_most_alike_has_the_largest_inner_product_and_may_be_far() -> None:
+    others = np.array([[1.0, 0.0], [0.0, 5.0], [-1.0, 0.0]], dtype=np.float32)
+    points = np.array([[1.0, 0.1], [3.0, 1.0], [-2.0, -0.1]], dtype=np.float32)
+    assert most_alike(points, others).tolist() == [0, 1, 2]
+    drawn = np.random.default_rng(3).normal(size=(2, 700, 16)).astype(np.float32)
+    assert most_alike(*drawn).tolist() == (drawn[0] @ drawn[1].T).argmax(axis=1).tolist()

@@ -9,7 +9,7 @@ from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.affinities import CENTROID
 from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
 from fedrouter_sim.clustering.affinities.gradient import reliability
-from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbered_by_first
+from fedrouter_sim.clustering.kmeans import Clustering, kmeans, most_alike, nearest, numbered_by_first
 from fedrouter_sim.clustering.linking import Linked, link
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import RunConfig, with_value
@@ -87,10 +87,10 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
     linked = link(vectors[counted], config.cut, tasks, seed, config.cut - affinity.lenience)
     if counted.all():
         return linked
-    nearest_counted = (vectors @ vectors[counted].T).argmax(axis=1)
-    nearest_counted[counted] = np.arange(int(counted.sum()))
-    labels = numbered_by_first(linked.labels[nearest_counted])
-    return replace(linked, labels=labels, units=linked.units[nearest_counted])
+    own = np.empty(len(vectors), dtype=np.int64)  # (n,): the one among those that count whose task it has
+    own[counted] = np.arange(int(counted.sum()))
+    own[~counted] = most_alike(vectors[~counted], vectors[counted])
+    return replace(linked, labels=numbered_by_first(linked.labels[own]), units=linked.units[own])
 
 
 def embedded_of(messages: Sequence[CentroidMessage]) -> Embedded:

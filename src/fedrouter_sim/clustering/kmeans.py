@@ -138,6 +138,16 @@ def nearest(points: Floats, centroids: Floats) -> Nearest:
     return Nearest(found[:, 0].astype(np.int64), distances[:, 0], margin)
 
 
+def most_alike(points: Floats, others: Floats) -> Ints:
+    """Return for each of n points (n, d) which of k others (k, d) it has the largest inner product with, by a flat
+    FAISS index: in memory that grows with n + k."""
+    index = faiss.IndexFlatIP(others.shape[1])
+    index.add(np.ascontiguousarray(others, dtype=np.float32))
+    with _few_threads(points, len(others)):
+        _, found = index.search(np.ascontiguousarray(points, dtype=np.float32), 1)
+    return np.asarray(found[:, 0], dtype=np.int64)
+
+
 def distances(points: Floats, centroids: Floats) -> NDArray[np.float64]:
     """Return the L2 distance of each of n points to each of k centroids, (n, k), by a flat FAISS index."""
     index = faiss.IndexFlatL2(centroids.shape[1])
