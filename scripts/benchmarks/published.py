@@ -17,7 +17,7 @@ from datasets import Dataset, disable_progress_bars
 from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from sklearn.cluster import KMeans
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.measure import Contest, Figure, Sample, Samples, clocked
@@ -101,9 +101,7 @@ class PublishedLoop:
         )  # fmt: skip
         tokens = rows.map(self._tokens, remove_columns=rows.column_names)
         trainer = Trainer(self._model, arguments, data_collator=self._collated, train_dataset=tokens)
-        for callback in list(trainer.callback_handler.callbacks):  # those that print
-            if type(callback).__name__ == "PrinterCallback":
-                trainer.remove_callback(callback)
+        trainer.remove_callback(PrinterCallback)
         return trainer
 
     def _tokens(self, row: Mapping[str, str]) -> dict[str, list[int]]:

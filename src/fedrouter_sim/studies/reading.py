@@ -64,7 +64,7 @@ def open_comparison(
         notes.append(
             f"{folder} was scored with words cut by the rules {one}, and {other} by {two}; evaluate the older one again"
         )
-    others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != chosen.name]
+    others = metrics_beside(chosen, also)
     entries: dict[str, list[Entry]] = {name: [] for name in (chosen.name, *(extra.name for extra in others))}
     for run in runs:
         answers = _answers_of(run)
@@ -73,6 +73,11 @@ def open_comparison(
             entries[beside_it.name].append(read_entry(run, beside_it, False, answers))
     beside = {extra.name: compare(entries[extra.name], extra) for extra in others}
     return replace(compare(entries[chosen.name], chosen), notes=tuple(notes), beside=beside)
+
+
+def metrics_beside(first: Metric, also: Sequence[str]) -> list[Metric]:
+    """Return the metrics that stand beside the first one: token loss, and these shipped ones."""
+    return [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != first.name]
 
 
 Answers = Callable[[StoredCell], Sequence[dict[str, Any]]]

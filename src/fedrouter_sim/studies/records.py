@@ -14,14 +14,13 @@ import numpy as np
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import typed_setting
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.metrics import LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import shown
 from fedrouter_sim.storage import read_json_lines, write_text
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
 from fedrouter_sim.studies.finished import Origin
-from fedrouter_sim.studies.reading import read_entry
+from fedrouter_sim.studies.reading import metrics_beside, read_entry
 from fedrouter_sim.studies.resampling import resampled
 from fedrouter_sim.typed import Misfit, fitted
 
@@ -47,8 +46,8 @@ class Record:
     def of(cls, run: Run, also: Sequence[str] = ()) -> "Record":
         """Return that of a run, by the metric that it shows first, by token loss and by others."""
         own = run.metric
-        others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != own.name]
-        entries = [read_entry(run, own), *(read_entry(run, metric, needed=False) for metric in others)]
+        others = (read_entry(run, metric, needed=False) for metric in metrics_beside(own, also))
+        entries = [read_entry(run, own), *others]
         first = entries[0]
         return cls(
             *(run.folder.name, first.method, first.split, first.seed, Origin.of(run)),
@@ -107,9 +106,8 @@ class Records:
             UserError: as `compare`.
         """
         chosen = [self.runs[name] for name in names if name in self.runs]
-        others = [find_metric(name) for name in dict.fromkeys((LOSS, *also)) if name and name != metric.name]
-        beside = {other.name: compare([one.entry(other.name) for one in chosen], other) for other in others}
-        return replace(compare([one.entry(metric.name) for one in chosen], metric), beside=beside)
+        found = [compare([one.entry(by.name) for one in chosen], by) for by in (metric, *metrics_beside(metric, also))]
+        return replace(found[0], beside={one.metric.name: one for one in found[1:]})
 
 
 def _rounded(score: Score) -> Score:
@@ -124,7 +122,7 @@ def _rounded(score: Score) -> Score:
 
 
 def _as_json(score: Score) -> dict[str, Any]:
-    return {name: value for name, value in asdict(replace(score, draws=None)).items() if name != "draws"}
+    return {name: value for name, value in vars(score).items() if name != "draws"}
 
 
 def _read(path: Path) -> list[Record]:
