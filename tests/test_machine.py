@@ -13,6 +13,7 @@ from fedrouter_sim.machine import (
     Memory,
     folder_size,
     free_disk,
+    give_back_memory,
     is_writable,
     machine_record,
     memory,
@@ -147,3 +148,26 @@ def test_the_record_names_what_decides_results() -> None:
     assert record["threads"] == torch.get_num_threads()
     names = ("torch", "transformers", "peft", "faiss-cpu", "numpy", "safetensors", "datasets", "rouge-score")
     assert record["libraries"] == {name: version(name) for name in names}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others give memory back in their own way")
+def test_memory_below_something_in_use_is_given_back() -> None:
+    kept, dropped = [], []
+    for _ in range(2000):  # too small to lie in a mapping of its own each
+        dropped.append(bytearray(b"x" * 60_000))
+        kept.append(bytearray(2_000))
+    full = resident()
+    dropped.clear()
+    give_back_memory()
+    assert resident() < full - 60 * MIB
+    assert len(kept) == 2000
+
+
+def test_a_library_that_gives_nothing_back_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())
+    give_back_memory()
+
+
+def resident() -> int:
+    """Return how much of this process is in main memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,5 +1,6 @@
 """What this machine gives a process: cores, memory, disk; and what a run records of it."""
 
+import ctypes
 import os
 import platform
 import resource
@@ -62,6 +63,16 @@ def peak_memory_bytes() -> int:
         return int(own[0].split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def give_back_memory() -> None:
+    """Give memory that is free within this process back to the system, where its C library can.
+
+    What is kept of many clients lies between large tensors that are gone, and glibc gives nothing back that lies below
+    something in use: with 300 clients of 12 rows that was 90 of 685 MiB.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def machine_record() -> dict[str, Any]:

@@ -76,7 +76,7 @@ class CentroidMessage:
     centroids: Floats  # (k, d), normalised
     sizes: Ints  # (k,), examples in each cluster
     answer_tokens: Ints  # (k,), longest training response of each cluster, in tokens
-    halves: Floats | None = None  # (k, 2, m), sums of the gradient sketches of two halves of some rows of each
+    halves: Floats | None = None  # (k, 2, m), sums of the gradient sketches of two halves of some rows; half precision
 
     @property
     def nbytes(self) -> int:

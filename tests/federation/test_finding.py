@@ -128,7 +128,7 @@ def test_it_is_the_same_again(federate: FederationMaker) -> None:
 def test_the_traffic_is_that_of_every_question(federate: FederationMaker) -> None:
     federation = federate(tasks="auto", local_clusters=2)
     found = find_tasks(federation)
-    part = 32 * 4 + 8 + 8 + 2 * SKETCH * 4  # centroid, size, longest response, sketches
+    part = 32 * 4 + 8 + 8 + 2 * SKETCH * 2  # centroid, size, longest response, sketches
     parts = [len(own) for own in found.assignment]
     traffic = federation.workers.outbox.total
     up = 4 * (2 * 32 * 8 + 8) + 8 * part + sum(parts) * (part + 8)  # sums; local clusters; the final parts, with tasks

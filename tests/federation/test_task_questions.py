@@ -32,7 +32,7 @@ from fedrouter_sim.messages import RowTasks
 FederationMaker = Callable[..., Federation]
 NONE = Normalizer("none")
 AFFINE = Normalizer("standardize", np.ones(32, dtype=np.float32), np.full(32, 2, dtype=np.float32))
-SKETCHED = 2 * 2 * SKETCH * 4  # bytes of the halves of two parts
+SKETCHED = 2 * 2 * SKETCH * 2  # bytes of the halves of two parts
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_halves_are_sums_of_every_second_sketch(federation: Federation, client: 
     rows = client.sketches(range(len(labels)), federation.initial, 1)
     for cluster in range(2):
         own = rows[labels == cluster]
-        np.testing.assert_allclose(halves[cluster], [own[0::2].sum(0), own[1::2].sum(0)], atol=1e-5)
+        np.testing.assert_allclose(halves[cluster], [own[0::2].sum(0), own[1::2].sum(0)], atol=2e-3)
     assert np.linalg.norm(halves[0, 0]) > 0.1
     assert AskLocalClusters(NONE, 2, 1).answer(client).sent.halves is None
 
@@ -250,7 +250,7 @@ def test_parts_are_those_of_a_task_or_of_a_task_in_a_local_cluster(by_cluster: b
     for part in range(len(found.tasks)):
         own = labels == part
         assert found.sent.centroids[part].tolist() == [points[own].mean()]
-        np.testing.assert_allclose(halves[part].sum(0), sketches[own].sum(0), atol=1e-6)
+        np.testing.assert_allclose(halves[part].sum(0), sketches[own].sum(0), atol=2e-3)
 
 
 def test_questions_do_not_show_what_they_carry() -> None:

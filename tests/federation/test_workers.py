@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from inside import backbone_of, clients_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.clustering.normalizing import Normalizer
+from fedrouter_sim.federation import workers
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Group, Pull
 from fedrouter_sim.federation.observers import Observer
@@ -146,3 +148,11 @@ def test_an_answer_is_the_clients_own(federate: FederationMaker) -> None:
         alone = question.answer(client)
         np.testing.assert_array_equal(answer.sent.centroids, alone.sent.centroids)
         np.testing.assert_array_equal(answer.grouping.labels, alone.grouping.labels)
+
+
+def test_memory_is_given_back_every_so_many_clients(federate: FederationMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation, given = federate(), []
+    monkeypatch.setattr(workers, "give_back_memory", lambda: given.append(len(given)))
+    monkeypatch.setattr(workers, "TRIMMED_EVERY", 2)
+    assert len(federation.ask(AskFacts())) == 4
+    assert given == [0, 1]

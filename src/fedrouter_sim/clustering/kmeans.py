@@ -16,6 +16,7 @@ ITERATIONS = 50
 FARTHEST = 1e12
 """From 0 in any feature: the squares of larger numbers may add up to more than a float32 holds."""
 
+_SOME = 4  # points for each centroid, which are looked at before all
 _WORTH_THREADS = 10**8  # multiplications of one pass over all points and centroids
 
 
@@ -70,7 +71,10 @@ def kmeans(
         raise ValueError("there are no points to cluster")
     if not (np.abs(points) <= FARTHEST).all():  # FAISS would end the process
         raise ValueError(f"a point is not finite, or beyond {FARTHEST:g}")
-    centroids: Floats = np.unique(points, axis=0)
+    # Sorting all points takes the memory of several copies, and mostly the first ones say that there are enough.
+    centroids: Floats = np.unique(points[: _SOME * k], axis=0)
+    if len(centroids) <= k:
+        centroids = np.unique(points, axis=0)
     if len(centroids) > k:
         trainer = faiss.Kmeans(
             points.shape[1],

@@ -22,6 +22,7 @@ from fedrouter_sim.randomness import derive_seed, numpy_generator
 CALIBRATED_PART = 10  # one row in so many is a calibration row
 FEWEST_ROWS = 5  # of a client that has calibration rows
 
+KEPT = np.float16  # of sketches: they are noise from the fourth digit on, and most of what a client keeps
 _MEASURED = 100  # steps of which a middle one is measured
 
 
@@ -63,8 +64,8 @@ class Client:
         new = [position for position in positions if position not in self._sketches]
         if new:
             found = self._backbone.sketch(start, [self.encoded[position] for position in new], Projection(seed))
-            self._sketches.update(zip(new, found, strict=True))
-        return np.stack([self._sketches[position] for position in positions])
+            self._sketches.update(zip(new, found.astype(KEPT), strict=True))
+        return np.stack([self._sketches[position] for position in positions]).astype(np.float32)
 
     @property
     def kept_sketches(self) -> Mapping[int, Floats]:

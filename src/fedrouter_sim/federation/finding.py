@@ -1,6 +1,6 @@
 """Finding the tasks: local clusters of all clients, linked to tasks by their affinity, and their rows corrected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,7 +85,10 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
         return FoundTasks(normalizer, answers, assignment, linked)
     sketched = sum(min(int(message.sizes.sum()), sketching.rows) for message in messages)
     clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
-    parts = _corrected(federation, affinity, normalizer, sketching, answers, assignment)
+    federation.tell({a.sent.client: Tasks(a.sent.client, own) for a, own in zip(answers, assignment, strict=True)})
+    tasks, sums = _of_rows(answers, assignment), _sums(messages, assignment, config.robust_clustering)
+    del answers, messages  # of many clients they take more memory than all else
+    parts = _corrected(federation, affinity, normalizer, sketching, clusters, tasks, sums)
     ended = np.concatenate([_tasks_of_most_rows(part, clusters[part.sent.client]) for part in parts])
     linked = replace(linked, corrected=ended, rows_sketched=sketched)
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
@@ -175,30 +178,37 @@ def _corrected(
     affinity: Affinity,
     normalizer: Normalizer,
     sketching: Sketching,
-    answers: Sequence[LocalClusters],
-    assignment: Sequence[tuple[int, ...]],
+    clusters: Mapping[int, Ints],
+    tasks: Mapping[int, Ints],
+    sums: Floats,
 ) -> tuple[LocalClusters, ...]:
     """Send rows to the tasks that their gradients are aligned with, link again, and have the final parts described.
 
     Where so many parts would not be left as tasks are wanted, rows stay where they are.
+
+    Args:
+        federation: whose clients' rows they are.
+        affinity: by which parts are linked.
+        normalizer: of embeddings.
+        sketching: of gradients.
+        clusters: client -> its local clusters.
+        tasks: client -> task of each of its examples so far.
+        sums: (T, m), of the sketches of each task.
     """
     config = federation.config
-    clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
-    federation.tell({a.sent.client: Tasks(a.sent.client, own) for a, own in zip(answers, assignment, strict=True)})
-    tasks = _of_rows(answers, assignment)
-    parts = answers
+    parts: Sequence[LocalClusters] = ()
     for _ in range(CORRECTIONS):
-        sums = _sums([part.sent for part in parts], assignment, config.robust_clustering)
+        if parts:
+            sums = _sums([part.sent for part in parts], [part.tasks for part in parts], config.robust_clustering)
         corrections = federation.ask(AskCorrection(normalizer, clusters, tasks, sums, sketching))
         left = sum(len(np.unique(correction.tasks)) for correction in corrections)
         if not isinstance(config.tasks, str) and left < config.tasks:
             break
         tasks = {correction.client: correction.tasks for correction in corrections}
         parts = federation.ask(AskParts(normalizer, clusters, tasks, sketching))
-        assignment = [part.tasks for part in parts]
-    messages = [part.sent for part in parts]
-    linked = link_parts(messages, affinity, config)
-    tasks = _of_rows(parts, split_by_client(linked.labels, messages))
+    if parts:
+        messages = [part.sent for part in parts]
+        tasks = _of_rows(parts, split_by_client(link_parts(messages, affinity, config).labels, messages))
     return tuple(federation.ask(AskParts(normalizer, clusters, tasks, sketching, by_cluster=True)))
 
 
@@ -214,5 +224,7 @@ def _sums(messages: Sequence[CentroidMessage], assignment: Sequence[Sequence[int
     none."""
     tasks = np.array([task for own in assignment for task in own])
     counted = counted_parts(messages, robust, tasks)
-    halves = np.concatenate([message.halves.sum(axis=1) for message in messages if message.halves is not None])
+    halves = np.concatenate(
+        [message.halves.sum(axis=1, dtype=np.float32) for message in messages if message.halves is not None]
+    )
     return np.stack([halves[(tasks == task) & counted].sum(axis=0) for task in range(int(tasks.max()) + 1)])

@@ -12,9 +12,12 @@ from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.outbox import Outbox
 from fedrouter_sim.federation.questions import Question
+from fedrouter_sim.machine import give_back_memory
 from fedrouter_sim.messages import Failed, Message, Update
 
 Answer = TypeVar("Answer", bound=Message)
+
+TRIMMED_EVERY = 64  # clients that are asked
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,10 @@ class InProcess(Workers):
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Ask one client after the other."""
         answers = []
-        for client in self._clients if clients is None else clients:
+        for number, client in enumerate(self._clients if clients is None else clients, 1):
             self._outbox.deliver(question.nbytes)
+            if number % TRIMMED_EVERY == 0:
+                give_back_memory()
             answers.append(self._outbox.send(question.answer(self._clients[client]), self._sender(client)))
         return answers
 

@@ -8,6 +8,8 @@ from fedrouter_sim.clustering.normalizing import unit_rows
 
 LEAST_RELIABILITY = 0.1  # a sketch that is nearly all noise must not be blown up without bound
 
+_AT_ONCE = 1024  # sketches
+
 
 class GradientAffinity(Affinity):
     """The cosine of two sketches, corrected for the noise of few rows: cos(g_i, g_j) / sqrt(rel_i rel_j)."""
@@ -19,8 +21,12 @@ class GradientAffinity(Affinity):
         """Scale unit sketches by 1 / sqrt(rel)."""
         if embedded.halves is None:
             raise ValueError("the gradients' sketches are needed")
-        whole = unit_rows(embedded.halves.sum(axis=1))
-        return np.asarray(whole / np.sqrt(reliability(embedded.halves))[:, None], dtype=np.float32)
+        vectors = np.empty((len(embedded.halves), embedded.halves.shape[-1]), dtype=np.float32)
+        for rows in _parts(len(vectors)):
+            halves = embedded.halves[rows]
+            whole = unit_rows(halves.sum(axis=1, dtype=np.float32))
+            vectors[rows] = whole / np.sqrt(reliability(halves))[:, None]
+        return vectors
 
 
 def reliability(halves: Floats) -> Floats:
@@ -29,7 +35,14 @@ def reliability(halves: Floats) -> Floats:
     That is the Spearman-Brown formula: how a sum of two halves would agree with another such sum, where the halves
     agree with each other by h.
     """
-    units = unit_rows(halves.reshape(-1, halves.shape[-1])).reshape(halves.shape)
-    agreement = (units[:, 0] * units[:, 1]).sum(axis=1)
+    agreement = np.empty(len(halves), dtype=np.float32)
+    for rows in _parts(len(halves)):
+        one, other = (unit_rows(halves[rows, half].astype(np.float32)) for half in (0, 1))
+        agreement[rows] = (one * other).sum(axis=1)
     found = 2 * agreement / np.maximum(1 + agreement, np.finfo(np.float32).tiny)
     return np.asarray(np.clip(found, LEAST_RELIABILITY, 1), dtype=np.float32)
+
+
+def _parts(count: int) -> list[slice]:
+    """Cut so many rows into parts, by which what is computed on the way stays small."""
+    return [slice(first, first + _AT_ONCE) for first in range(0, count, _AT_ONCE)]

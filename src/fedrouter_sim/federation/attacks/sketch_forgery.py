@@ -22,7 +22,7 @@ class SketchForgery(Attack):
         """Forge the halves, where they are asked for."""
         if message.halves is None:
             return message
-        whole = message.halves.sum(axis=1)
+        whole = message.halves.sum(axis=1, dtype=np.float32)
         if len(whole) == 1:
             claimed = -whole
         else:
