@@ -97,6 +97,12 @@ def test_no_more_points_than_clusters_gives_each_point_its_own(n: int, k: int) -
     assert np.array_equal(found.centroids, points)
 
 
+def test_points_that_differ_only_late_are_told_apart() -> None:
+    points = np.zeros((100, 2), dtype=np.float32)
+    points[98:] = [[5, 0], [0, 5]]  # after more equal ones than are looked at first
+    assert kmeans(points, 3, seed=0).sizes.tolist() == [98, 1, 1]
+
+
 def test_fewer_distinct_points_than_clusters_gives_one_cluster_a_distinct_point() -> None:
     points = np.array([[5, 5], [0, 0], [5, 5], [0, 0], [0, 0]], dtype=np.float32)
     found = kmeans(points, 4, 0)
