@@ -44,10 +44,12 @@ MORE: dict[str, dict[str, Any]] = {
     "fedrouter forged": {"method": "fedrouter", "tasks": "auto", "attack": "sketch-forgery", "attackers": 0.3},
     "fedavg private": {"method": "fedavg", "dp_epsilon": 8.0, "dp_delta": 1e-3, "participation": 0.6},
     "fedavg upper": {"method": "fedavg", "lora_layers": 1},
+    "fedrouter affinity": {"method": "fedrouter", "sharing": "affinity"},
+    "fedrouter trunk": {"method": "fedrouter", "sharing": "trunk"},
     "fedrouter upper": {"method": "fedrouter", "tasks": "auto", "lora_layers": 1, "drift_at": 2, "drift_to": "single"},
 }  # fmt: skip
-"""Settings that matter to workers, and not to who is killed in the middle of a write: lies, absences, noise, and rows
-whose lower layers are kept."""
+"""Settings that matter to workers, and not to who is killed in the middle of a write: lies, absences, noise, what tasks
+share, and rows whose lower layers are kept."""
 RUNS = SOAKED | MORE
 
 NODES = ("127.0.0.2", "127.0.0.3")  # 127.0.0.1 would become the machine's own address, and two nodes need two
