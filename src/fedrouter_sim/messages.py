@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.arrays import Floats, Ints
 
+SENT_SKETCH = np.float16
+"""The type of sketches as sent: its rounding, of one in 2,000, is far below the noise of few rows."""
+
 
 class Message(Protocol):
     """What all messages have in common."""
@@ -76,7 +79,9 @@ class CentroidMessage:
     centroids: Floats  # (k, d), normalised
     sizes: Ints  # (k,), examples in each cluster
     answer_tokens: Ints  # (k,), longest training response of each cluster, in tokens
-    halves: Floats | None = None  # (k, 2, m), sums of the gradient sketches of two halves of some rows; half precision
+    halves: NDArray[Any] | None = (
+        None  # (k, 2, m), sums of the gradient sketches of two halves of some rows, as SENT_SKETCH
+    )
 
     @property
     def nbytes(self) -> int:

@@ -154,7 +154,7 @@ class Tensors(Mapping[str, NDArray[Any]]):
         found = self[name]
         if found.dtype.kind != "f" or not _has(found.shape, shape):
             raise self.refused(f"{shown(name, '')} must be floats of shape {_words(shape)}")
-        if found.size and np.abs(found).max() > most:
+        if found.size and float(np.abs(found).max()) > most:
             raise self.refused(f"{shown(name, '')} has a value above {most:g}")
         return found
 

@@ -118,3 +118,17 @@ def test_where_all_data_are_in_one_place_nobody_lies_in_messages(federate: Feder
         for more in ({}, {"attack": "scale", "attackers": 1.0})
     )
     assert same(one.adapter, two.adapter)  # type: ignore[union-attr]
+
+
+def test_sketches_that_are_not_finite_are_refused(recwarn: pytest.WarningsRecorder) -> None:
+    endless = np.full((1, 2, 4), np.inf, dtype=np.float16)
+    sent = CentroidMessage(1, np.zeros((1, 2), np.float32), np.ones(1, np.int64), np.ones(1, np.int64), endless)
+    with pytest.raises(UserError, match=r"^--attack .*: client 1 sends local clusters beyond 1e\+12, "):
+        Lies(Honest(), seed=1)(sent, 1, None)
+    assert not recwarn.list
+
+
+class Honest(Attack):
+    """Says what is so."""
+
+    name = "honest"

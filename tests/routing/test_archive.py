@@ -101,7 +101,7 @@ def test_a_planned_archive_survives_its_file(federate: Callable[..., Federation]
     assert loaded is not None and equal(loaded, archive)
 
 
-SKETCHES = np.random.default_rng(0).normal(size=(6, 2, 512)).astype(np.float32)
+SKETCHES = np.random.default_rng(0).normal(size=(6, 2, 512)).astype(np.float16)
 SKETCHED = Archive(
     tuple(
         dataclasses.replace(one, halves=SKETCHES[first : first + len(one.sizes)])

@@ -16,13 +16,12 @@ from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.groups import Group
-from fedrouter_sim.messages import LOSS, WEIGHT, Failed, Update
+from fedrouter_sim.messages import LOSS, SENT_SKETCH, WEIGHT, Failed, Update
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 
 CALIBRATED_PART = 10  # one row in so many is a calibration row
 FEWEST_ROWS = 5  # of a client that has calibration rows
 
-KEPT = np.float16  # of sketches: they are noise from the fourth digit on, and most of what a client keeps
 _MEASURED = 100  # steps of which a middle one is measured
 
 
@@ -34,7 +33,7 @@ class Client:
         self.examples = tuple(examples)
         self._backbone = backbone
         self._config = config
-        self._sketches: dict[int, Floats] = {}  # by position of the example
+        self._sketches: dict[int, Floats] = {}  # by position of the example, as they are sent
 
     @cached_property
     def embeddings(self) -> Floats:
@@ -64,7 +63,7 @@ class Client:
         new = [position for position in positions if position not in self._sketches]
         if new:
             found = self._backbone.sketch(start, [self.encoded[position] for position in new], Projection(seed))
-            self._sketches.update(zip(new, found.astype(KEPT), strict=True))
+            self._sketches.update(zip(new, found.astype(SENT_SKETCH), strict=True))
         return np.stack([self._sketches[position] for position in positions]).astype(np.float32)
 
     @property
@@ -78,7 +77,7 @@ class Client:
 
     def recall(self, sketches: Mapping[int, Floats]) -> None:
         """Have these sketches, by position of the example, without computing them."""
-        self._sketches = dict(sketches)
+        self._sketches = {position: np.asarray(own, dtype=SENT_SKETCH) for position, own in sketches.items()}
 
     def first_update(self, positions: Sequence[int], start: Adapter, steps: int, key: tuple[int, ...]) -> Floats:
         """Return a sketch (m,) of what some steps on some of the client's examples make of the adapter that all start

@@ -13,14 +13,19 @@ from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbere
 from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.questions import Question, grouped
-from fedrouter_sim.messages import Agreement, CentroidMessage, FeatureSums, LocalClusters, RowTasks
+from fedrouter_sim.messages import (
+    SENT_SKETCH,
+    Agreement,
+    CentroidMessage,
+    FeatureSums,
+    LocalClusters,
+    RowTasks,
+)
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 from fedrouter_sim.routing import task_name
 
 SKETCHED_ROWS = 144  # of a client, at most: what discovery costs is one pass backwards over each
 SKETCH_SHARE = 0.3  # of a row's sketch in local clustering; the rest is its embedding's
-
-_SENT = np.float16  # of sketches: its rounding, of one in 2,000, is far below the noise of few rows
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Sketching:
         for part in range(len(halves)):
             of_part = rows[own == part]
             halves[part] = of_part[0::2].sum(axis=0), of_part[1::2].sum(axis=0)
-        return halves.astype(_SENT)
+        return halves.astype(SENT_SKETCH)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class FirstUpdates(Sketching):
                 if rows:
                     steps = max(1, self.steps // (2 * count))
                     halves[part, half] = client.first_update(rows, self.start, steps, (part, half))
-        return halves.astype(_SENT)
+        return halves.astype(SENT_SKETCH)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.across_clients import split_by_client
 from fedrouter_sim.clustering.trusting import counted_parts
-from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.messages import SENT_SKETCH, CentroidMessage
 from fedrouter_sim.routing.router import RECIPE_NAME, TENSORS_NAME
 from fedrouter_sim.storage import read_json
 from fedrouter_sim.tensors import Tensors
@@ -117,7 +117,9 @@ class Archive:
         tokens = tensors.whole("client_answer_tokens", (count,), most=MOST_TOKENS)
         tasks = tensors.whole("assignment", (count,), most=count - 1)
         counted = tensors.whole("client_counted", (count,), most=1) if "client_counted" in tensors else None
-        sketches = tensors.floats("client_sketches", (count, 2, None)) if "client_sketches" in tensors else None
+        most, sketches = float(np.finfo(SENT_SKETCH).max), None
+        if "client_sketches" in tensors:
+            sketches = tensors.floats("client_sketches", (count, 2, None), most).astype(SENT_SKETCH)
         if len(np.unique(tasks)) != int(tasks.max()) + 1:
             raise tensors.refused("a task has no local cluster")
         rows = [np.flatnonzero(owners == client) for client in dict.fromkeys(owners.tolist())]

@@ -15,7 +15,15 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.privacy import CENTROIDS, SKETCHES, SUMS, UPDATES
 from fedrouter_sim.federation.privacy.budget import Budget
 from fedrouter_sim.federation.privacy.deciding import DECIDED, REFUSED, TO_CLIENTS
-from fedrouter_sim.messages import CentroidMessage, ClientFacts, FeatureSums, Grouping, LocalClusters, Update
+from fedrouter_sim.messages import (
+    SENT_SKETCH,
+    CentroidMessage,
+    ClientFacts,
+    FeatureSums,
+    Grouping,
+    LocalClusters,
+    Update,
+)
 from fedrouter_sim.randomness import numpy_generator
 
 ANSWER_TOKENS = 64
@@ -176,7 +184,8 @@ class Guard:
             flat = message.halves.reshape(-1, message.halves.shape[-1])
             rows = _filled(shortened(flat, 1.0), wanted * _HALVES)
             rows = rows + generator.normal(0, noise * (wanted * _HALVES) ** 0.5, rows.shape)
-            halves = rows.reshape(wanted, _HALVES, -1).astype(np.float32)
+            most = float(np.finfo(SENT_SKETCH).max)
+            halves = rows.clip(-most, most).reshape(wanted, _HALVES, -1).astype(SENT_SKETCH)
         return CentroidMessage(
             message.client,
             shortened(noised, bound).astype(np.float32),  # no centroid is longer, so what is was noise
