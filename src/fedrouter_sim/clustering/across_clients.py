@@ -72,19 +72,22 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
     Raises:
         UserError: there are fewer local clusters than tasks wanted.
     """
-    embedded = embedded_of(messages)
+    count = sum(len(message.sizes) for message in messages)
     tasks = None if isinstance(config.tasks, str) else config.tasks
-    if tasks is not None and tasks > len(embedded.centroids):
+    if tasks is not None and tasks > count:
         raise UserError(
-            f"{with_value('tasks', tasks)} is more than the {len(embedded.centroids)} local clusters that "
+            f"{with_value('tasks', tasks)} is more than the {count} local clusters that "
             f"{len(messages)} clients sent; lower --tasks, or raise --clients or --local-clusters"
         )
     seed = derive_seed(config.seed, "micro-clusters")
-    vectors, counted = affinity.vectors(embedded), counted_parts(messages, config.robust_clustering)
-    well = counted & _sketched_well(embedded)
+    vectors, sketched_well = _seen(messages, affinity)
+    counted = counted_parts(messages, config.robust_clustering)
+    well = counted & sketched_well
     if well.sum() >= (tasks or 1):
         counted = well
-    linked = link(vectors[counted], config.cut, tasks, seed, config.cut - affinity.lenience)
+    # Of many clients, a copy of all vectors takes much memory.
+    linking = vectors if counted.all() else vectors[counted]
+    linked = link(linking, config.cut, tasks, seed, config.cut - affinity.lenience)
     if counted.all():
         return linked
     own = np.empty(len(vectors), dtype=np.int64)  # (n,): the one among those that count whose task it has
@@ -97,6 +100,12 @@ def embedded_of(messages: Sequence[CentroidMessage]) -> Embedded:
     """Return what is known of the local clusters of all clients, in client order."""
     halves = [message.halves for message in messages if message.halves is not None]
     return Embedded(stacked_centroids(messages), np.concatenate(halves) if halves else None)
+
+
+def _seen(messages: Sequence[CentroidMessage], affinity: Affinity) -> tuple[Floats, Bools]:
+    """Return the vectors of all local clusters, (n, any width), and of which the sketch is more than noise, (n,)."""
+    embedded = embedded_of(messages)
+    return affinity.vectors(embedded), _sketched_well(embedded)
 
 
 def _sketched_well(embedded: Embedded) -> Bools:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, Affinity, Embedded
-from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
+from fedrouter_sim.clustering.affinities.gradient import corrected_sketches
 from fedrouter_sim.errors import UserError
 
 
@@ -42,5 +42,7 @@ class GradientAndCentroid(Affinity):
     def vectors(self, embedded: Embedded) -> Floats:
         """Set the vectors of both side by side, the centroids scaled by the root of their weight."""
         lengths = np.linalg.norm(embedded.centroids, axis=1, keepdims=True)
-        centroids = embedded.centroids / np.maximum(lengths, 1) * np.float32(self._weight**0.5)
-        return np.concatenate([GradientAffinity().vectors(embedded), centroids], axis=1)
+        width = embedded.centroids.shape[1]
+        vectors = corrected_sketches(embedded, beside=width)
+        vectors[:, -width:] = embedded.centroids / np.maximum(lengths, 1) * np.float32(self._weight**0.5)
+        return vectors

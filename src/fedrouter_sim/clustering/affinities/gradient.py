@@ -19,14 +19,24 @@ class GradientAffinity(Affinity):
 
     def vectors(self, embedded: Embedded) -> Floats:
         """Scale unit sketches by 1 / sqrt(rel)."""
-        if embedded.halves is None:
-            raise ValueError("the gradients' sketches are needed")
-        vectors = np.empty((len(embedded.halves), embedded.halves.shape[-1]), dtype=np.float32)
-        for rows in _parts(len(vectors)):
-            halves = embedded.halves[rows]
-            whole = unit_rows(halves.sum(axis=1, dtype=np.float32))
-            vectors[rows] = whole / np.sqrt(reliability(halves))[:, None]
-        return vectors
+        return corrected_sketches(embedded)
+
+
+def corrected_sketches(embedded: Embedded, beside: int = 0) -> Floats:
+    """Return unit sketches times 1 / sqrt(rel), (n, m + `beside`); the columns beside them are still to be filled.
+
+    Raises:
+        ValueError: there are no sketches.
+    """
+    if embedded.halves is None:
+        raise ValueError("the gradients' sketches are needed")
+    count, _, width = embedded.halves.shape
+    vectors = np.empty((count, width + beside), dtype=np.float32)
+    for rows in _parts(count):
+        halves = embedded.halves[rows]
+        whole = unit_rows(halves.sum(axis=1, dtype=np.float32))
+        vectors[rows, :width] = whole / np.sqrt(reliability(halves))[:, None]
+    return vectors
 
 
 def reliability(halves: Floats) -> Floats:
