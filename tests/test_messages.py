@@ -74,7 +74,13 @@ def test_a_centroid_message_is_as_large_as_its_arrays() -> None:
 
 def test_sketches_are_sent_with_the_centroids() -> None:
     sketched = dataclasses.replace(CENTROIDS, halves=np.zeros((2, 2, 512), dtype=np.float32))
-    assert sketched.nbytes == CENTROIDS.nbytes + 4 * 2 * 2 * 512
+    assert sketched.nbytes == CENTROIDS.nbytes + 2 * 2 * 2 * 512
+
+
+def test_sketches_are_sent_in_half_precision(recwarn: pytest.WarningsRecorder) -> None:
+    sent = dataclasses.replace(CENTROIDS, halves=np.array([[[1 / 3, 1e9]] * 2] * 2, dtype=np.float32)).halves
+    assert sent is not None and sent.dtype == np.float16
+    assert sent[0, 0].tolist() == [float(np.float16(1 / 3)), np.inf] and not recwarn.list
 
 
 def test_of_local_clusters_the_centroid_message_is_sent_and_the_tasks_where_the_client_chose_them() -> None:

@@ -79,9 +79,13 @@ class CentroidMessage:
     centroids: Floats  # (k, d), normalised
     sizes: Ints  # (k,), examples in each cluster
     answer_tokens: Ints  # (k,), longest training response of each cluster, in tokens
-    halves: NDArray[Any] | None = (
-        None  # (k, 2, m), sums of the gradient sketches of two halves of some rows, as SENT_SKETCH
-    )
+    halves: NDArray[Any] | None = None  # (k, 2, m), sums of the sketches of two halves of some rows, as SENT_SKETCH
+
+    def __post_init__(self) -> None:
+        """Round the sketches to the type that they are sent as; what it cannot hold becomes infinite."""
+        if self.halves is not None and self.halves.dtype != SENT_SKETCH:
+            with np.errstate(over="ignore"):
+                object.__setattr__(self, "halves", self.halves.astype(SENT_SKETCH))
 
     @property
     def nbytes(self) -> int:

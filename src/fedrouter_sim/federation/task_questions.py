@@ -13,14 +13,7 @@ from fedrouter_sim.clustering.kmeans import Clustering, kmeans, nearest, numbere
 from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.questions import Question, grouped
-from fedrouter_sim.messages import (
-    SENT_SKETCH,
-    Agreement,
-    CentroidMessage,
-    FeatureSums,
-    LocalClusters,
-    RowTasks,
-)
+from fedrouter_sim.messages import Agreement, CentroidMessage, FeatureSums, LocalClusters, RowTasks
 from fedrouter_sim.randomness import derive_seed, numpy_generator
 from fedrouter_sim.routing import task_name
 
@@ -75,7 +68,7 @@ class Sketching:
         for part in range(len(halves)):
             of_part = rows[own == part]
             halves[part] = of_part[0::2].sum(axis=0), of_part[1::2].sum(axis=0)
-        return halves.astype(SENT_SKETCH)
+        return halves
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ class FirstUpdates(Sketching):
                 if rows:
                     steps = max(1, self.steps // (2 * count))
                     halves[part, half] = client.first_update(rows, self.start, steps, (part, half))
-        return halves.astype(SENT_SKETCH)
+        return halves
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Archive:
         counted = tensors.whole("client_counted", (count,), most=1) if "client_counted" in tensors else None
         most, sketches = float(np.finfo(SENT_SKETCH).max), None
         if "client_sketches" in tensors:
-            sketches = tensors.floats("client_sketches", (count, 2, None), most).astype(SENT_SKETCH)
+            sketches = tensors.floats("client_sketches", (count, 2, None), most)
         if len(np.unique(tasks)) != int(tasks.max()) + 1:
             raise tensors.refused("a task has no local cluster")
         rows = [np.flatnonzero(owners == client) for client in dict.fromkeys(owners.tolist())]

@@ -97,7 +97,7 @@ def test_centroid_shift_mirrors() -> None:
 
 def test_forged_sketches_are_anothers_and_sure() -> None:
     forged = lie("sketch-forgery", CLUSTERS)
-    assert forged.halves.dtype == np.float32
+    assert forged.halves.dtype == np.float16
     assert forged.halves.sum(axis=1).tolist() == CLUSTERS.halves[::-1].sum(axis=1).tolist()  # type: ignore[index]
     assert reliability(forged.halves) == pytest.approx([1, 1])
     one = CLUSTERS.taken(np.array([0]))

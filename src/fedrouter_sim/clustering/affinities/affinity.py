@@ -14,7 +14,7 @@ class Embedded:
     """What is known of n local clusters, of all clients: the adapter embeddings of the global stage."""
 
     centroids: Floats  # (n, d), normalised
-    halves: Floats | None = None  # (n, 2, m), sketches of two halves of the rows; None: not asked for
+    halves: Floats | None = None  # (n, 2, m), sketches of two halves of the rows, half precision; None: not asked for
 
 
 class Affinity(ABC):

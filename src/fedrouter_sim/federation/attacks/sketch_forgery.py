@@ -29,4 +29,4 @@ class SketchForgery(Attack):
             units = unit_rows(whole)
             claimed = whole[(units @ units.T).argmin(axis=1)]
         halves = np.repeat(claimed[:, None] / 2, 2, axis=1)
-        return replace(message, halves=np.asarray(halves, dtype=message.halves.dtype))
+        return replace(message, halves=halves)

@@ -185,7 +185,7 @@ class Guard:
             rows = _filled(shortened(flat, 1.0), wanted * _HALVES)
             rows = rows + generator.normal(0, noise * (wanted * _HALVES) ** 0.5, rows.shape)
             most = float(np.finfo(SENT_SKETCH).max)
-            halves = rows.clip(-most, most).reshape(wanted, _HALVES, -1).astype(SENT_SKETCH)
+            halves = rows.clip(-most, most).reshape(wanted, _HALVES, -1)
         return CentroidMessage(
             message.client,
             shortened(noised, bound).astype(np.float32),  # no centroid is longer, so what is was noise
