@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.affinities.affinity import Embedded
-from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
+from fedrouter_sim.clustering.affinities.gradient import corrected_sketches
 from fedrouter_sim.messages import CentroidMessage
 
 _AT_ONCE = 512  # local clusters that are compared with all others together
@@ -61,7 +61,7 @@ def support(messages: Sequence[CentroidMessage], tasks: Ints | None = None) -> N
     sketches = [message.halves for message in messages if message.halves is not None]
     gradients = None
     if len(sketches) == len(messages):
-        gradients = GradientAffinity().vectors(Embedded(centroids, np.concatenate(sketches)))
+        gradients = corrected_sketches(Embedded(centroids, np.concatenate(sketches)))
     ends = np.cumsum([len(message.sizes) for message in messages])
     first = np.concatenate([[0], ends[:-1]])
     owners = np.repeat(np.arange(len(messages)), np.diff([0, *ends]))
