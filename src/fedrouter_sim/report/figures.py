@@ -86,6 +86,10 @@ def svg_of(name: str, height: float, draw: Callable[[Figure], None]) -> str:
         height: inches.
         draw: fills the empty figure, whose layout is 'constrained'.
     """
+    return _cleaned(_drawn(name, height, draw))
+
+
+def _drawn(name: str, height: float, draw: Callable[[Figure], None]) -> str:
     with matplotlib.rc_context(), warnings.catch_warnings():
         # The reader's fonts draw what matplotlib's own font has not.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -95,7 +99,7 @@ def svg_of(name: str, height: float, draw: Callable[[Figure], None]) -> str:
         draw(figure)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return _cleaned(file.getvalue())
+    return file.getvalue()
 
 
 def panels(figure: Figure, heights: Sequence[float], **shared: Any) -> list[Axes]:
