@@ -1,6 +1,7 @@
 """What the installation says that it needs, and what is there."""
 
 from collections.abc import Callable
+from compileall import compile_dir
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fedrouter_sim.packages import (
     parse_requirement,
     required_python,
     requirements,
+    without_byte_code,
 )
 
 Installer = Callable[..., Path]
@@ -144,3 +146,14 @@ def test_the_modules_are_those_of_its_files_or_none(install: Installer) -> None:
     assert import_names("some-package") == ["some"]
     (folder / "top_level.txt").write_text("listed\n")
     assert import_names("some-package") == ["listed"]
+
+
+def test_a_module_has_byte_code_once_it_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "compiled_once"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("here = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert without_byte_code("compiled_once") == folder
+    compile_dir(folder, quiet=1)
+    assert without_byte_code("compiled_once") is None
+    assert without_byte_code("not_there_at_all") is None

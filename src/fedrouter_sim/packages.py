@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, metadata, requires, version
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
+from pathlib import Path
 
 DISTRIBUTION = "fedrouter-sim"
 """The name by which pip knows this program."""
@@ -117,6 +118,15 @@ def import_names(name: str) -> list[str]:
         return listed
     folders = {file.parts[0] for file in found.files or () if len(file.parts) == 2 and file.name == "__init__.py"}
     return sorted(folders)
+
+
+def without_byte_code(module: str) -> Path | None:
+    """Return the folder of a module for which Python keeps no byte code, so that each process compiles it anew; None
+    where it is kept, or the module is missing."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None or Path(cache_from_source(spec.origin)).exists():
+        return None
+    return Path(spec.origin).parent
 
 
 def _of_extra(extra: str, needed: Collection[Requirement], within: tuple[str, ...]) -> list[Requirement]:

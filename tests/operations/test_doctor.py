@@ -91,7 +91,8 @@ def test_on_a_machine_where_runs_work_nothing_is_a_problem() -> None:
 def test_every_declared_requirement_is_there_with_its_version() -> None:
     found = [check for check in doctor().checks if check.section == "Packages"]
     always = [text for text in requires("fedrouter-sim") or () if ";" not in text]
-    assert [check.name for check in found] == ["fedrouter-sim", "python", *(t.split(">=")[0] for t in always)]
+    needed = [text.split(">=")[0] for text in always]
+    assert [check.name for check in found] == ["fedrouter-sim", "python", *needed, "byte code"]
     assert found[0].found.startswith(f"{__version__} in ") and found[0].values["version"] == __version__
     by_name = {check.name: check for check in found}
     assert by_name["torch"].found == torch.__version__
@@ -123,6 +124,13 @@ def test_missing_old_and_broken_packages_are_problems_with_the_command_that_mend
     assert state_of(found["elsewhere"], "missing; only some systems need it") == NOTE
     for name in ("data multitask", "backbone tiny-gpt2"):
         assert state_of(found[name], "to be read when the packages are in order") == NOTE
+
+
+def test_packages_that_each_start_compiles_anew_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "without_byte_code", lambda name: None)
+    assert state_of(checks()["byte code"], "kept") == OK
+    monkeypatch.setattr(module, "without_byte_code", lambda name: Path("/site") / name)
+    assert state_of(checks()["byte code"], "each start compiles", "-m compileall -q /site") == NOTE
 
 
 def test_a_python_that_is_too_old_is_a_problem(install: Installer) -> None:

@@ -19,8 +19,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.questions import Question
-from fedrouter_sim.federation.workers import TRIMMED_EVERY, Order
-from fedrouter_sim.machine import give_back_memory
+from fedrouter_sim.federation.workers import Order, one_by_one
 from fedrouter_sim.messages import Failed, Message, Update
 from fedrouter_sim.version import __version__
 
@@ -113,10 +112,8 @@ class Hand:
     ) -> list[tuple[Message, Sketches]]:
         """Return the answer of each client, and what it keeps since."""
         found: list[tuple[Message, Sketches]] = []
-        for asked, number in enumerate(clients, 1):
+        for number in one_by_one(clients):
             client = self._clients[population][number]
-            if asked % TRIMMED_EVERY == 0:
-                give_back_memory()
             before = len(client.kept_sketches)
             answer = question.answer(client)
             found.append((answer, dict(islice(client.kept_sketches.items(), before, None))))

@@ -20,6 +20,14 @@ Answer = TypeVar("Answer", bound=Message)
 TRIMMED_EVERY = 64  # clients that are asked
 
 
+def one_by_one(clients: Iterable[int]) -> Iterator[int]:
+    """Yield clients that are asked, and now and then give memory back that lies free between what is kept of them."""
+    for number, client in enumerate(clients, 1):
+        if number % TRIMMED_EVERY == 0:
+            give_back_memory()
+        yield client
+
+
 @dataclass(frozen=True)
 class Order:
     """What a client is to train in a round: one group."""
@@ -158,10 +166,8 @@ class InProcess(Workers):
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
         """Ask one client after the other."""
         answers = []
-        for number, client in enumerate(self._clients if clients is None else clients, 1):
+        for client in one_by_one(self._clients if clients is None else clients):
             self._outbox.deliver(question.nbytes)
-            if number % TRIMMED_EVERY == 0:
-                give_back_memory()
             answers.append(self._outbox.send(question.answer(self._clients[client]), self._sender(client)))
         return answers
 

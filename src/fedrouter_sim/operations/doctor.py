@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from fedrouter_sim.packages import (
     is_older,
     required_python,
     requirements,
+    without_byte_code,
 )
 from fedrouter_sim.waiting import chosen
 
@@ -99,6 +101,7 @@ def _packages() -> Iterator[Check]:
     for requirement in needed:
         if requirement.extra is None:
             yield _package(section, requirement)
+    yield _byte_code(section)
 
 
 def _package(section: str, needed: Requirement) -> Check:
@@ -119,6 +122,16 @@ def _package(section: str, needed: Requirement) -> Check:
         again = f"pip install --force-reinstall --no-deps '{needed.text}'"
         return Check(section, name, PROBLEM, f"{found}, but it does not load: {_said(error)}", again, values)
     return Check(section, name, OK, found, values=values)
+
+
+def _byte_code(section: str) -> Check:
+    """Look whether what takes longest to import is compiled once, or by each process anew."""
+    folder = without_byte_code("torch")
+    values = {"kept": folder is None, "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE")}
+    if folder is None:
+        return Check(section, "byte code", OK, "kept", values=values)
+    remedy = f"once: PYTHONDONTWRITEBYTECODE= {sys.executable} -m compileall -q {folder.parent}"
+    return Check(section, "byte code", NOTE, "not kept: each start compiles all that it imports", remedy, values)
 
 
 def _machine() -> Iterator[Check]:
