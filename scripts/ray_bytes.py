@@ -44,8 +44,7 @@ MORE: dict[str, dict[str, Any]] = {
     "fedrouter forged": {"method": "fedrouter", "tasks": "auto", "attack": "sketch-forgery", "attackers": 0.3},
     "fedavg private": {"method": "fedavg", "dp_epsilon": 8.0, "dp_delta": 1e-3, "participation": 0.6},
     "fedavg upper": {"method": "fedavg", "lora_layers": 1},
-    "fedrouter affinity": {"method": "fedrouter", "sharing": "affinity"},
-    "fedrouter trunk": {"method": "fedrouter", "sharing": "trunk"},
+    "fedrouter none": {"method": "fedrouter", "sharing": "none"},
     "fedrouter upper": {"method": "fedrouter", "tasks": "auto", "lora_layers": 1, "drift_at": 2, "drift_to": "single"},
 }  # fmt: skip
 """Settings that matter to workers, and not to who is killed in the middle of a write: lies, absences, noise, what tasks

@@ -12,12 +12,25 @@ from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.train import train
 
 QUICK = {"rounds": 2, "local_steps": 2}
-ONE = ("until=1", "leave=-1")
+
+ALL_ALIKE = """
+from fedrouter_sim import Sharing
 
 
-def test_a_trunk_of_all_rounds_is_one_adapter_and_sends_what_tasks_send(run_method: Callable[..., Any]) -> None:
-    apart = run_method("oracle", **QUICK)
-    one = run_method("oracle", sharing="trunk", option=ONE, **QUICK)
+class One(Sharing):
+    name = "one"
+
+    def shared(self, round_):
+        return dict.fromkeys(round_.means, next(iter(round_.means.values())))
+"""
+
+
+def test_the_users_own_rule_decides_what_task_adapters_are_and_sends_no_byte_more(
+    run_method: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "one.py").write_text(ALL_ALIKE, encoding="utf-8")
+    apart = run_method("oracle", sharing="none", **QUICK)
+    one = run_method("oracle", sharing=f"{tmp_path / 'one.py'}:One", **QUICK)
     first, *others = one.outcome.adapters.values()
     assert len(others) == 3 and all(same(first, other) for other in others)
     assert not same(*list(apart.outcome.adapters.values())[:2])
@@ -27,7 +40,7 @@ def test_a_trunk_of_all_rounds_is_one_adapter_and_sends_what_tasks_send(run_meth
 def test_a_method_whose_pools_are_no_tasks_shares_nothing(run_method: Callable[..., Any]) -> None:
     quick = QUICK | {"rounds": 1}
     for method in ("local", "ditto"):
-        plain, told = run_method(method, **quick), run_method(method, sharing="trunk", option=ONE, **quick)
+        plain, told = (run_method(method, sharing=rule, **quick) for rule in ("none", "affinity"))
         for pool, adapter in plain.outcome.adapters.items():
             assert same(adapter, told.outcome.adapters[pool])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fedrouter_sim.bundled import FETCHED_MODEL
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config_words import AUTO, NO_SHARING
 
 EMBEDDED, REAL = PARTS = ("embedded", "real")
 
@@ -31,21 +31,9 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {method: {"method": method} for method
 """Methods without task pools."""
 
 RULES: Mapping[str, Mapping[str, Any]] = {
-    "none": {},
-    "steps": {"sharing": "steps"},
-    "steps, all": {"sharing": "steps", "option": ("power=1",)},
-    "steps, momentum": {"sharing": "steps", "option": ("power=0", "momentum=0.3")},
-    "trunk": {"sharing": "trunk"},
-    "trunk, a third": {"sharing": "trunk", "option": ("until=0.34", "leave=-1")},
+    "none": {"sharing": NO_SHARING},
     "affinity": {"sharing": "affinity"},
     "affinity, linear": {"sharing": "affinity", "option": ("power=1",)},
-    "affinity, by layer": {"sharing": "affinity", "option": ("by=layer",)},
-    "affinity, of adapters": {"sharing": "affinity", "option": ("of=adapters",)},
-    "estimate": {"sharing": "estimate"},
-    "estimate, by layer": {"sharing": "estimate", "option": ("by=layer",)},
-    "ranks": {"sharing": "ranks"},
-    "factors": {"sharing": "factors"},
-    "factors, lower half": {"sharing": "factors", "option": ("layers=0.5", "a=false")},
 }
 """What task pools may share; each under the oracle's tasks and under those that FedRouter finds."""
 

@@ -24,7 +24,8 @@ def tables(records: Records) -> list[str]:
     for split in dict.fromkeys(record["split"] for record in records):
         of_split = [record for record in records if record["split"] == split]
         rows = []
-        for way in WAYS:
+        # Rules that lost are no more: their rows stand in the order in which they were measured.
+        for way in dict.fromkeys((*WAYS, *(record["way"] for record in records))):
             for tasks in dict.fromkeys(record["tasks"] for record in of_split):
                 same = [record for record in of_split if (record["way"], record["tasks"]) == (way, tasks)]
                 if same:

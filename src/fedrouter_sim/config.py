@@ -20,7 +20,6 @@ from fedrouter_sim.config_words import (
     LAST,
     LATE,
     NO_ATTACK,
-    NO_SHARING,
     NORMALIZATIONS,
     ON_BAD_ROW,
     STANDARDIZE,
@@ -179,7 +178,11 @@ class RunConfig:
         table="aggregation rules",
     )
     sharing: str = setting(
-        _FEDERATION, NO_SHARING, "What task adapters take of each other, at the server; none.", table="sharing rules"
+        _FEDERATION,
+        "affinity",
+        "What task adapters take of each other, at the server: affinity (--option power=2, keep=1), or none as in the "
+        "paper.",
+        table="sharing rules",
     )
     clip_update: float = setting(
         _FEDERATION,

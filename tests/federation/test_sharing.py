@@ -133,8 +133,8 @@ def test_a_rule_that_gives_nothing_of_use_ends_the_run_with_a_line(
 
 
 def test_only_methods_whose_pools_are_tasks_share() -> None:
-    config = RunConfig(sharing="trunk", option=("leave=0.25",), rounds=7)
+    config = RunConfig(sharing="affinity", option=("keep=0.25",), rounds=7)
     found = task_sharing(config, {"tasks", "sharing"})
-    assert found is not None and found.rule.name == "trunk" and vars(found.rule)["leave"] == 0.25
+    assert found is not None and found.rule.name == "affinity" and vars(found.rule)["keep"] == 0.25
     assert task_sharing(config, {"tasks"}) is None
     assert task_sharing(RunConfig(sharing="none"), {"sharing"}) is None

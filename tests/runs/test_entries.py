@@ -71,7 +71,7 @@ def drifting(name: str) -> dict[str, Any]:
 
 def test_every_setting_with_a_table_has_one() -> None:
     assert set(table_settings().values()) == set(TABLES)
-    assert set(named_entries(RunConfig())) == set(table_settings()) - {"drift_to", "attack", "sharing"}
+    assert set(named_entries(RunConfig())) == set(table_settings()) - {"drift_to", "attack"}
     drifted = named_entries(RunConfig(drift_at=1, drift_to="all"))
     assert drifted["drift_to"] == (SPLITS, "all") and drifted["method"] == (METHODS, "fedrouter")
 
@@ -116,9 +116,9 @@ def test_options_that_some_entry_takes_are_fine(own: str) -> None:
 @pytest.mark.parametrize("option", ["rank=4", "few=3", "nothing=1"])
 def test_an_option_that_no_entry_of_the_run_takes_is_refused(own: str, option: str) -> None:
     with pytest.raises(UserError, match=rf"^--option {option}: is no option of .*; none of them takes any$"):
-        check_entries(RunConfig(tasks=4, option=(option,)))
+        check_entries(RunConfig(tasks=4, sharing="none", option=(option,)))
     with pytest.raises(UserError, match=rf"^--option {option}: is no option of .*; there are: skew$"):
-        check_entries(RunConfig(tasks=4, split=f"{own}:OwnSplit", option=("skew=1", option)))
+        check_entries(RunConfig(tasks=4, sharing="none", split=f"{own}:OwnSplit", option=("skew=1", option)))
 
 
 @pytest.mark.parametrize(

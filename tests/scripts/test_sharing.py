@@ -11,13 +11,14 @@ from shares import grid, measure
 from shares.show import tables
 
 from fedrouter_sim.adapters.sharing import SHARINGS
+from fedrouter_sim.config_words import NO_SHARING
 from fedrouter_sim.runs.entries import check_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_rule_is_measured_and_all_settings_can_be_run() -> None:
-    assert {way.get("sharing") for way in grid.WAYS.values()} == {None, *SHARINGS.names}
+    assert {way.get("sharing") for way in grid.WAYS.values()} == {None, NO_SHARING, *SHARINGS.names}
     for part in grid.PARTS:
         wanted = list(grid.trials(part, grid.SPLITS[part], list(grid.WAYS), "told", [1, 2]))
         assert len({trial.key for trial in wanted}) == len(wanted)
@@ -42,10 +43,12 @@ def test_tables_hold_means_over_seeds() -> None:
         record("dual", "fedavg", 1, **{"own rouge1": 0.5, "all loss": 1.0, "seconds": 10.4}),
         record("dual", "fedavg", 2, **{"own rouge1": 0.6, "all loss": 2.0, "seconds": 10.8, "routing": None}),
         record("single", "oracle none", 1, **{"own rouge1": 0.25}),
+        record("single", "oracle gone", 1, **{"own rouge1": 0.5}),  # by a rule that is no more
     ]
     lines = tables(records)
     assert "| fedavg | told | 0.550 |  |  | 1.500 |  |  | 11 |  | 2 |" in lines
-    assert lines.index("`single`:") > lines.index("`dual`:") and "oracle none" in lines[-1]
+    assert lines.index("`single`:") > lines.index("`dual`:") and "oracle none" in lines[-2]
+    assert lines[-1].startswith("| oracle gone | told | 0.500 |")
 
 
 def test_the_page_has_the_marks() -> None:
@@ -79,7 +82,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_measured(micro_config: Any, backbone: Any) -> None:
     quick = {"rounds": 1, "local_steps": 1, "test_examples_per_client": 1}
-    found = measure.measured(micro_config(method="oracle", sharing="ranks", **quick), backbone)
+    found = measure.measured(micro_config(method="oracle", sharing="affinity", **quick), backbone)
     for data in ("own", "all"):
         assert found[f"{data} loss"] > 0 and 0 <= found[f"{data} rouge1"] <= 1  # type: ignore[operator]
     assert found["megabytes"] > 0 and any(name.startswith("all loss/") for name in found)  # type: ignore[operator]

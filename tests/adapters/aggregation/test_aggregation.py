@@ -114,7 +114,7 @@ def by_hand(simulated: Any, rule: str, rank: int) -> dict[tuple[int, str], Adapt
 def test_the_rounds_of_a_run_use_the_rule_of_its_settings(run_method: Simulator, median: str, method: str) -> None:
     results = {}
     for rule in ("mean", "product", median):
-        simulated = run_method(method, aggregation=rule, local_steps=4)
+        simulated = run_method(method, aggregation=rule, sharing="none", local_steps=4)
         expected = by_hand(simulated, rule, 2)
         assert len(expected) >= 2
         for (round_, pool), adapter in expected.items():

@@ -2,9 +2,9 @@
 
 import pytest
 from some_adapters import random_adapter
-from some_rounds import close, plus, round_of, unit
+from some_rounds import close, plus, unit
 
-from fedrouter_sim.adapters.sharing.work import combined, everyone, work_weights
+from fedrouter_sim.adapters.sharing.work import moved, work_weights
 
 ONE = {"a": 1.0, "b": 1.0}
 
@@ -29,11 +29,10 @@ def test_in_between_a_client_counts_by_what_it_has_that_is_like_the_task() -> No
     assert work_weights([{"b": 10.0}], "a", {}) == {}
 
 
-def test_combined_moves_every_pool_from_its_own_start() -> None:
-    starts = {"a": random_adapter(1), "b": random_adapter(2), "idle": random_adapter(3)}
-    round_ = round_of({"a": unit(0), "b": unit(1), "idle": None}, [{"a": 1.0, "b": 1.0}], starts=starts)
-    found = combined(round_, everyone(["a", "b"]))
-    both = plus(unit(0), unit(1))
-    assert close(found["a"], plus(starts["a"], both)) and close(found["b"], plus(starts["b"], both))
-    assert close(found["idle"], starts["idle"])
-    assert all(value.dtype == starts["a"][key].dtype for key, value in found["a"].items())
+def test_a_pool_is_moved_from_its_own_start() -> None:
+    start = random_adapter(1)
+    mean = plus(start, unit(0))
+    changes = {"a": unit(0), "b": unit(1)}
+    found = moved(start, mean, changes, {"a": 1.0, "b": 0.5})
+    assert close(found, plus(mean, unit(1), 0.5)) and all(found[key].dtype == start[key].dtype for key in start)
+    assert close(moved(start, mean, changes, {}), start)

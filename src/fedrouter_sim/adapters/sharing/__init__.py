@@ -11,14 +11,7 @@ SHARINGS: "Table[Sharing]" = Table(
     kind="sharing rule",
     flag="--sharing",
     base="fedrouter_sim.adapters.sharing.rule:Sharing",
-    rows={
-        "steps": "fedrouter_sim.adapters.sharing.steps:Steps",
-        "trunk": "fedrouter_sim.adapters.sharing.trunk:Trunk",
-        "affinity": "fedrouter_sim.adapters.sharing.affinity:Affinity",
-        "estimate": "fedrouter_sim.adapters.sharing.estimate:Estimate",
-        "ranks": "fedrouter_sim.adapters.sharing.ranks:Ranks",
-        "factors": "fedrouter_sim.adapters.sharing.factors:Factors",
-    },
+    rows={"affinity": "fedrouter_sim.adapters.sharing.affinity:Affinity"},
 )
 
 

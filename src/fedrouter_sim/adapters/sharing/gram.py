@@ -1,6 +1,5 @@
 """Inner products of the pools' changes, and how long they would be without the noise of training."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +19,10 @@ class Gram:
     products: NDArray[np.float64]  # (n, n), as they were
     clean: NDArray[np.float64]  # (n,), squared lengths with the noise taken off
 
-    def cosines(self) -> NDArray[np.float64]:
-        """Return the cosines (n, n) as they would be without noise, within [-1, 1]; 1 of a pool with itself."""
-        lengths = np.sqrt(np.outer(self.clean, self.clean))
-        found = np.divide(self.products, lengths, out=np.zeros_like(self.products), where=lengths > 0)
-        found = np.clip(found, -1.0, 1.0)
-        np.fill_diagonal(found, 1.0)
-        return found
 
-
-def grams(round_: SharedRound, group_of: Callable[[str], str | None]) -> Mapping[str, Gram]:
-    """Return the inner products of a round's changes, group -> of all its tensors together.
+def gram_of(round_: SharedRound) -> Gram:
+    """Return the inner products of a round's changes of B factors. Those of A say little: all began with the same A,
+    which moves by noise as long as B is small.
 
     The updates of a pool differ by what each client drew; of n such updates with weights p the mean's squared length is
     on average that of the common change and sum(p^2) times the variance, and the mean of their squared lengths is it
@@ -39,32 +31,24 @@ def grams(round_: SharedRound, group_of: Callable[[str], str | None]) -> Mapping
 
     Args:
         round_: with at least one pool that received something.
-        group_of: the group that a key belongs to; None: it does not count.
     """
     pools = tuple(round_.changes)
-    members: dict[str, list[str]] = {}
-    for key in round_.starts[pools[0]]:
-        group = group_of(key)
-        if group is not None:
-            members.setdefault(group, []).append(key)
-    shares = [_square_share(round_, pool) for pool in pools]
-    found: dict[str, Gram] = {}
-    for group, keys in members.items():
-        products = np.zeros((len(pools), len(pools)))
-        for key in keys:
-            rows = [round_.changes[pool][key].reshape(-1).numpy() for pool in pools]
-            products += np.array([[float(one @ other) for other in rows] for one in rows])
-        whole = products.diagonal().copy()
-        reliable = np.full(len(pools), np.nan)
-        for place, (pool, share) in enumerate(zip(pools, shares, strict=True)):
-            single = sum(round_.squares[pool][key] for key in keys) if pool in round_.squares else 0.0
-            if share < 1 and single > 0 and whole[place] > 0:
-                common = (whole[place] - share * single) / (1 - share)
-                reliable[place] = min(max(common / whole[place], LEAST_RELIABLE), 1.0)
-        known = reliable[~np.isnan(reliable)]
-        filled = np.where(np.isnan(reliable), known.mean() if len(known) else 1.0, reliable)
-        found[group] = Gram(pools, products, whole * filled)
-    return found
+    keys = [key for key in round_.starts[pools[0]] if "lora_B" in key]
+    products = np.zeros((len(pools), len(pools)))
+    for key in keys:
+        rows = [round_.changes[pool][key].reshape(-1).numpy() for pool in pools]
+        products += np.array([[float(one @ other) for other in rows] for one in rows])
+    whole = products.diagonal().copy()
+    reliable = np.full(len(pools), np.nan)
+    for place, pool in enumerate(pools):
+        share = _square_share(round_, pool)
+        single = sum(round_.squares[pool][key] for key in keys) if pool in round_.squares else 0.0
+        if share < 1 and single > 0 and whole[place] > 0:
+            common = (whole[place] - share * single) / (1 - share)
+            reliable[place] = min(max(common / whole[place], LEAST_RELIABLE), 1.0)
+    known = reliable[~np.isnan(reliable)]
+    filled = np.where(np.isnan(reliable), known.mean() if len(known) else 1.0, reliable)
+    return Gram(pools, products, whole * filled)
 
 
 def _square_share(round_: SharedRound, pool: str) -> float:

@@ -7,11 +7,8 @@ agree this is FedAvg, to first order, and where none agree every pool has the me
 
 from collections.abc import Mapping, Sequence
 
-from fedrouter_sim.adapters.sharing.rule import Change, SharedRound
+from fedrouter_sim.adapters.sharing.rule import Change
 from fedrouter_sim.adapters.state import Adapter
-
-Agreement = Mapping[str, Mapping[str, float]]
-"""Pool t -> pool s -> how much of what was done for s was done for t, in [0, 1]; 1 for t itself."""
 
 
 def work_weights(held: Sequence[Mapping[str, float]], pool: str, agreement: Mapping[str, float]) -> dict[str, float]:
@@ -24,7 +21,8 @@ def work_weights(held: Sequence[Mapping[str, float]], pool: str, agreement: Mapp
     Args:
         held: of each client: pool -> examples.
         pool: the one whose change is made.
-        agreement: of the other pools with it; 0 where one is missing.
+        agreement: of the other pools with it, how much of what was done for them was done for it, in [0, 1]; 0 where
+            one is missing.
     """
     agreeing = {**agreement, pool: 1.0}
     counts = [sum(agreeing.get(other, 0.0) * n for other, n in own.items()) for own in held]
@@ -37,11 +35,6 @@ def work_weights(held: Sequence[Mapping[str, float]], pool: str, agreement: Mapp
         for other in others
     }
     return {other: weight for other, weight in weights.items() if weight}
-
-
-def everyone(pools: Sequence[str]) -> Agreement:
-    """Return the agreement of pools that are one."""
-    return {pool: dict.fromkeys(pools, 1.0) for pool in pools}
 
 
 def moved(start: Adapter, mean: Adapter, changes: Mapping[str, Change], weights: Mapping[str, float]) -> Adapter:
@@ -58,18 +51,4 @@ def moved(start: Adapter, mean: Adapter, changes: Mapping[str, Change], weights:
             mean[key].dtype
         )
         for key in mean
-    }
-
-
-def combined(round_: SharedRound, agreement: Agreement) -> dict[str, Adapter]:
-    """Return what pools become under an agreement; those that received nothing and agree with nobody stay as they
-    are."""
-    return {
-        pool: moved(
-            round_.starts[pool],
-            round_.means[pool],
-            round_.changes,
-            work_weights(round_.held, pool, agreement.get(pool, {})),
-        )
-        for pool in round_.pools
     }
