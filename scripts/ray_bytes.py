@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from same_bytes import SMALL, differing
+from same_bytes import cheap, differing
 from soak import SOAKED, found
 
 from fedrouter_sim import RunConfig, train
@@ -203,8 +203,8 @@ def main() -> None:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # its name
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     names = options.only.split(",") if options.only else list(RUNS)
-    runs = {name: RunConfig(**{**SMALL, **RUNS[name]}) for name in names}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, cheap() as small:
+        runs = {name: RunConfig(**{**small, **RUNS[name]}) for name in names}
         sys.exit(compare(options.out or Path(scratch), runs, options.settings.split(",")))
 
 

@@ -56,22 +56,23 @@ def train_all(out: Path) -> None:
     from fedrouter_sim import RunConfig, aggregate, train
     from fedrouter_sim.backbone import Backbone
 
-    # To draw takes longer than to train.
-    blank = patch.object(Figure, "savefig", lambda figure, file, **_: file.write("<svg></svg>"))
-    with tempfile.TemporaryDirectory() as rows, blank:
-        few_rows(Path(rows))
-        small = SMALL | {"data": rows}
+    with cheap() as small:
         backbone = Backbone(RunConfig(**small))  # serves all: no run changes what it is
         for name, settings in RUNS.items():
             train(RunConfig(**small, **settings), out / name, backbone=backbone)
     aggregate(out / AGGREGATED, out / f"{AGGREGATED} aggregated", tasks=3)
 
 
-def few_rows(folder: Path) -> None:
-    """Write some of the included rows: reading all of them takes as long as training on a few."""
-    for file in sorted((ROOT / "data" / "multitask").glob("*.jsonl")):
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        (folder / file.name).write_text("".join(lines[:ROWS]), encoding="utf-8")
+@contextmanager
+def cheap() -> Iterator[dict[str, Any]]:
+    """Yield the settings of `SMALL` on some of the included rows, as reading all takes as long as training on a few;
+    figures are left blank, as drawing takes longer."""
+    blank = patch.object(Figure, "savefig", lambda figure, file, **_: file.write("<svg></svg>"))
+    with tempfile.TemporaryDirectory() as rows, blank:
+        for file in sorted((ROOT / "data" / "multitask").glob("*.jsonl")):
+            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+            (Path(rows) / file.name).write_text("".join(lines[:ROWS]), encoding="utf-8")
+        yield SMALL | {"data": rows}
 
 
 def digests(run: Path) -> dict[str, str]:

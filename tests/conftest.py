@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -288,3 +289,37 @@ def weighted_mean() -> Callable[[Sequence[Adapter], Sequence[float]], dict[str, 
         }
 
     return average
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that puts a package before all others: its metadata and, if given, the code of its module; it
+    returns the folder of the metadata."""
+    place = tmp_path / "site"
+    place.mkdir()
+    monkeypatch.syspath_prepend(place)
+
+    def make(name: str, version: str, *lines: str, code: str | None = None) -> Path:
+        folder = place / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
+        (folder / "METADATA").write_text("\n".join((*head, *lines)) + "\n")
+        if code is not None:
+            (place / f"{name.replace('-', '_')}.py").write_text(code)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def plain_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For `doctor`: caches in the test's folder, one torch thread, and no variable that says otherwise."""
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FEDROUTER_SIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("fedrouter_sim.operations.doctor._NVIDIA", tmp_path / "no-card")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)

@@ -23,21 +23,6 @@ from fedrouter_sim.packages import (
 Installer = Callable[..., Path]
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
-    """Return a function that installs a package of metadata alone before all others; it returns its folder."""
-
-    def make(name: str, version: str, *lines: str) -> Path:
-        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
-        folder.mkdir()
-        head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
-        (folder / "METADATA").write_text("\n".join((*head, *lines)) + "\n")
-        monkeypatch.syspath_prepend(tmp_path)
-        return folder
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
