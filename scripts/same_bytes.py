@@ -2,11 +2,11 @@
 
 Every method, and some settings beside the defaults, is trained at a small size in a work tree of each commit: in
 float32 and one thread, a process for each commit, on this machine. Then the bytes of `adapters/`, `updates/`,
-`router.*` and `rounds.jsonl` are compared, and the answers of all test samples.
+`router.*`, `sharing.*` and `rounds.jsonl` are compared, and the answers of all test samples.
 
 Bytes are promised on one machine only, so nothing is kept: both sides are made anew each time. A commit that has to
-change bytes says so in a trailer of its message, `Changes-bytes: PATTERN: why`; what matches is reported, not failed.
-The exit code is 1 if anything else differs.
+change bytes says so in a trailer of its message, `Changes-bytes: PATTERN: why`; what matches, as RUN/FILE, is reported,
+not failed. The exit code is 1 if anything else differs.
 """
 
 import argparse
@@ -43,7 +43,7 @@ RUNS: dict[str, dict[str, Any]] = {name: {"method": name} for name in METHODS} |
 }
 ROWS = 400  # of the included data, in each share
 AGGREGATED = "fedrouter"  # the run that is aggregated again, with another number of tasks
-DECIDED = ("adapters/**/*", "updates/**/*", "router.*", "rounds.jsonl")
+DECIDED = ("adapters/**/*", "updates/**/*", "router.*", "sharing.*", "rounds.jsonl")
 TRAILER = "Changes-bytes"
 
 os.environ["FEDROUTER_SIM_REUSE"] = "0"  # each side computes all of it
@@ -146,7 +146,7 @@ def compare(before: str, after: str, out: Path) -> int:
         changed = differing(old, new)
         print(f"{run:22} {len(old.keys() | new.keys()) - len(changed):3} equal, {len(changed)} differ")
         for name in changed:
-            why = next((why for pattern, why in expected.items() if fnmatch.fnmatch(name, pattern)), None)
+            why = next((why for pattern, why in expected.items() if fnmatch.fnmatch(f"{run}/{name}", pattern)), None)
             unexpected += why is None
             print(f"    {name}: {f'as announced: {why}' if why is not None else 'NOT ANNOUNCED'}")
     verdict = f"{unexpected} files differ unannounced" if unexpected else "the same bytes, but for what is announced"

@@ -175,6 +175,8 @@ def simulate(
             server.skip()
         record.gaps = server.aggregate()
         record.seconds["aggregate"] = perf_counter() - started
+        if server.shared_from is not None:
+            observer.shared(server.shared_from)
         record.validation = validate(round_, stage.plan.deployment, server.adapters)
         records.append(record)
         observer.round_ended(record, server.adapters)

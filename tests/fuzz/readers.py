@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from fedrouter_sim.adapters.folders import load_adapter, load_lora_scale, load_peft_config
+from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_settings
 from fedrouter_sim.evaluation.metrics import find_metric
@@ -16,6 +17,7 @@ from fedrouter_sim.runs.averaging import average_by_task
 from fedrouter_sim.runs.cells import read_answers
 from fedrouter_sim.runs.plans import load_plan
 from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.runs.sharing import load_shared, shared_again
 from fedrouter_sim.runs.update_folders import find_update_folders, gather, normalizer_for, read_update_folder
 from fedrouter_sim.studies.plan import read_study
 from fedrouter_sim.studies.reading import read_entry
@@ -58,6 +60,11 @@ def read_run(folder: Path) -> None:
             archive.local_clusters(update.client, update.clusters)
         average_by_task(updates, lambda u: task_of(u, archive), len(router.centroids), None,
                         load_lora_scale(updates[0].folder))  # fmt: skip
+    first = run.adapter(run.pools[0].name)
+    shared = load_shared(folder, {key: tuple(value.shape) for key, value in first.items()})
+    if shared is not None and shared.starts:
+        known = [update for update in updates if update.pool in shared.starts]
+        shared_again(shared, find_sharing("affinity"), 2, known, lambda u: str(u.pool), shared.starts)
     round_gaps(run.rounds())
     for record in run.rounds():
         [float(loss) for loss in record["losses"].values()]

@@ -32,7 +32,7 @@ def steps_per_pool(done: Any) -> list[Counter[str]]:
 
 @pytest.mark.parametrize("budget", ["shared", "per-group"])
 def test_with_one_client_it_is_the_oracle_to_the_bit(run_method: Simulator, same: Same, budget: str) -> None:
-    changes = {"clients": 1, "split": "all", "lora_dropout": 0.2, "local_steps": 7, "budget": budget}
+    changes = {"clients": 1, "split": "all", "sharing": "none", "lora_dropout": 0.2, "local_steps": 7, "budget": budget}
     central, oracle = run_method("central", **changes), run_method("oracle", **changes)
     assert list(central.outcome.adapters) == list(oracle.outcome.adapters) == list(SIZES)
     assert all(same(central.outcome.adapters[pool], oracle.outcome.adapters[pool]) for pool in SIZES)

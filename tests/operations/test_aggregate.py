@@ -74,16 +74,17 @@ def test_back_and_forth_gives_the_first_run_again(finished_run: Path, tmp_path: 
     assert np.array_equal(was.centroids, now.centroids)
 
 
-def test_adapters_of_fewer_tasks_are_weighted_means(
-    finished_run: Path, tmp_path: Path, weighted_mean: Callable[..., dict[str, np.ndarray]]
+def test_adapters_of_fewer_tasks_that_share_nothing_are_weighted_means(
+    micro_config: ConfigMaker, tmp_path: Path, weighted_mean: Callable[..., dict[str, np.ndarray]]
 ) -> None:
-    done = again(finished_run, tmp_path / "two", tasks=2)
+    trained = train(micro_config(sharing="none"), tmp_path / "run").folder
+    done = again(trained, tmp_path / "two", tasks=2)
     run = Run(done.folder)
     assert [pool.name for pool in run.pools] == ["task_0", "task_1"]
     assert sorted(path.name for path in (done.folder / "adapters").iterdir()) == ["task_0", "task_1"]
     centroids = load_file(done.folder / "router.safetensors")["task_centroids"]
     members: dict[str, list[tuple[Adapter, int]]] = {"task_0": [], "task_1": []}
-    for folder in (finished_run / "updates").glob("*/*"):
+    for folder in (trained / "updates").glob("*/*"):
         local = load_file(folder / "centroids.safetensors")
         middle = np.average(local["centroids"], axis=0, weights=local["sizes"])
         task = int(np.linalg.norm(centroids - middle, axis=1).argmin())
@@ -303,3 +304,19 @@ def test_a_run_is_aggregated_by_its_own_rule(
     assert {name: data for name, data in before.items() if name != "rounds.jsonl"} == after
     by_mean = aggregate(run, tmp_path / "mean", aggregation="mean")
     assert Run(by_mean.folder).config.aggregation == "mean" and trained_bytes(by_mean.folder) != after
+
+
+def test_a_run_that_did_not_keep_what_sharing_goes_by_is_averaged_apart_and_says_so(
+    run_copy: Path, tmp_path: Path
+) -> None:
+    assert not [note for note in again(run_copy, tmp_path / "shared").notes if "--sharing" in note]
+    (run_copy / "sharing.safetensors").unlink()
+    done = again(run_copy, tmp_path / "apart")
+    assert "the run did not keep what --sharing affinity goes by: adapters are each task's own averages" in done.notes
+
+
+def test_an_update_of_a_pool_that_sharing_does_not_know_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    record = next((run_copy / "updates").glob("*/*/update.json"))
+    record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"pool": "task_9"}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"its pool 'task_9' is not in sharing\.safetensors"):
+        again(run_copy, tmp_path / "out")

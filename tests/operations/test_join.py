@@ -39,7 +39,7 @@ Gather = Callable[..., Aggregated]
 @pytest.fixture(scope="module")
 def raw_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose local centroids are raw, so that its updates have the form of folders from elsewhere."""
-    config = micro_config(normalize="none", local_clusters=3, test_examples_per_client=1)
+    config = micro_config(normalize="none", local_clusters=3, sharing="none", test_examples_per_client=1)
     return train(config, tmp_path_factory.mktemp("raw") / "run").folder
 
 

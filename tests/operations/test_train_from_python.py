@@ -157,7 +157,7 @@ def test_a_method_given_as_a_class_takes_options_now_and_when_it_is_opened_again
     done = train(micro_config(**SHORT, option=("few=3",)), tmp_path / "run", method=own_methods.Choosy)
     again: Any = Run(done.folder).method
     assert (again.name, again.few) == ("choosy", 3)
-    with pytest.raises(UserError, match=r"--option many=3: is no option of .*; there are: few$"):
+    with pytest.raises(UserError, match=r"--option many=3: is no option of .*; there are: few, power, keep$"):
         train(micro_config(**SHORT, option=("many=3",)), tmp_path / "other", method=own_methods.Choosy)
     with pytest.raises(UserError, match="--option few=three: must be of type int"):
         train(micro_config(**SHORT, option=("few=three",)), tmp_path / "other", method=own_methods.Choosy)

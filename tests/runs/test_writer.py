@@ -35,6 +35,7 @@ def test_the_last_update_of_a_group_stays(writer: RunWriter, tmp_path: Path) -> 
     assert set(read(stored.folder / "update.json")) == {
         "client",
         "group",
+        "pool",
         "round",
         "examples",
         "clusters",

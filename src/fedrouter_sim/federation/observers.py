@@ -8,6 +8,7 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.door import Refusal
 from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.federation.sharing import SharedFrom
 from fedrouter_sim.messages import Failed, Update
 
 
@@ -117,6 +118,9 @@ class Observer:
     def skipped(self, record: RoundRecord, arrived: int) -> None:
         """Updates of only so many clients came in a round, which is too few: it changes no shared adapter."""
 
+    def shared(self, by: SharedFrom) -> None:
+        """The server has aggregated, and task pools have shared."""
+
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         """The server has aggregated."""
 
@@ -158,6 +162,10 @@ class Observers(Observer):
     def skipped(self, record: RoundRecord, arrived: int) -> None:
         for observer in self._observers:
             observer.skipped(record, arrived)
+
+    def shared(self, by: SharedFrom) -> None:
+        for observer in self._observers:
+            observer.shared(by)
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
         for observer in self._observers:

@@ -10,7 +10,7 @@ from fedrouter_sim.adapters.sharing.rule import Memory
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.federation.door import Door, Refusal
 from fedrouter_sim.federation.privacy.summing import NoisedMeans
-from fedrouter_sim.federation.sharing import TaskSharing
+from fedrouter_sim.federation.sharing import SharedFrom, TaskSharing
 from fedrouter_sim.messages import Update
 
 
@@ -104,7 +104,8 @@ class Server:
             self._noised.add(counted, self.adapters[counted.pool])
             return counted
         if self._sharing is not None and counted.pool not in self._private:
-            self._sharing.add(counted, self.adapters[counted.pool])
+            start = self.adapters[counted.pool]
+            self._sharing.add(counted.client, counted.pool, counted.examples, counted.adapter, start)
         if counted.pool not in self._running:
             self._running[counted.pool] = self._new_running(counted.pool)
         self._running[counted.pool].add(counted.adapter, counted.examples)
@@ -118,6 +119,11 @@ class Server:
     def memory(self) -> Memory:
         """What the sharing rule keeps between rounds; empty without one."""
         return {} if self._sharing is None else self._sharing.rule.memory
+
+    @property
+    def shared_from(self) -> SharedFrom | None:
+        """What the sharing of the last aggregation went by; None where nothing was shared."""
+        return None if self._sharing is None else self._sharing.shared_from
 
     def remember(self, memory: Memory) -> None:
         """Give the sharing rule back what it kept in an earlier process."""

@@ -1,15 +1,24 @@
 """Sharing at the server: what it notes of a round's updates for the rule, and the rule's result, checked."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from fedrouter_sim.adapters.sharing import find_sharing
-from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
+from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_words import NO_SHARING
 from fedrouter_sim.errors import UserError, first_line
-from fedrouter_sim.messages import Update
 from fedrouter_sim.tables import parse_options
+
+
+@dataclass(frozen=True)
+class SharedFrom:
+    """What the sharing of a round went by, beside its updates; with these it can be done again."""
+
+    round: int
+    starts: Mapping[str, Adapter]  # task pool -> its adapter before the round, in the plan's order
+    memory: Memory  # of the rule, before the round
 
 
 class TaskSharing:
@@ -23,6 +32,8 @@ class TaskSharing:
 
     def __init__(self, rule: Sharing, rounds: int) -> None:
         self.rule = rule
+        self.shared_from: SharedFrom | None = None
+        """What the sharing of this round went by; None before it, and where nothing was shared."""
         self._rounds = rounds
         self._round = 0
         self._held: dict[int, dict[str, float]] = {}
@@ -36,25 +47,28 @@ class TaskSharing:
 
     def begin(self, round_: int) -> None:
         """Begin a round, of which nothing is there yet."""
-        self._round, self._held, self._squares = round_, {}, {}
+        self._round, self._held, self._squares, self.shared_from = round_, {}, {}, None
 
     def forget(self) -> None:
         """Forget what was received in this round."""
         self.begin(self._round)
 
-    def add(self, update: Update, start: Adapter) -> None:
+    def add(self, client: int, pool: str, examples: int, adapter: Adapter, start: Adapter) -> None:
         """Note an update that counts.
 
         Args:
-            update: as it counts.
+            client: whose it is.
+            pool: what it is for.
+            examples: by which it weighs.
+            adapter: as it counts.
             start: its pool's adapter at the start of the round.
         """
-        own = self._held.setdefault(update.client, {})
-        own[update.pool] = own.get(update.pool, 0.0) + update.examples
-        sums = self._squares.setdefault(update.pool, {})
-        for key, value in update.adapter.items():
+        own = self._held.setdefault(client, {})
+        own[pool] = own.get(pool, 0.0) + examples
+        sums = self._squares.setdefault(pool, {})
+        for key, value in adapter.items():
             length = float((value.double() - start[key].double()).square().sum())
-            sums[key] = sums.get(key, 0.0) + update.examples * length
+            sums[key] = sums.get(key, 0.0) + examples * length
 
     def result(self, starts: Mapping[str, Adapter], means: Mapping[str, Adapter]) -> Mapping[str, Adapter]:
         """Return what the task pools become; the means, where nothing was received.
@@ -79,6 +93,7 @@ class TaskSharing:
             pool: {key: value / counts[pool] for key, value in sums.items()} for pool, sums in self._squares.items()
         }
         round_ = SharedRound(self._round, self._rounds, starts, means, held, squares)
+        before = self.rule.memory
         try:
             found = self.rule.shared(round_)
             if found.keys() != means.keys():
@@ -93,6 +108,7 @@ class TaskSharing:
                 f"--sharing: {type(self.rule).__name__} gave no usable adapters ({type(error).__name__}: "
                 f"{first_line(error)})"
             ) from error
+        self.shared_from = SharedFrom(self._round, starts, before)
         return {pool: found[pool] for pool in means}
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.adapters.folders import load_lora_scale
+from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.across_clients import by_kmeans, cluster_globally, link_parts, split_by_client
 from fedrouter_sim.clustering.affinities import CENTROID, find_affinity
@@ -21,6 +23,7 @@ from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.outbox import NO_TRAFFIC
 from fedrouter_sim.federation.plan import Deployment, Pool
+from fedrouter_sim.federation.sharing import SharedFrom
 from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.messages import CentroidMessage
@@ -32,9 +35,12 @@ from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import own_digests
-from fedrouter_sim.runs.layout import CONFIG_FILE, LABELS_NAME
+from fedrouter_sim.runs.layout import CONFIG_FILE, LABELS_NAME, SHARED_NAME
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.runs.sharing import load_shared, shared_again
+from fedrouter_sim.runs.updates import StoredUpdate
 from fedrouter_sim.runs.writer import RunWriter
+from fedrouter_sim.showing import shown
 from fedrouter_sim.tables import option_texts, parse_options
 
 
@@ -53,8 +59,8 @@ def aggregate(
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
     An update falls to the task that most of the rows of its local clusters belong to. A task that gets none starts from
-    the adapter of the nearest old task. The run's own choices give its own adapters and router back, unless
-    tasks shared (`--sharing`): that took the adapters before the round, too, which are not kept.
+    the adapter of the nearest old task. Then tasks share as those of the last round did. The run's own choices give its
+    own adapters and router back.
 
     Args:
         run: a run of a method with a router, or its folder.
@@ -122,6 +128,11 @@ def aggregate(
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, old_tasks, _in_space_of(router, old), lambda t: run.adapter(task_name(t))
     )
+    shared = _shared_from(run, chosen)
+    if shared is not None:
+        rule = find_sharing(run.config.sharing, run.check_own("sharing"))
+        name_of = partial(_name_of, archive=archive)
+        adapters = dict(shared_again(shared, rule, run.config.rounds, chosen, name_of, adapters))
     pools = tuple(Pool(task_name(task), tokens) for task, tokens in enumerate(archive.answer_tokens(count)))
     truth = run.truth.reassigned(archive, count, linked is not None) if run.truth else None
     agreement = truth.agreement() if truth else Agreement()
@@ -130,6 +141,8 @@ def aggregate(
     with new_folder(out, overwrite) as folder:
         writer = RunWriter(folder, config, run.peft_config)
         writer.write_model(adapters, deployment, run.longest_answer)
+        if shared is not None:
+            writer.shared(shared)
         writer.write_truth(truth, LabelTasks.load(run.folder / LABELS_NAME))
         # No client is asked anything: this cost no traffic and no sketches.
         writer.write_discovery(Discovery.of(deployment, linked, config.affinity, NO_TRAFFIC))
@@ -143,9 +156,27 @@ def aggregate(
             "aggregation": averaged.aggregation,
         }
         writer.write_summary(summary, origin | _passed_on(run, config))
-    apart = f"tasks shared by --sharing {run.config.sharing} in training; what is averaged anew is each task's own"
-    notes = [] if run.config.sharing == NO_SHARING else [apart]
+    apart = f"the run did not keep what --sharing {run.config.sharing} goes by: adapters are each task's own averages"
+    notes = [] if shared is not None or run.config.sharing == NO_SHARING else [apart]
     return report(out, last, averaged, inherited, summary, *notes)
+
+
+def _shared_from(run: Run, updates: Sequence[StoredUpdate]) -> SharedFrom | None:
+    """Return what the sharing of the round of these updates went by; None where it shared nothing, or did not say."""
+    shapes = {key: tuple(value.shape) for key, value in run.adapter(run.pools[0].name).items()}
+    found = load_shared(run.folder, shapes)
+    if found is None or found.round != updates[0].round:
+        return None
+    if odd := next((update for update in updates if update.pool not in found.starts), None):
+        raise UserError(
+            f"{odd.folder}: damaged (its pool {shown(odd.pool)} is not in {SHARED_NAME}); train the run anew"
+        )
+    return found
+
+
+def _name_of(update: StoredUpdate, archive: Archive) -> str:
+    """Return the name of the task that an update falls to."""
+    return task_name(task_of(update, archive))
 
 
 def _passed_on(run: Run, config: RunConfig) -> dict[str, Any]:

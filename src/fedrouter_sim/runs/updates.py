@@ -23,6 +23,7 @@ class StoredUpdate:
     examples: int
     clusters: tuple[int, ...]
     initial_sha256: str | None = None  # digest of the adapter that the training began with; None: unknown
+    pool: str | None = None  # whose adapter its training started from; None: unknown
 
 
 def update_folder(client: int, group: int) -> Path:
@@ -44,8 +45,11 @@ def read_updates(run: Path) -> Iterator[StoredUpdate]:
             examples = taken(value, "examples", Natural)
             initial = taken(value, "initial_sha256", str | None, None)
             clusters = taken(value, "clusters", tuple[Count, ...])
+            pool = taken(value, "pool", str | None, None)
             records.append(
-                StoredUpdate(folder=path.parent, examples=examples, clusters=clusters, initial_sha256=initial, **own)
+                StoredUpdate(
+                    folder=path.parent, examples=examples, clusters=clusters, pool=pool, initial_sha256=initial, **own
+                )
             )
         except ValueError as error:
             raise UserError(f"{path}: damaged ({error}); train the run anew") from None

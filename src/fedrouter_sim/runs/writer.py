@@ -18,6 +18,7 @@ from fedrouter_sim.evaluation.scores import CellResult
 from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.plan import Deployment, Plan
+from fedrouter_sim.federation.sharing import SharedFrom
 from fedrouter_sim.machine import machine_record
 from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
@@ -37,12 +38,15 @@ from fedrouter_sim.runs.layout import (
     TIMINGS_NAME,
     TRUTH_NAME,
 )
+from fedrouter_sim.runs.sharing import save_shared
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate, update_folder
 from fedrouter_sim.storage import read_json, write_json, write_text
 from fedrouter_sim.version import __version__
 
-_PASSED_ON = "client group round examples clusters initial_sha256 answer_tokens normalize loss steps tokens".split()
+_PASSED_ON = (
+    "client group pool round examples clusters initial_sha256 answer_tokens normalize loss steps tokens"
+).split()
 """What of an update's record is written again."""
 
 
@@ -75,7 +79,7 @@ class RunWriter(Observer):
         """Write a group's update over its last one."""
         folder = self._folder / update_folder(update.client, update.group)
         save_adapter(folder, update.adapter, self._peft_config)
-        record = {key: value for key, value in vars(update).items() if key not in ("adapter", "pool")}
+        record = {key: value for key, value in vars(update).items() if key != "adapter"}
         if self._initial_sha256 is not None:
             record["initial_sha256"] = self._initial_sha256
         self._write_record(folder, record, update.client, update.clusters, self._plan.router, self._plan.archive)
@@ -107,6 +111,10 @@ class RunWriter(Observer):
             centroids, sizes = archive.local_clusters(client, clusters)
             (folder / CENTROIDS_NAME).write_bytes(save({"centroids": centroids, "sizes": sizes}))
         write_json(folder / UPDATE_NAME, record)
+
+    def shared(self, by: SharedFrom) -> None:
+        """Write what the sharing of a round went by over that of the round before, as updates are."""
+        save_shared(self._folder, by)
 
     def resumed(self, records: Sequence[RoundRecord]) -> None:
         """Write the rounds of an earlier process; what it had written after them is not there any more."""

@@ -60,14 +60,15 @@ def remembered(memory: Memory, now: Gram, keep: float) -> Memory:
         now: of the round.
         keep: how much the sums so far count.
     """
-    new = {pool: dict(sums) for pool, sums in memory.items()}
+    new: Memory = dict(memory)
     scale = float(now.clean.mean()) or 1.0
     for i, one in enumerate(now.pools):
-        sums = new.setdefault(one, {})
+        sums = dict(memory.get(one, {}))
         for j, other in enumerate(now.pools[: i + 1]):
             product = now.clean[i] if i == j else now.products[i, j]
             values = torch.tensor([product, now.clean[i], now.clean[j]], dtype=torch.float64) / scale
             sums[other] = keep * sums[other] + values if other in sums else values
+        new[one] = sums
     return new
 
 

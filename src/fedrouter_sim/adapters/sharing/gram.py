@@ -33,7 +33,7 @@ def gram_of(round_: SharedRound) -> Gram:
         round_: with at least one pool that received something.
     """
     pools = tuple(round_.changes)
-    keys = [key for key in round_.starts[pools[0]] if "lora_B" in key]
+    keys = sorted(key for key in round_.starts[pools[0]] if "lora_B" in key)
     products = np.zeros((len(pools), len(pools)))
     for key in keys:
         rows = [round_.changes[pool][key].reshape(-1).numpy() for pool in pools]
