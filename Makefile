@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
-# Where it is set (containers often do), each process compiles all that it imports anew: 24 seconds in place of 9.
+# Where it is set (containers often do), each process compiles all that it imports anew, which takes longer than the imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
