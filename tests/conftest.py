@@ -260,7 +260,7 @@ def trained_bytes() -> Callable[[Path], dict[str, bytes]]:
     """Return a function that reads all bytes of a run that its settings decide, by file."""
 
     def read(folder: Path) -> dict[str, bytes]:
-        decided = ("adapters/**/*", "updates/**/*", "router.*", "rounds.jsonl")
+        decided = ("adapters/**/*", "updates/**/*", "router.*", "sharing.*", "rounds.jsonl")
         paths = sorted(path for pattern in decided for path in folder.glob(pattern) if path.is_file())
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

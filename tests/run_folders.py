@@ -29,6 +29,7 @@ NEW_SETTINGS = (
     "cut",
     "drift_brings",
     "clip_update",
+    "sharing",
 )  # that format 1 did not have
 
 
@@ -85,6 +86,9 @@ def make_first_format(run: Path) -> Path:
     write(run / "summary.json", summary)
     settings = {key: value for key, value in read_settings(run / "config.toml").items() if key not in NEW_SETTINGS}
     (run / "config.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
+    (run / "sharing.safetensors").unlink(missing_ok=True)
+    for path in run.glob("updates/*/*/update.json"):
+        write(path, {key: value for key, value in read(path).items() if key != "pool"})
     if (run / "router.json").exists():
         recipe = {key: value for key, value in read(run / "router.json").items() if key not in ("rule", "options")}
         write(run / "router.json", recipe | {"format": 1})

@@ -38,8 +38,8 @@ def test_the_users_own_rule_decides_what_task_adapters_are_and_sends_no_byte_mor
 
 
 def test_a_method_whose_pools_are_no_tasks_shares_nothing(run_method: Callable[..., Any]) -> None:
-    quick = QUICK | {"rounds": 1}
-    for method in ("local", "ditto"):
+    quick = QUICK | {"warmup_rounds": 1}
+    for method in ("local", "clustered"):
         plain, told = (run_method(method, sharing=rule, **quick) for rule in ("none", "affinity"))
         for pool, adapter in plain.outcome.adapters.items():
             assert same(adapter, told.outcome.adapters[pool])

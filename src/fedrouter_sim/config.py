@@ -178,12 +178,9 @@ class RunConfig:
         table="aggregation rules",
     )
     sharing: str = setting(
-        _FEDERATION,
-        "affinity",
-        "What task adapters take of each other, at the server: affinity (--option power=2, keep=1), or none as in the "
-        "paper.",
+        _FEDERATION, "affinity", "What tasks take of each other, at the server (--option power=2, keep=1); or none.",
         table="sharing rules",
-    )
+    )  # fmt: skip
     clip_update: float = setting(
         _FEDERATION,
         0.0,

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,14 @@ from fedrouter_sim.operations.study import run_study
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.entries import check_names
 from fedrouter_sim.runs.reader import Run
+from fedrouter_sim.studies.comparison import Cost, Entry, compare
+from fedrouter_sim.studies.finished import portable
 from fedrouter_sim.studies.plan import PlannedRun, Study, read_study
 from fedrouter_sim.studies.records import Record, Records
 
 ConfigMaker = Callable[..., RunConfig]
+
+NO_COST = Cost(0, 0, 0, 0)
 
 
 def test_a_plan_is_methods_by_splits_by_seeds_with_whole_seeds_first(tmp_path: Path) -> None:
@@ -47,14 +52,18 @@ def test_overrides_win_over_the_plan(tmp_path: Path) -> None:
     assert {run.config.model for run in read_study(written(tmp_path), {"model": "mine"}).runs} == {"mine"}
 
 
-@pytest.mark.parametrize("plan", ["default", "paper", "rows", "short", "smoke", "smollm2"])
+@pytest.mark.parametrize("plan", ["default", "discovery", "paper", "rows", "short", "smoke", "smollm2"])
 def test_shipped_plans_are_readable_and_their_claims_are_about_planned_runs(plan: str) -> None:
     study = read_study(Path(__file__).parents[2] / "scripts" / "plans" / f"{plan}.toml")
-    planned = {(run.config.split, run.config.method) for run in study.runs}
+    runs = [
+        Entry(Path(run.name), run.config.method, run.config.split, run.config.seed, portable(run.config), NO_COST, ())
+        for run in study.runs
+    ]
+    # Of a method with several settings a claim names one by them: 'fedrouter (tasks=4)'.
+    planned = {(entry.split, entry.method) for entry in compare(runs).entries}
     assert study.claims
     for claim in study.claims:
-        # Of a method with several settings a claim names one by them: 'fedrouter (tasks=4)'.
-        assert {(claim.split, m.partition(" (")[0]) for m in (claim.method, claim.baseline)} <= planned
+        assert {(claim.split, claim.method), (claim.split, claim.baseline)} <= planned
         assert claim.test_data in ("own", "all")
 
 
@@ -204,7 +213,10 @@ def test_a_finished_run_is_not_pending(done: tuple[PlannedRun, Path], micro_conf
 def test_a_run_of_the_first_format_is_done_as_well(done: tuple[PlannedRun, Path]) -> None:
     planned, out = done
     make_first_format(out / planned.name)
-    assert Study("", (planned,), ()).pending(out) == []
+    alone = PlannedRun(planned.name, replace(planned.config, sharing="none"))
+    assert Study("", (alone,), ()).pending(out) == []
+    with pytest.raises(UserError, match="was run with sharing = 'none', the plan says 'affinity'"):
+        Study("", (planned,), ()).pending(out)
 
 
 def test_a_run_of_other_settings_in_the_way_is_refused_by_name_and_value(

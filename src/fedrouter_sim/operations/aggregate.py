@@ -27,6 +27,7 @@ from fedrouter_sim.federation.sharing import SharedFrom
 from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.messages import CentroidMessage
+from fedrouter_sim.methods import METHODS
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.making import router_of
@@ -35,7 +36,7 @@ from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import own_digests
-from fedrouter_sim.runs.layout import CONFIG_FILE, LABELS_NAME, SHARED_NAME
+from fedrouter_sim.runs.layout import CONFIG_FILE, LABELS_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.sharing import load_shared, shared_again
 from fedrouter_sim.runs.updates import StoredUpdate
@@ -60,7 +61,7 @@ def aggregate(
 
     An update falls to the task that most of the rows of its local clusters belong to. A task that gets none starts from
     the adapter of the nearest old task. Then tasks share as those of the last round did. The run's own choices give its
-    own adapters and router back.
+    own adapters and router back, where all updates of that round counted as they were sent, in time.
 
     Args:
         run: a run of a method with a router, or its folder.
@@ -128,10 +129,10 @@ def aggregate(
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, old_tasks, _in_space_of(router, old), lambda t: run.adapter(task_name(t))
     )
-    shared = _shared_from(run, chosen)
+    shared, apart = _shared_from(run, chosen)
     if shared is not None:
-        rule = find_sharing(run.config.sharing, run.check_own("sharing"))
-        name_of = partial(_name_of, archive=archive)
+        run.check_own("sharing")
+        rule, name_of = find_sharing(config.sharing, options), partial(_name_of, archive=archive)
         adapters = dict(shared_again(shared, rule, run.config.rounds, chosen, name_of, adapters))
     pools = tuple(Pool(task_name(task), tokens) for task, tokens in enumerate(archive.answer_tokens(count)))
     truth = run.truth.reassigned(archive, count, linked is not None) if run.truth else None
@@ -156,22 +157,32 @@ def aggregate(
             "aggregation": averaged.aggregation,
         }
         writer.write_summary(summary, origin | _passed_on(run, config))
-    apart = f"the run did not keep what --sharing {run.config.sharing} goes by: adapters are each task's own averages"
-    notes = [] if shared is not None or run.config.sharing == NO_SHARING else [apart]
-    return report(out, last, averaged, inherited, summary, *notes)
+    return report(out, last, averaged, inherited, summary, *apart)
 
 
-def _shared_from(run: Run, updates: Sequence[StoredUpdate]) -> SharedFrom | None:
-    """Return what the sharing of the round of these updates went by; None where it shared nothing, or did not say."""
+def _shared_from(run: Run, updates: Sequence[StoredUpdate]) -> tuple[SharedFrom | None, list[str]]:
+    """Return what the sharing of the round of these updates went by; None where tasks did not share, or it is not
+    known, and then what the user has to know."""
+    if run.config.sharing == NO_SHARING:
+        return None, []
     shapes = {key: tuple(value.shape) for key, value in run.adapter(run.pools[0].name).items()}
     found = load_shared(run.folder, shapes)
-    if found is None or found.round != updates[0].round:
-        return None
-    if odd := next((update for update in updates if update.pool not in found.starts), None):
-        raise UserError(
-            f"{odd.folder}: damaged (its pool {shown(odd.pool)} is not in {SHARED_NAME}); train the run anew"
-        )
-    return found
+    if found is None and "sharing" not in _known_uses(run.config.method):
+        return None, []
+    if found is None:
+        why = "the run did not keep what it goes by"
+    elif found.round != updates[0].round:
+        why = f"the tasks shared last in round {found.round}, and the updates are of round {updates[0].round}"
+    elif odd := next((update for update in updates if update.pool not in found.starts), None):
+        why = f"{odd.folder} is of no pool that shared ({shown(odd.pool)})"
+    else:
+        return found, []
+    return None, [f"adapters are each task's own averages, without --sharing {run.config.sharing}: {why}"]
+
+
+def _known_uses(method: str) -> frozenset[str]:
+    """Return the settings that a method uses, if it is known without running a file of the user's."""
+    return frozenset() if ":" in method else METHODS.class_of(method).uses
 
 
 def _name_of(update: StoredUpdate, archive: Archive) -> str:

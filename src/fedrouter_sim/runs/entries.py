@@ -75,7 +75,10 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
     """
     options = parse_options(config.option)
     known: dict[str, None] = {}
-    for setting, (table, value) in named_entries(config).items():
+    named = named_entries(config)
+    if "sharing" not in (method or METHODS.class_of(config.method)).uses:
+        named.pop("sharing", None)  # the default has an effect, and options, where pools are tasks
+    for setting, (table, value) in named.items():
         table = replace(table, flag=flag(setting))
         given = {"rank": config.lora_rank} if "rank" in table.given else {}
         entry = method if setting == "method" and method is not None else table.class_of(value)

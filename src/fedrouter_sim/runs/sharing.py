@@ -75,7 +75,8 @@ def shared_again(
     """Share among task adapters that were averaged anew, as the last round of training did.
 
     A task begins where its updates began: at the mean of their starts, where these are of several tasks of training.
-    What the rule kept before the round counts if the tasks are those of training.
+    If the tasks are those of training, what the rule kept before the round counts, and a task without updates is as it
+    was before it.
 
     Args:
         by: what the round's sharing went by.
@@ -83,14 +84,18 @@ def shared_again(
         rounds: of the run.
         updates: of that round, in client and group order; each is of a pool that `by` has the start of.
         name_of: the task that an update falls to.
-        means: task -> what aggregation made of it, in the order of tasks; one without updates stays as it is.
+        means: task -> what aggregation made of it, in the order of tasks; what it has, of one without updates.
 
     Raises:
         UserError: the rule fails, or an update cannot be read.
     """
     names = [name_of(update) for update in updates]
-    if all(name == update.pool for name, update in zip(names, updates, strict=True)):
+    if (
+        all(name == update.pool for name, update in zip(names, updates, strict=True))
+        and means.keys() == by.starts.keys()
+    ):
         rule.memory = by.memory
+        means = {task: mean if task in names else by.starts[task] for task, mean in means.items()}
     starts = {
         task: _start(by, [update for name, update in zip(names, updates, strict=True) if name == task], mean)
         for task, mean in means.items()
