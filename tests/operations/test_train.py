@@ -53,7 +53,7 @@ def trained_by(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFacto
 def test_the_folder_holds_exactly_what_is_documented(finished_run: Path) -> None:
     expected = set(
         "config.toml manifest.json summary.json pools.json truth.json labels.json rounds.jsonl timings.jsonl"
-        " router.json router.safetensors clients.safetensors samples.json".split()
+        " router.json router.safetensors clients.safetensors sharing.safetensors samples.json".split()
     )
     adapter = ("adapter_config.json", "adapter_model.safetensors")
     expected |= {f"adapters/task_{task}/{name}" for task in range(4) for name in adapter}
