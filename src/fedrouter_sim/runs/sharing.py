@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.folders import load_adapter
-from fedrouter_sim.adapters.sharing.rule import Memory, Sharing
+from fedrouter_sim.adapters.sharing.rule import Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_shapes
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.sharing import SharedFrom, TaskSharing
@@ -45,23 +45,20 @@ def load_shared(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> SharedFr
     if not path.exists():
         return None
     stored = Tensors(path, "train the run anew")
-    starts: dict[str, dict[str, torch.Tensor]] = {}
-    memory: Memory = {}
+    found: dict[str, dict[str, dict[str, torch.Tensor]]] = {_STARTS: {}, _MEMORY: {}}
     for name in stored:
         kind, _, rest = name.partition("/")
         one, _, key = rest.partition("/")
-        if kind == _STARTS:
-            starts.setdefault(one, {})[key] = torch.from_numpy(stored.floats(name, stored[name].shape))
-        elif kind == _MEMORY:
-            memory[one] = {**memory.get(one, {}), key: torch.from_numpy(stored.floats(name, stored[name].shape))}
+        if kind in found:
+            found[kind].setdefault(one, {})[key] = torch.from_numpy(stored.floats(name, stored[name].shape))
         elif name != _ROUND:
             raise stored.refused(f"it has a tensor {name!r}")
     try:
-        for start in starts.values():
+        for start in found[_STARTS].values():
             check_shapes(shapes, start)
     except ValueError as error:
         raise stored.refused(str(error)) from None
-    return SharedFrom(int(stored.whole(_ROUND, (1,))[0]), starts, memory)
+    return SharedFrom(int(stored.whole(_ROUND, (1,))[0]), found[_STARTS], {**found[_MEMORY]})
 
 
 def shared_again(
@@ -89,26 +86,23 @@ def shared_again(
     Raises:
         UserError: the rule fails, or an update cannot be read.
     """
-    names = [name_of(update) for update in updates]
-    if (
-        all(name == update.pool for name, update in zip(names, updates, strict=True))
-        and means.keys() == by.starts.keys()
-    ):
+    of_task: dict[str, list[StoredUpdate]] = {task: [] for task in means}
+    for update in updates:
+        of_task[name_of(update)].append(update)
+    as_trained = all(update.pool == task for task, own in of_task.items() for update in own)
+    if as_trained and means.keys() == by.starts.keys():
         rule.memory = by.memory
-        means = {task: mean if task in names else by.starts[task] for task, mean in means.items()}
-    starts = {
-        task: _start(by, [update for name, update in zip(names, updates, strict=True) if name == task], mean)
-        for task, mean in means.items()
-    }
+        means = {task: mean if of_task[task] else by.starts[task] for task, mean in means.items()}
+    starts = {task: _start(by, of_task[task], mean) for task, mean in means.items()}
     sharing = TaskSharing(rule, rounds)
     sharing.begin(by.round)
-    for name, update in zip(names, updates, strict=True):
-        adapter = load_adapter(update.folder)
+    for update in updates:
+        task, adapter = name_of(update), load_adapter(update.folder)
         try:
-            check_compatible(starts[name], adapter)
+            check_compatible(starts[task], adapter)
         except ValueError as error:
             raise UserError(f"{update.folder}: is not of the run's adapters ({error}); train the run anew") from None
-        sharing.add(update.client, name, update.examples, adapter, starts[name])
+        sharing.add(update.client, task, update.examples, adapter, starts[task])
     return sharing.result(starts, means)
 
 
