@@ -9,7 +9,7 @@ DOCS_STAMP := $(VENV)/.docs-installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-ray check fuzz audit format docs reproduce data tiny-gpt2 smollm2 same-bytes soak bench families clean
+.PHONY: help demo test test-long test-ray check fuzz audit format docs reproduce data tiny-gpt2 smollm2 gemma3 same-bytes soak bench families clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,7 +67,10 @@ tiny-gpt2: $(STAMP)  ## pretrain the embedded backbone data/tiny-gpt2 again
 	$(BIN)/python scripts/make_tiny_gpt2.py
 
 smollm2: $(STAMP)  ## fetch SmolLM2-135M-Instruct (93 MB) once, for --model smollm2-135m
-	$(BIN)/python scripts/get_smollm2.py
+	$(BIN)/python scripts/get_backbone.py smollm2-135m
+
+gemma3: $(STAMP)  ## fetch Gemma 3 270M (238 MB, under Gemma's terms) once, for --model gemma3-270m
+	$(BIN)/python scripts/get_backbone.py gemma3-270m
 
 # The commit whose bytes are promised. Commits after it that had to change some say so in a trailer.
 BEFORE ?= 348d7bd

@@ -25,7 +25,7 @@ from marked_tables import markdown, table, write_between_marks
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fedrouter_sim.bundled import FETCHED_MODEL
+from fedrouter_sim.bundled import SMOLLM2
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_words import LAST
 from fedrouter_sim.errors import UserError
@@ -55,8 +55,8 @@ OURS = ("paraphrase", "headline", "dialogue", "triples", "lookup", "correct")
 BLOCKS: Mapping[str, Block] = {
     "twelve": Block(60, 100, "tiny-gpt2", without=("auto, first updates",)),
     "six": Block(60, 100, "tiny-gpt2", OURS, without=("auto, first updates",)),
-    "real-30": Block(30, 30, FETCHED_MODEL, data=None, without=("auto, first updates",)),
-    "real-100": Block(100, 30, FETCHED_MODEL, data=None, without=("auto, first updates",)),
+    "real-30": Block(30, 30, SMOLLM2, data=None, without=("auto, first updates",)),
+    "real-100": Block(100, 30, SMOLLM2, data=None, without=("auto, first updates",)),
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedrouter_sim.bundled import FETCHED_MODEL
+from fedrouter_sim.bundled import SMOLLM2
 from fedrouter_sim.config import RunConfig
 
 LAYERS = (0, 10, 6)  # 0: all 30
@@ -20,7 +20,7 @@ TUNED_LAYERS, TUNED_WITH = 10, 7
 SEEDS = (8, 9, 10)
 
 COMMON: dict[str, Any] = {
-    "model": FETCHED_MODEL, "method": "fedrouter", "tasks": 4, "local_clusters": 2, "sharing": "none", "clients": 4,
+    "model": SMOLLM2, "method": "fedrouter", "tasks": 4, "local_clusters": 2, "sharing": "none", "clients": 4,
     "split": "dual", "rounds": 4, "batch_size": 4, "examples_per_client": 200, "test_examples_per_client": 16,
     "max_tokens": 160, "dtype": "float32", "eval_every": 2,
 }  # fmt: skip

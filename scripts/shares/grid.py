@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedrouter_sim.bundled import FETCHED_MODEL
+from fedrouter_sim.bundled import SMOLLM2
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_words import AUTO, NO_SHARING
 
@@ -16,7 +16,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "test_examples_per_client": 40, "dtype": "float32",
     },
     REAL: {
-        "model": FETCHED_MODEL, "clients": 4, "rounds": 4, "local_steps": 10, "batch_size": 4, "lr": 5e-3,
+        "model": SMOLLM2, "clients": 4, "rounds": 4, "local_steps": 10, "batch_size": 4, "lr": 5e-3,
         "examples_per_client": 200, "test_examples_per_client": 16, "max_tokens": 160, "dtype": "float32",
         "lora_layers": 10,
         "lora_targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],

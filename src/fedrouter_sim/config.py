@@ -109,8 +109,8 @@ class RunConfig:
     model: str = setting(
         _BACKBONE,
         "tiny-gpt2",
-        "Backbone: 'tiny-gpt2' (embedded), 'smollm2-135m' (after `make smollm2`), a local folder, a GGUF file, or a "
-        "Hub id.",
+        "Backbone: 'tiny-gpt2' (embedded), 'smollm2-135m' (after `make smollm2`), 'gemma3-270m' (after `make gemma3`), "
+        "a local folder, a GGUF file, or a Hub id.",
     )
     template: str = setting(
         _BACKBONE,

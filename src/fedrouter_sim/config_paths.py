@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_words import PAPER_DATA
 from fedrouter_sim.paths import at_home
@@ -25,7 +25,7 @@ def absolute_paths(config: RunConfig) -> RunConfig:
     Raises:
         UserError: a path begins with the home folder of nobody.
     """
-    named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, FETCHED_MODEL)
+    named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, *FETCHED)
     paths = {name: at_home(getattr(config, name)) for name in path_settings()}
     for name, value in paths.items():
         file, separator, entry = value.rpartition(":")

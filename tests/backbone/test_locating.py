@@ -15,13 +15,12 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 
 from fedrouter_sim.backbone import locating as models
 from fedrouter_sim.backbone.caches import MODELS, cache_folder
-from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256
 from fedrouter_sim.backbone.locating import (
     describe_model,
     loadable_name,
     resolve_model,
 )
-from fedrouter_sim.bundled import bundled
+from fedrouter_sim.bundled import FETCHED, bundled
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
 from fedrouter_sim.errors import UserError
@@ -100,16 +99,17 @@ def test_the_embedded_backbone_is_found_by_its_name() -> None:
     assert resolve_model("tiny-gpt2") == bundled("tiny-gpt2")
 
 
-def test_smollm2_is_found_by_its_name_once_it_was_fetched(cache: Path, hub: Hub) -> None:
-    assert "`make smollm2`" in refusal("smollm2-135m")
-    folder = looks_like_a_model(cache / SMOLLM2_SHA256)
-    assert resolve_model("smollm2-135m") == folder
+@pytest.mark.parametrize("name", FETCHED)
+def test_a_fetched_model_is_found_by_its_name_once_it_is_there(cache: Path, hub: Hub, name: str) -> None:
+    assert f"`make {FETCHED[name].target}`" in refusal(name)
+    folder = looks_like_a_model(cache / FETCHED[name].sha256)
+    assert resolve_model(name) == folder
     assert not hub.timeouts and not hub.downloads
 
 
 def test_names_stay_names_where_a_folder_is_called_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("smollm2-135m", "tiny-gpt2", "mine.gguf"):
+    for name in (*FETCHED, "tiny-gpt2", "mine.gguf"):
         (tmp_path / name).mkdir()
         found = absolute_paths(RunConfig(model=name)).model
         assert found == (str(tmp_path / name) if name == "mine.gguf" else name)

@@ -35,7 +35,7 @@ from doc_pages import (
 from paper_copies import write_copies
 
 import fedrouter_sim
-from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256
+from fedrouter_sim.bundled import FETCHED, SMOLLM2
 from fedrouter_sim.cli.main import app, main
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_settings
@@ -99,7 +99,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # CI does not fetch SmolLM2: the embedded backbone stands in its place.
     models = place / "cache" / "models"
     models.mkdir(parents=True)
-    (models / SMOLLM2_SHA256).symlink_to(ROOT / "data" / "tiny-gpt2")
+    (models / FETCHED[SMOLLM2].sha256).symlink_to(ROOT / "data" / "tiny-gpt2")
     return place
 
 

@@ -11,7 +11,7 @@ from doctor_checks import checks, state_of
 
 import fedrouter_sim.bundled
 from fedrouter_sim.backbone import devices
-from fedrouter_sim.backbone.gguf import SMOLLM2_SHA256
+from fedrouter_sim.bundled import FETCHED
 from fedrouter_sim.machine import Memory
 from fedrouter_sim.operations import doctor as module
 from fedrouter_sim.operations.doctor import NOTE, OK, PROBLEM, doctor
@@ -216,9 +216,11 @@ def test_a_damaged_tokenizer_is_found(own_data: Path) -> None:
     assert state_of(checks()["backbone tiny-gpt2"], "not readable: ") == PROBLEM
 
 
-def test_the_backbone_that_is_fetched_is_noted_until_it_is_there(tmp_path: Path) -> None:
-    assert state_of(checks()["backbone smollm2-135m"], "is not here yet -> `make smollm2`") == NOTE
-    folder = tmp_path / "cache" / "models" / SMOLLM2_SHA256
+@pytest.mark.parametrize("name", FETCHED)
+def test_a_backbone_that_is_fetched_is_noted_until_it_is_there(tmp_path: Path, name: str) -> None:
+    state = state_of(checks()[f"backbone {name}"], f"is not here yet -> `make {FETCHED[name].target}`")
+    assert state == NOTE
+    folder = tmp_path / "cache" / "models" / FETCHED[name].sha256
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    assert state_of(checks()["backbone smollm2-135m"], str(folder)) == OK
+    assert state_of(checks()[f"backbone {name}"], str(folder)) == OK

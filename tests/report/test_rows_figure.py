@@ -37,7 +37,7 @@ def test_a_line_joins_runs_that_differ_in_their_number_of_rows(comparison: Compa
     }
     drawing = rows_figure(found)
     assert drawing is not None and drawing in comparison_drawings(found)
-    assert "sums: fedrouter 0.110 with 10 0.200 with 100 0.400 with 300, fedavg" in drawing.alt
+    assert "sums: fedrouter 0.110 at 10 0.200 at 100 0.400 at 300, fedavg" in drawing.alt
     assert "training rows of the task" in drawing.svg
 
 

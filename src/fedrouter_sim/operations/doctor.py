@@ -14,7 +14,7 @@ from typing import Any
 import fedrouter_sim
 from fedrouter_sim.backbone.caches import MODELS, RESULTS, cache_folder
 from fedrouter_sim.backbone.locating import resolve_model
-from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED_MODEL, bundled
+from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED, bundled
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.machine import folder_size, free_disk, is_writable, memory, size, usable_cores
@@ -262,12 +262,13 @@ def _offline(loaded: bool) -> Iterator[Check]:
         (f"backbone {BUNDLED_MODEL}", BUNDLED_MODEL, _read_model),
     ):
         yield _embedded(section, label, name, read if loaded else None)
-    try:
-        found = str(resolve_model(FETCHED_MODEL))
-        yield Check(section, f"backbone {FETCHED_MODEL}", OK, found, values={"folder": found})
-    except (UserError, OSError, RuntimeError) as error:  # the latter: no home folder, and so no cache
-        found, _, remedy = _said(error).removeprefix(f"--model {FETCHED_MODEL}: ").partition("; ")
-        yield Check(section, f"backbone {FETCHED_MODEL}", NOTE, found, remedy, {"folder": None})
+    for name in FETCHED:
+        try:
+            found = str(resolve_model(name))
+            yield Check(section, f"backbone {name}", OK, found, values={"folder": found})
+        except (UserError, OSError, RuntimeError) as error:  # the latter: no home folder, and so no cache
+            found, _, remedy = _said(error).removeprefix(f"--model {name}: ").partition("; ")
+            yield Check(section, f"backbone {name}", NOTE, found, remedy, {"folder": None})
     try:
         from huggingface_hub.constants import HF_HUB_OFFLINE
     except Exception:

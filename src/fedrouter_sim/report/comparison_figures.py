@@ -11,6 +11,7 @@ from matplotlib.transforms import Bbox
 
 from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.partition.test_data import ALL
+from fedrouter_sim.report.budget_figure import budget_figure
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
 from fedrouter_sim.report.rows_figure import rows_figure
 from fedrouter_sim.report.tables import number
@@ -31,13 +32,13 @@ def comparison_figures(comparison: Comparison) -> dict[str, str]:
 
 
 def comparison_drawings(comparison: Comparison) -> list[Drawing]:
-    """Draw, for every split, the scores of all methods in its cells, and cost against score, and the scores of tasks
-    against their rows; all by token loss as well."""
+    """Draw, for every split, the scores of all methods in its cells, and cost against score; then scores against the
+    steps of a client, and those of tasks against their rows. All by token loss as well."""
     views = [(view, split) for view in comparison.views for split in dict.fromkeys(s for s, _ in view.cells())]
     drawings = [scores_figure(view, split) for view, split in views]
     costs = [cost_figure(view, split) for view, split in views]
-    rows = [rows_figure(view) for view in comparison.views]
-    return [*drawings, *(drawing for drawing in (*costs, *rows) if drawing is not None)]
+    curves = [draw(view) for draw in (budget_figure, rows_figure) for view in comparison.views]
+    return [*drawings, *(drawing for drawing in (*costs, *curves) if drawing is not None)]
 
 
 def scores_figure(comparison: Comparison, split: str) -> Drawing:

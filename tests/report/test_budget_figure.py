@@ -1,0 +1,50 @@
+"""Scores against the steps of a client."""
+
+from dataclasses import replace
+
+from fedrouter_sim.report.budget_figure import budget_curves, budget_figure
+from fedrouter_sim.report.comparison_figures import comparison_drawings
+from fedrouter_sim.studies.comparison import Comparison, Entry, compare
+
+
+def with_budgets(comparison: Comparison, budgets: list[tuple[int, int]], budget: str = "shared") -> list[Entry]:
+    """Return a run of fedrouter and one of fedavg for each (rounds, local steps), with scores that follow them."""
+    base = next(entry for entry in comparison.entries if entry.method == "fedavg")
+    made = []
+    for rounds, local_steps in budgets:
+        for method, better in (("fedrouter", 0.1), ("fedavg", 0.0)):
+            mean = round(better + rounds * local_steps / 1000, 3)
+            score = replace(base.scores[0], method=method, split="all", seed=1, test_data="all", mean=mean, samples="s")
+            own = {"method": method, "rounds": rounds, "local_steps": local_steps, "budget": budget}
+            folder = base.folder / f"{method}-{rounds}-{local_steps}-{budget}"
+            settings = {**base.settings, **own}
+            entry = replace(base, folder=folder, method=method, split="all", seed=1, settings=settings)
+            made.append(replace(entry, scores=(score,)))
+    return made
+
+
+def test_a_line_joins_runs_that_differ_in_their_steps(comparison: Comparison) -> None:
+    found = compare(with_budgets(comparison, [(2, 10), (4, 10), (4, 40)]))
+    assert len(found.methods()) == 6  # each budget has a name of its own there
+    expected = {"fedrouter": [(20, 0.12), (40, 0.14), (160, 0.26)], "fedavg": [(20, 0.02), (40, 0.04), (160, 0.16)]}
+    assert budget_curves(found) == {"all, all": expected}
+    drawing = budget_figure(found)
+    assert drawing is not None and drawing in comparison_drawings(found)
+    assert "all, all: fedrouter 0.120 at 20 0.140 at 40 0.260 at 160, fedavg" in drawing.alt
+    assert "optimiser steps of a client" in drawing.svg
+
+
+def test_runs_without_steps_have_no_place(comparison: Comparison) -> None:
+    found = compare(with_budgets(comparison, [(0, 10), (2, 10), (4, 10)]))
+    assert [steps for steps, _ in budget_curves(found)["all, all"]["fedavg"]] == [20, 40]
+
+
+def test_the_budget_of_each_group_is_a_line_of_its_own(comparison: Comparison) -> None:
+    budgets = [(2, 10), (4, 10)]
+    entries = [*with_budgets(comparison, budgets), *with_budgets(comparison, budgets, "per-group")]
+    names = {f"{method} (budget={kind})" for method in ("fedrouter", "fedavg") for kind in ("shared", "per-group")}
+    assert set(budget_curves(compare(entries))["all, all"]) == names
+
+
+def test_there_is_no_figure_where_all_took_as_many_steps(comparison: Comparison) -> None:
+    assert budget_figure(compare(with_budgets(comparison, [(2, 20), (4, 10)]))) is None
