@@ -1,8 +1,9 @@
 """Choose each method's learning rate and rounds on validation rows: `python scripts/tuning.py PLAN --data FILE`.
 
 The plan's settings hold but for these two: every method is trained with every rate of one grid and a seed that the plan
-does not have, and is scored on validation rows after each round. One file of rows is split by the seed into training,
-validation and test rows; the latter are not looked at. Embeddings of rows are computed once for all runs.
+does not have, and its token loss on validation rows is taken after every other round. To save time, there may be fewer
+clients (`--clients`). One file of rows is split by the seed into training, validation and test rows; the latter are not
+looked at. Embeddings of rows are computed once for all runs.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
 table between the marks of a document.
@@ -28,14 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 RATES = (1e-3, 2e-3, 5e-3, 1e-2)
 METHODS = ("fedavg", "local", "oracle")
 SEED = 7
-COLUMNS = ("method", "lr", "best round", "its loss", "its ROUGE-1", "loss after all", "chosen")
+EVERY = 2
+COLUMNS = ("method", "lr", "rounds with the lowest loss", "that loss", "loss after all", "chosen")
 KEYS: Mapping[str, Any] = {"method": str, "lr": float, "split": str, "seed": int, "measured": list[Any]}
 
 Records = Sequence[Mapping[str, Any]]
 
 
 def configs(
-    plan: Path, data: str, methods: Sequence[str], rates: Sequence[float], split: str, seed: int
+    plan: Path, data: str, methods: Sequence[str], rates: Sequence[float], split: str, seed: int, clients: int | None
 ) -> Iterator[RunConfig]:
     """Yield the settings of each run: the plan's, but for what is tuned.
 
@@ -47,8 +49,8 @@ def configs(
         raise UserError(f"--seed {seed}: {plan} has it, and what it reports must not be tuned on it; give another")
     for method in methods:
         for lr in rates:
-            own = {"method": method, "lr": lr, "split": split, "seed": seed, "data": data, "eval_every": 1}
-            yield RunConfig.build(whole["settings"], own)
+            own = {"method": method, "lr": lr, "split": split, "seed": seed, "data": data, "eval_every": EVERY}
+            yield RunConfig.build(whole["settings"], own | ({"clients": clients} if clients else {}))
 
 
 def rows_of(records: Records) -> list[tuple[str, ...]]:
@@ -65,9 +67,8 @@ def rows_of(records: Records) -> list[tuple[str, ...]]:
         (
             record["method"],
             f"{record['lr']:g}",
-            f"{place + 1} of {len(record['measured'])}",
+            f"{EVERY * (place + 1)} of {EVERY * len(record['measured'])}",
             f"{point['loss']:.3f}",
-            f"{point['score']:.3f}",
             f"{record['measured'][-1]['loss']:.3f}",
             "yes" if point["loss"] == best[record["method"]] else "",
         )
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--rates", nargs="+", type=float, default=RATES)
     parser.add_argument("--split", default="dual")
+    parser.add_argument("--clients", type=int, help="clients, in place of the plan's")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "tuning")
     parser.add_argument("--most", type=int, default=sys.maxsize, help="runs that are made now, at most")
@@ -91,7 +93,8 @@ def main() -> None:
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / f"{options.plan.stem}.jsonl"
-    wanted = configs(options.plan, options.data, options.methods, options.rates, options.split, options.seed)
+    of_plan = (options.plan, options.data, options.methods, options.rates)
+    wanted = configs(*of_plan, options.split, options.seed, options.clients)
     done = {(one["method"], one["lr"], one["split"], one["seed"]) for one in kept(file, KEYS)}
     left = [one for one in wanted if (one.method, one.lr, one.split, one.seed) not in done]
     backbone: RememberingBackbone | None = None
@@ -99,7 +102,7 @@ def main() -> None:
         if backbone is None or not backbone.serves(config):
             backbone = RememberingBackbone(config, options.out / f"{options.plan.stem}-rows.safetensors")
         names = {"method": config.method, "lr": config.lr, "split": config.split, "seed": config.seed}
-        keep(file, {**names, "measured": measured(config, backbone)})
+        keep(file, {**names, "measured": measured(config, backbone, answers=False)})
         backbone.save()
         print(f"{number}/{len(left)}  {config.method} {config.lr:g}", flush=True)
     lines = markdown(COLUMNS, rows_of(kept(file, KEYS)), names=1)

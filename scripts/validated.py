@@ -1,10 +1,13 @@
 """What is measured of one run: its scores on validation rows round by round, and the seconds that training took."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from time import process_time
 from typing import Any
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone.answering import Generated
+from fedrouter_sim.backbone.asking import Asking, Replies
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
@@ -20,13 +23,18 @@ from fedrouter_sim.simulation import simulate
 Point = dict[str, Any]
 
 
-def measured(config: RunConfig, backbone: Backbone) -> list[Point]:
+def measured(config: RunConfig, backbone: Backbone, answers: bool = True) -> list[Point]:
     """Train a federation, score it on validation rows in the rounds that the settings name, and write nothing.
+
+    Args:
+        config: the settings.
+        backbone: the run's backbone.
+        answers: whether rows are answered; without, which takes a fraction of the time, there is the loss alone.
 
     Returns:
         For each of those rounds: the `steps` of all clients so far, the scores, `score` by the metric of the settings
-        and `loss` in nats a token, and the processor's `seconds` of training and aggregation so far; what lower layers
-        make of rows is in them, discovery and answers are not.
+        (with answers) and `loss` in nats a token, and the processor's `seconds` of training and aggregation so far;
+        what lower layers make of rows is in them, discovery and answers are not.
 
     Raises:
         UserError: the data have no validation rows.
@@ -35,7 +43,8 @@ def measured(config: RunConfig, backbone: Backbone) -> list[Point]:
     if not data.validation:
         raise UserError(f"--data {config.data}: there are no validation rows; give one file, which is split")
     federation = build_federation(config, data, backbone)
-    curve = ValidationCurve(config, data.shares.validation, backbone, method, metric, federation.longest_answer)
+    longest, replies = federation.longest_answer, None if answers else partial(_losses_alone, backbone)
+    curve = ValidationCurve(config, data.shares.validation, backbone, method, metric, longest, replies)
     plan = method.plan(federation)
     points: list[Point] = []
     started, answering = process_time(), 0.0
@@ -45,14 +54,17 @@ def measured(config: RunConfig, backbone: Backbone) -> list[Point]:
         now = process_time()
         scores = curve(round_, deployment, adapters)
         if scores:
-            values = {
-                "score": scores[metric.name],
-                "loss": scores["loss"],
-                "seconds": round(now - started - answering, 1),
-            }
+            values = {"score": scores[metric.name]} if answers else {}
+            values |= {"loss": scores["loss"], "seconds": round(now - started - answering, 1)}
             points.append({"steps": round_ * config.local_steps * config.clients, **values})
         answering += process_time() - now
         return scores
 
     simulate(federation, method, Observer(), validate, plan)
     return points
+
+
+def _losses_alone(backbone: Backbone, asked: Iterable[Asking]) -> Iterator[Replies]:
+    for one in asked:
+        scores = backbone.score(one.adapter, backbone.encoder.examples(one.examples))
+        yield Replies(Generated([""] * len(one.examples), set()), scores)

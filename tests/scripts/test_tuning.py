@@ -29,11 +29,11 @@ def curve(*losses: float) -> list[dict[str, float]]:
 
 
 def test_every_method_gets_the_same_grid_and_the_rest_is_the_plans(plan: Path) -> None:
-    found = list(tuning.configs(plan, "rows", ["fedavg", "local"], [0.1, 0.2], "dual", 7))
+    found = list(tuning.configs(plan, "rows", ["fedavg", "local"], [0.1, 0.2], "dual", 7, None))
     assert [(one.method, one.lr) for one in found] == [("fedavg", 0.1), ("fedavg", 0.2), ("local", 0.1), ("local", 0.2)]
-    assert {(one.clients, one.rounds, one.data, one.seed, one.eval_every) for one in found} == {(4, 3, "rows", 7, 1)}
+    assert {(one.clients, one.rounds, one.data, one.seed, one.eval_every) for one in found} == {(4, 3, "rows", 7, 2)}
     with pytest.raises(tuning.UserError, match="--seed 111"):
-        list(tuning.configs(plan, "rows", ["fedavg"], [0.1], "dual", 111))
+        list(tuning.configs(plan, "rows", ["fedavg"], [0.1], "dual", 111, None))
 
 
 def test_the_lowest_loss_of_any_round_is_chosen_for_each_method() -> None:
@@ -43,16 +43,16 @@ def test_the_lowest_loss_of_any_round_is_chosen_for_each_method() -> None:
         {"method": "local", "lr": 0.1, "measured": curve(4.0)},
     ]
     assert [(row[0], row[1], row[2], row[-1]) for row in tuning.rows_of(records)] == [
-        ("fedavg", "0.1", "2 of 3", "yes"),
-        ("fedavg", "0.2", "3 of 3", ""),
-        ("local", "0.1", "1 of 1", "yes"),
+        ("fedavg", "0.1", "4 of 6", "yes"),
+        ("fedavg", "0.2", "6 of 6", ""),
+        ("local", "0.1", "2 of 2", "yes"),
     ]
 
 
 def test_it_goes_on_where_it_was(plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, float]] = []
 
-    def measured(config: Any, backbone: Any) -> list[dict[str, float]]:
+    def measured(config: Any, backbone: Any, answers: bool) -> list[dict[str, float]]:
         asked.append((config.method, config.lr))
         return curve(config.lr)
 
@@ -69,4 +69,4 @@ def test_it_goes_on_where_it_was(plan: Path, tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(sys, "argv", ["tuning.py", *given, "--most", most, "--markdown", str(page)])
         tuning.main()
     assert asked == [("local", 0.2), ("local", 0.1)]
-    assert "| local | 0.1 | 1 of 1 | 0.100 |" in page.read_text(encoding="utf-8")
+    assert "| local | 0.1 | 2 of 2 | 0.100 |" in page.read_text(encoding="utf-8")

@@ -99,6 +99,8 @@ def test_what_is_measured(micro_config: Callable[..., RunConfig], backbone: Any)
     assert set(first) == {"steps", "score", "loss", "seconds"} and 0 <= first["score"] <= 1 < first["loss"]
     assert (first["steps"], second["steps"]) == (config.clients, 2 * config.clients)
     assert 0 < first["seconds"] < second["seconds"]
+    alone, _ = validated.measured(config, backbone, answers=False)
+    assert "score" not in alone and alone["loss"] == pytest.approx(first["loss"], abs=1e-5)
 
 
 def test_data_without_validation_rows_are_refused(
