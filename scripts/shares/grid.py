@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.bundled import SMOLLM2
@@ -35,7 +34,6 @@ RULES: Mapping[str, Mapping[str, Any]] = {
     "none": {"sharing": NO_SHARING},
     "affinity": {"sharing": "affinity"},
     "affinity, linear": {"sharing": "affinity", "option": ("power=1",)},
-    "momentum": {"sharing": f"{Path(__file__).with_name('momentum.py')}:Momentum"},
 }
 """What task pools may share; each under the oracle's tasks and under those that FedRouter finds."""
 
