@@ -52,7 +52,7 @@ def together(
         started = RunPrompts(*pad(PROMPTS, end, CPU, left=True), cache=None)
     else:
         started = run_prompts(model.base_model, PROMPTS, parts, shared, end, on_rows)
-    return answer(model, started, budgets, (end, ALSO), stretch, on_rows)
+    return answer(model, [(ALL, started)], budgets, (end, ALSO), stretch, on_rows=on_rows)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_any_of_several_tokens_ends_an_answer(model: Any, expected: dict[int, li
     stops = (NEVER, whole[0][4], whole[1][2])
     with torch.inference_mode():
         started = run_prompts(model.base_model, PROMPTS, [ALL], 3, NEVER)
-        found = answer(model, started, [MOST] * len(PROMPTS), stops, 4)
+        found = answer(model, [(ALL, started)], [MOST] * len(PROMPTS), stops, 4)
     ends = [next((i for i, token in enumerate(tokens) if token in stops), MOST) for tokens in whole]
     assert found == [tokens[:end] for tokens, end in zip(whole, ends, strict=True)]
     assert len(set(ends)) > 1
@@ -131,6 +131,44 @@ def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected
     assert prompts == [2, 3] and answering == left and min(answering) < len(PROMPTS)
     stretches = [[row for row in ALL if lengths[row] > token] for token in range(0, max(lengths), 2)]
     assert called == [[0, 1], [2, 3, 4], *stretches]
+
+
+@pytest.mark.parametrize(
+    ("few", "most", "mixed"),
+    [(0, 1, None), (1, 2, [0, 2]), (1, 9, [0, 2, 3]), (2, 3, [0, 1, 2]), (4, 5, ALL), (9, 9, ALL)],
+)
+@pytest.mark.parametrize("stretch", [1, 4, MOST, None])
+def test_the_few_that_are_left_of_batches_go_on_together(
+    model: Any, expected: dict[int, list[list[int]]], few: int, most: int, mixed: list[int] | None, stretch: int | None
+) -> None:
+    budgets = [MOST, 4, MOST, MOST, 7]
+    called: list[list[int]] = []
+    for end, answers in expected.items():
+        called.clear()
+        with torch.inference_mode():
+            batches = (
+                (rows, run_prompts(model.base_model, [PROMPTS[row] for row in rows], [[*range(len(rows))]], 0, end))
+                for rows in ([0], [1, 2], [4, 3])
+            )
+            told = ((end, ALSO), stretch, few, most, lambda rows: called.append(sorted(rows)))
+            found = answer(model, batches, budgets, *told)
+        assert found == [own[:budget] for own, budget in zip(answers, budgets, strict=True)]
+        if end == NEVER and stretch == 1:
+            own_batches = ({0}, {1, 2}, {3, 4})
+            across = [rows for rows in called if not any(own >= set(rows) for own in own_batches)]
+            assert across[:1] == ([mixed] if mixed else [])
+
+
+def test_what_was_padded_on_the_left_does_not_wait(model: Any, expected: dict[int, list[list[int]]]) -> None:
+    called: list[list[int]] = []
+    with torch.inference_mode():
+        batches = [
+            (rows, RunPrompts(*pad([PROMPTS[row] for row in rows], NEVER, CPU, left=True), cache=None))
+            for rows in ([0, 1], [2, 3, 4])
+        ]
+        budgets, stops = [MOST] * len(PROMPTS), (NEVER, ALSO)
+        assert answer(model, batches, budgets, stops, 4, 9, 9, lambda rows: called.append([*rows])) == expected[NEVER]
+    assert {tuple(rows) for rows in called} == {(0, 1), (2, 3, 4)}
 
 
 def test_all_but_the_last_tokens_are_in_the_cache_whose_padding_is_masked(model: Any) -> None:

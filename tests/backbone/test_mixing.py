@@ -11,6 +11,7 @@ from mixed_examples import EXAMPLES, TEXTS, losses, losses_by_hand
 from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.backbone import batching
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
@@ -176,3 +177,25 @@ def test_a_mixture_without_weights_is_a_fault(backbone: Backbone, two: tuple[Ada
     ):
         backbone._response_losses(encoded[:1])
     assert np.isfinite(losses(backbone, two[0])).all()
+
+
+@pytest.mark.parametrize("kind", ["bare", "adapter", "mixture"])
+def test_rows_that_wait_for_those_of_other_batches_get_the_same_answers(
+    backbone: Backbone, two: tuple[Adapter, Adapter], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    texts = [f"{text} {number}" for number in range(5) for text in TEXTS]
+    rows = [(number / len(texts), 1 - number / len(texts)) for number in range(len(texts))]
+    adapter = {"bare": None, "adapter": two[0], "mixture": mixed(two, *rows)}[kind]
+    alone = backbone.generate(adapter, texts, 12).answers
+    seen: list[int] = []
+    generate = backbone._model.generate
+
+    def spy(input_ids: Any, **settings: Any) -> Any:
+        seen.append(len(input_ids))
+        return generate(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(batching, "ANSWERED_ROWS", 6)
+    monkeypatch.setattr(batching, "FEW_ROWS", 3)
+    monkeypatch.setattr(backbone._model, "generate", spy)
+    assert backbone._generate(adapter, texts, 12, None).answers == alone
+    assert len(alone) > 3 * 6 >= 3 * max(seen)

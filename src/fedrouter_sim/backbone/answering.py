@@ -1,7 +1,8 @@
-"""Greedy answers: prompts are run in batches of like length and answered together; ended answers leave the batch."""
+"""Greedy answers: prompts are run in batches of like length and answered together. Ended answers leave their batch, and
+the few that are left wait for those of other batches: a token of one row takes about as long as one of sixteen."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,10 @@ class Generated:
 
 @dataclass(frozen=True)
 class RunPrompts:
-    """Prompts that have been run, as `generate` goes on from them.
+    """Prompts that have been run, perhaps with a part of their answers, as `generate` goes on from them.
 
     Attributes:
-        ids: tokens (B, L); the last column holds each prompt's last token.
+        ids: tokens (B, L); the last column holds each row's last token.
         mask: (B, L), 0 where `ids` is padding.
         cache: the attention cache of all columns but the last; None: nothing has been run yet.
     """
@@ -92,57 +93,94 @@ def _joined(caches: Sequence[Any]) -> Any:
     return caches[0]
 
 
+Batch = tuple[Sequence[int], RunPrompts]
+"""Which rows of all it has, and as far as they have come."""
+
+
 def answer(
     model: Any,
-    started: RunPrompts,
+    batches: Iterable[Batch],
     budgets: Sequence[int],
     stops: Sequence[int],
     stretch: int | None,
+    few: int = 0,
+    most: int = 1,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
 ) -> list[list[int]]:
     """Return the tokens that follow each prompt greedily, up to the first that ends an answer, which is left out.
 
     Args:
         model: the model with its head.
-        started: the prompts.
+        batches: the prompts, each in one batch; the next is asked for when no more than `few` of one are left.
         budgets: most tokens of each answer.
         stops: the tokens that end an answer.
         stretch: after so many tokens each, rows whose answer has ended leave the batch; None: all stay to the end.
-        on_rows: called before each stretch with the prompts that are still answered.
+        few: so many rows of a batch, where they can be gathered, wait for others.
+        most: so many that wait go on together.
+        on_rows: called before each stretch with the rows that are still answered.
     """
-    ids, mask, cache = started.ids, started.mask, started.cache
     answers: list[list[int]] = [[] for _ in budgets]
-    rows = list(range(len(budgets)))
-    while rows:
-        left = [budgets[row] - len(answers[row]) for row in rows]
-        # No row takes more than its budget: there may be no positions beyond it.
-        most = max(left) if stretch is None else min(stretch, *left)
-        settings = GenerationConfig(
-            max_new_tokens=most,
-            do_sample=False,
-            use_cache=True,
-            eos_token_id=list(stops),
-            pad_token_id=stops[0],
-            return_dict_in_generate=True,
-        )
-        on_rows(rows)
-        output = model.generate(input_ids=ids, attention_mask=mask, past_key_values=cache, generation_config=settings)
-        new = output.sequences[:, ids.shape[1] :]
-        going = []
-        for place, (row, tokens) in enumerate(zip(rows, new.tolist(), strict=True)):
-            end = next((i for i, token in enumerate(tokens) if token in stops), None)
-            answers[row] += tokens[:end]
-            if end is None and len(answers[row]) < budgets[row]:
-                going.append(place)
-        if stretch is None or not going:
-            break
-        cache = output.past_key_values
-        chosen = torch.tensor(going, device=ids.device)
-        if len(going) < len(rows):
-            cache.batch_select_indices(chosen)
-        rows = [rows[place] for place in going]
-        ids, mask = output.sequences[chosen], torch.cat([mask, torch.ones_like(new)], dim=1)[chosen]
+
+    def left_of(batch: Batch, enough: int) -> list[Batch]:
+        """Answer until no more than `enough` rows are left, and return those, if any."""
+        rows, ids, mask, cache = batch[0], batch[1].ids, batch[1].mask, batch[1].cache
+        if stretch is None or cache is None:  # a state has no columns, and what was padded on the left stays together
+            enough = 0
+        while len(rows) > enough:
+            left = [budgets[row] - len(answers[row]) for row in rows]
+            # No row takes more than its budget: there may be no positions beyond it.
+            settings = GenerationConfig(
+                max_new_tokens=max(left) if stretch is None else min(stretch, *left),
+                do_sample=False,
+                use_cache=True,
+                eos_token_id=list(stops),
+                pad_token_id=stops[0],
+                return_dict_in_generate=True,
+            )
+            on_rows(rows)
+            told = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
+            output = model.generate(**told, generation_config=settings)
+            new = output.sequences[:, ids.shape[1] :]
+            going = []
+            for place, (row, tokens) in enumerate(zip(rows, new.tolist(), strict=True)):
+                end = next((i for i, token in enumerate(tokens) if token in stops), None)
+                answers[row] += tokens[:end]
+                if end is None and len(answers[row]) < budgets[row]:
+                    going.append(place)
+            if stretch is None or not going:
+                return []
+            cache = output.past_key_values
+            chosen = torch.tensor(going, device=ids.device)
+            if len(going) < len(rows):
+                cache.batch_select_indices(chosen)
+            rows = [rows[place] for place in going]
+            ids, mask = output.sequences[chosen], torch.cat([mask, torch.ones_like(new)], dim=1)[chosen]
+        return [(rows, RunPrompts(ids, mask, cache))] if rows else []
+
+    waiting: list[Batch] = []
+    for batch in batches:
+        waiting += left_of(batch, few)
+        if sum(len(rows) for rows, _ in waiting) >= most:
+            waiting = left_of(_gathered(waiting), few)
+    if waiting:
+        left_of(_gathered(waiting), 0)
     return [tokens[:budget] for tokens, budget in zip(answers, budgets, strict=True)]
+
+
+def _gathered(batches: Sequence[Batch]) -> Batch:
+    """Return the rows of several batches as one, padded before their last tokens; the first cache is written to."""
+    if len(batches) == 1:
+        return batches[0]
+    runs = [run for _, run in batches]
+    longest = max(run.ids.shape[1] for run in runs)
+
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(
+            [torch.cat([nn.functional.pad(p[:, :-1], (0, longest - p.shape[1])), p[:, -1:]], dim=1) for p in parts]
+        )
+
+    ids, mask = joined([run.ids for run in runs]), joined([run.mask for run in runs])
+    return [row for rows, _ in batches for row in rows], RunPrompts(ids, mask, _joined([run.cache for run in runs]))
 
 
 def within(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:

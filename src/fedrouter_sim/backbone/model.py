@@ -16,7 +16,7 @@ from fedrouter_sim.backbone.answering import Generated, RunPrompts, answer, leas
 from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, own_randomness, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import embedding_layers, mean_hidden_states
-from fedrouter_sim.backbone.encoding import EncodedExample
+from fedrouter_sim.backbone.encoding import EncodedExample, Prompt
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
 from fedrouter_sim.backbone.loading import load_model, quiet, refusing, take_stop_tokens, without_notices
@@ -206,34 +206,32 @@ class Backbone:
         prompts = self.encoder.prompts(asked, [limit - least_answer(limit, max_new_tokens)] * len(asked))
         lengths = [len(prompt.ids) for prompt in prompts]
         budgets = [min(max_new_tokens, limit - length) for length in lengths]
-        answers = [""] * len(prompts)
         with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
             heard = scores if self._packs and not self._lower.keeps else None
-            for batch in self._answered_together(lengths):
-                ids, most = [prompts[i].ids for i in batch], [budgets[i] for i in batch]
-                on_run = hearing(heard, self._peft, batch, prompts)
-                for i, text in zip(batch, self._answers(ids, most, within(batch, weigh), on_run), strict=True):
-                    answers[i] = text
+            together = self._answered_together(lengths)
+            batches = ((batch, self._run(batch, prompts, weigh, heard)) for batch in together)
+            stretch, few = None if self._kind.stateful else batching.STRETCH, batching.FEW_ROWS
+            company = batching.ANSWERED_ROWS - few
+            found = answer(self._model, batches, budgets, self.encoder.stops, stretch, few, company, weigh)
+        answers = self.encoder.decode(found)
         texts = [one if isinstance(one, str) else one.instruction for one in asked]
         return Generated(answers, {text for text, prompt in zip(texts, prompts, strict=True) if prompt.cut})
 
-    def _answers(
+    def _run(
         self,
-        prompts: Sequence[Tokens],
-        budgets: Sequence[int],
+        batch: Sequence[int],
+        prompts: Sequence[Prompt],
         on_rows: Callable[[Sequence[int]], None],
-        on_run: Callable[[Any, Sequence[int]], None],
-    ) -> list[str]:
-        """Return what follows each prompt, of which the longest comes first."""
-        fill = self.encoder.eos
-        if self._kind.pads_left or len(prompts[-1]) < 2:
-            started = RunPrompts(*pad(prompts, fill, self._device, left=True), cache=None)
-        else:
-            rest = [prompt[:-1] for prompt in prompts]
-            parts = list(self._batches(list(map(len, rest))))
-            started = run_prompts(self._body, prompts, parts, self._shared(rest), fill, on_rows, self._lower, on_run)
-        stretch = None if self._kind.stateful else batching.STRETCH
-        return self.encoder.decode(answer(self._model, started, budgets, self.encoder.stops, stretch, on_rows))
+        heard: PromptScores | None,
+    ) -> RunPrompts:
+        """Run those prompts that are answered together, of which the longest comes first."""
+        wanted, fill = [prompts[i].ids for i in batch], self.encoder.eos
+        if self._kind.pads_left or len(wanted[-1]) < 2:
+            return RunPrompts(*pad(wanted, fill, self._device, left=True), cache=None)
+        rest = [prompt[:-1] for prompt in wanted]
+        parts, shared = list(self._batches(list(map(len, rest)))), self._shared(rest)
+        on_run = hearing(heard, self._peft, batch, prompts)
+        return run_prompts(self._body, wanted, parts, shared, fill, within(batch, on_rows), self._lower, on_run)
 
     def _answered_together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the batches in which prompts of these lengths are answered."""
