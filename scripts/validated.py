@@ -32,9 +32,9 @@ def measured(config: RunConfig, backbone: Backbone, answers: bool = True) -> lis
         answers: whether rows are answered; without, which takes a fraction of the time, there is the loss alone.
 
     Returns:
-        For each of those rounds: the `steps` of all clients so far, the scores, `score` by the metric of the settings
-        (with answers) and `loss` in nats a token, and the processor's `seconds` of training and aggregation so far;
-        what lower layers make of rows is in them, discovery and answers are not.
+        For each of those rounds: its number, `round`, the `steps` of all clients so far, the scores, `score` by the
+        metric of the settings (with answers) and `loss` in nats a token, and the processor's `seconds` of training and
+        aggregation so far; what lower layers make of rows is in them, discovery and answers are not.
 
     Raises:
         UserError: the data have no validation rows.
@@ -56,7 +56,7 @@ def measured(config: RunConfig, backbone: Backbone, answers: bool = True) -> lis
         if scores:
             values = {"score": scores[metric.name]} if answers else {}
             values |= {"loss": scores["loss"], "seconds": round(now - started - answering, 1)}
-            points.append({"steps": round_ * config.local_steps * config.clients, **values})
+            points.append({"round": round_, "steps": round_ * config.local_steps * config.clients, **values})
         answering += process_time() - now
         return scores
 

@@ -159,6 +159,29 @@ def test_the_few_that_are_left_of_batches_go_on_together(
             assert across[:1] == ([mixed] if mixed else [])
 
 
+def test_gaps_do_not_add_up(model: Any) -> None:
+    """However often rows wait for others, no row has more columns than the longest has tokens."""
+    lengths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] * 4
+    prompts = [(*PREFIX, 7 + place, *range(20, 20 + place % 5)) for place in range(len(lengths))]
+    widest: list[int] = []
+    generate = model.generate
+
+    def spy(**given: Any) -> Any:
+        widest.append(given["attention_mask"].shape[1])
+        return generate(**given)
+
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        whole = [answer(model, [([0], run_prompts(model.base_model, [p], [[0]], 0, NEVER))], [n], (NEVER, ALSO), 1)[0]
+                 for p, n in zip(prompts, lengths, strict=True)]  # fmt: skip
+        patch.setattr(model, "generate", spy)
+        batches = (
+            (rows, run_prompts(model.base_model, [prompts[row] for row in rows], [[*range(4)]], 0, NEVER))
+            for rows in ([*range(first, first + 4)] for first in range(0, len(prompts), 4))
+        )
+        assert answer(model, batches, lengths, (NEVER, ALSO), 1, 2, 4) == whole
+    assert max(widest) < max(map(len, prompts)) + max(lengths) + 4
+
+
 def test_what_was_padded_on_the_left_does_not_wait(model: Any, expected: dict[int, list[list[int]]]) -> None:
     called: list[list[int]] = []
     with torch.inference_mode():

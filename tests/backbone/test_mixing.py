@@ -1,5 +1,6 @@
 """Mixtures: the outputs of several adapters, mixed with weights of each sample's own."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from mixed_examples import EXAMPLES, TEXTS, losses, losses_by_hand
 from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.backbone import batching
+from fedrouter_sim.backbone import answering, batching, model
+from fedrouter_sim.backbone.answering import _gathered
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
@@ -186,16 +188,27 @@ def test_rows_that_wait_for_those_of_other_batches_get_the_same_answers(
     texts = [f"{text} {number}" for number in range(5) for text in TEXTS]
     rows = [(number / len(texts), 1 - number / len(texts)) for number in range(len(texts))]
     adapter = {"bare": None, "adapter": two[0], "mixture": mixed(two, *rows)}[kind]
-    alone = backbone.generate(adapter, texts, 12).answers
-    seen: list[int] = []
-    generate = backbone._model.generate
+    found: list[list[list[int]]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "answer", lambda *told: found.append(answering.answer(*told)) or found[-1])
+        backbone._generate(adapter, texts, 12, None)
+    common = Counter(token for ids in found[0] for token in {*ids[2:]}).most_common(4)
+    monkeypatch.setattr(backbone.encoder, "stops", (*backbone.encoder.stops, *(token for token, _ in common)))
+    alone = [backbone._generate(_of(adapter, row), [text], 12, None).answers[0] for row, text in enumerate(texts)]
+    assert len(set(map(len, alone))) > 3
+    gathered: list[int] = []
 
-    def spy(input_ids: Any, **settings: Any) -> Any:
-        seen.append(len(input_ids))
-        return generate(input_ids=input_ids, **settings)
+    def spy(batches: Sequence[Any]) -> Any:
+        gathered.append(len(batches))
+        return _gathered(batches)
 
     monkeypatch.setattr(batching, "ANSWERED_ROWS", 6)
     monkeypatch.setattr(batching, "FEW_ROWS", 3)
-    monkeypatch.setattr(backbone._model, "generate", spy)
+    monkeypatch.setattr(batching, "STRETCH", 1)
+    monkeypatch.setattr(answering, "_gathered", spy)
     assert backbone._generate(adapter, texts, 12, None).answers == alone
-    assert len(alone) > 3 * 6 >= 3 * max(seen)
+    assert max(gathered) > 1
+
+
+def _of(adapter: Any, row: int) -> Any:
+    return mixed(adapter.adapters, adapter.weights[row]) if isinstance(adapter, Mixture) else adapter

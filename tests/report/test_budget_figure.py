@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from fedrouter_sim.report.budget_figure import budget_curves, budget_figure
 from fedrouter_sim.report.comparison_figures import comparison_drawings
+from fedrouter_sim.report.curves import name_without
 from fedrouter_sim.studies.comparison import Comparison, Entry, compare
 
 
@@ -31,12 +32,32 @@ def test_a_line_joins_runs_that_differ_in_their_steps(comparison: Comparison) ->
     drawing = budget_figure(found)
     assert drawing is not None and drawing in comparison_drawings(found)
     assert "all, all: fedrouter 0.120 at 20 0.140 at 40 0.260 at 160, fedavg" in drawing.alt
-    assert "optimiser steps of a client" in drawing.svg
+    assert "rounds x local steps" in drawing.svg
 
 
-def test_runs_without_steps_have_no_place(comparison: Comparison) -> None:
-    found = compare(with_budgets(comparison, [(0, 10), (2, 10), (4, 10)]))
-    assert [steps for steps, _ in budget_curves(found)["all, all"]["fedavg"]] == [20, 40]
+def test_what_trains_nothing_has_no_place(comparison: Comparison) -> None:
+    entries = with_budgets(comparison, [(2, 10), (4, 10)])
+    entries[1] = replace(entries[1], cost=replace(entries[1].cost, optimizer_steps=0))
+    assert [steps for steps, _ in budget_curves(compare(entries))["all, all"]["fedavg"]] == [40]
+
+
+def test_every_method_is_named_where_it_is_in_the_second_panel_alone(comparison: Comparison) -> None:
+    entries = with_budgets(comparison, [(2, 10), (4, 10)])
+    others = [
+        replace(
+            e, method="ditto", folder=e.folder / "o", scores=(replace(e.scores[0], method="ditto", split="single"),)
+        )
+        for e in entries[::2]
+    ]
+    drawing = budget_figure(compare([*entries, *(replace(one, split="single") for one in others)]))
+    assert drawing is not None and "ditto" in drawing.svg
+
+
+def test_a_setting_is_told_from_one_that_ends_like_it(comparison: Comparison) -> None:
+    entry = replace(comparison.entries[0], settings={"rounds": 2})
+    assert name_without(("rounds",), "ditto (rounds=2, warmup_rounds=2)", entry) == "ditto (warmup_rounds=2)"
+    assert name_without(("rounds",), "ditto (tasks=4, warmup_rounds=2)", entry) == "ditto (tasks=4, warmup_rounds=2)"
+    assert name_without(("rounds",), "ditto (warmup_rounds=2, rounds=2)", entry) == "ditto (warmup_rounds=2)"
 
 
 def test_the_budget_of_each_group_is_a_line_of_its_own(comparison: Comparison) -> None:

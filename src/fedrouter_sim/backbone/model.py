@@ -211,8 +211,8 @@ class Backbone:
             together = self._answered_together(lengths)
             batches = ((batch, self._run(batch, prompts, weigh, heard)) for batch in together)
             stretch, few = None if self._kind.stateful else batching.STRETCH, batching.FEW_ROWS
-            company = batching.ANSWERED_ROWS - few
-            found = answer(self._model, batches, budgets, self.encoder.stops, stretch, few, company, weigh)
+            enough = batching.ANSWERED_ROWS - few
+            found = answer(self._model, batches, budgets, self.encoder.stops, stretch, few, enough, weigh)
         answers = self.encoder.decode(found)
         texts = [one if isinstance(one, str) else one.instruction for one in asked]
         return Generated(answers, {text for text, prompt in zip(texts, prompts, strict=True) if prompt.cut})

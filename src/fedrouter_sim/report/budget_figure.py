@@ -15,19 +15,18 @@ def budget_figure(comparison: Comparison) -> Drawing | None:
     curves = budget_curves(comparison)
     if not curves:
         return None
-    told = (
-        "the mean over clients",
-        "the optimiser steps of a client in all rounds (with `budget=per-group`, of a group)",
-    )
-    return curves_figure(comparison, "budget", curves, "optimiser steps of a client", told)
+    against = "the optimiser steps of a client in all rounds; with the budget per-group, of each of its groups"
+    return curves_figure(comparison, "budget", curves, "rounds x local steps", (", mean over clients", against))
 
 
 def budget_curves(comparison: Comparison) -> dict[str, Curves]:
-    """Return for each split and test data with runs of different budgets what every method scored at each."""
+    """Return for each split and test data with runs of different budgets what methods that train scored at each."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for entry in comparison.entries:
         steps = prod(int(entry.settings.get(setting, 0)) for setting in _SETTINGS)
-        for score in entry.scores if steps else ():  # neither without steps nor without settings is there a place
+        if not steps or not entry.cost.optimizer_steps:
+            continue
+        for score in entry.scores:
             method = name_without(_SETTINGS, score.method, entry)
             cell = found.setdefault(f"{score.split}, {score.test_data}", {})
             cell.setdefault(method, []).append((steps, score.mean))

@@ -26,7 +26,7 @@ def curves_figure(
         kind: what the figure's name begins with.
         curves: title of a panel -> the curves in it.
         axis: what the number is.
-        told: what is scored, and against what; for the text of the figure.
+        told: what follows the name of the metric, and against what it stands; for the text of the figure.
     """
     metric = comparison.metric
     name = kind + (f"-{LOSS}" if metric.name == LOSS else "")
@@ -42,7 +42,9 @@ def curves_figure(
                 means = zip(*_means(pairs), strict=True)
                 axes.plot(*means, linestyle=mark.line, color=mark.colour, label=label(method, 20))
             axes.set_title(label(f"{title}: {metric.title}", 60))
-        legend_beside(stacked[0])
+        lines = {str(line.get_label()): line for axes in stacked for line in axes.get_lines()}
+        named = {name: line for name, line in lines.items() if not name.startswith("_")}  # as matplotlib names points
+        legend_beside(stacked[0], handles=list(named.values()))
         stacked[-1].set_xscale("log")
         stacked[-1].set_xticks(_ticks(curves), [f"{tick:,}" for tick in _ticks(curves)])
         stacked[-1].xaxis.set_minor_locator(NullLocator())
@@ -51,7 +53,7 @@ def curves_figure(
     return Drawing(
         name,
         svg_of(name, 0.5 + 1.9 * len(curves), draw),
-        f"{metric.title} of {what} against {axis}: "
+        f"{metric.title}{what} against {axis}: "
         + "; ".join(
             f"{title}: "
             + ", ".join(
@@ -60,14 +62,14 @@ def curves_figure(
             )
             for title, panel in curves.items()
         ),
-        f"{metric.title} of {what}, against {against}. A point is a run, a line joins the means of runs at one place.",
+        f"{metric.title}{what}, against {against}. A point is a run, a line joins the means of those alike in it.",
     )
 
 
 def name_without(settings: Sequence[str], method: str, entry: Entry) -> str:
     """Return a method's name without settings that a figure has as its axis."""
     for setting in settings:
-        told = re.escape(f"{setting}={entry.settings.get(setting)}")
+        told = r"(?<!\w)" + re.escape(f"{setting}={entry.settings.get(setting)}")
         method = re.sub(rf" \({told}\)|{told}, |, {told}(?=[,)])", "", method, count=1)
     return method
 

@@ -18,7 +18,7 @@ def rows_figure(comparison: Comparison) -> Drawing | None:
     if not curves:
         return None
     axis = "training rows of the task, all clients together"
-    told = ("a task on the test data of all tasks", "the rows that all clients together hold of it")
+    told = (" of a task on the test data of all tasks", "the rows that all clients together hold of it")
     return curves_figure(comparison, "rows", curves, axis, told)
 
 
