@@ -212,3 +212,7 @@ def test_rows_that_wait_for_those_of_other_batches_get_the_same_answers(
 
 def _of(adapter: Any, row: int) -> Any:
     return mixed(adapter.adapters, adapter.weights[row]) if isinstance(adapter, Mixture) else adapter
+
+
+def test_nothing_asked_is_nothing_answered(backbone: Backbone, two: tuple[Adapter, Adapter]) -> None:
+    assert backbone.generate(two[0], [], 4).answers == []
