@@ -40,7 +40,7 @@ def curves_figure(
                 mark = Mark.of(methods.index(method))
                 axes.plot(*zip(*pairs, strict=True), linestyle="none", marker=mark.marker, color=mark.colour, alpha=0.4)
                 means = zip(*_means(pairs), strict=True)
-                axes.plot(*means, linestyle=mark.line, color=mark.colour, label=label(method, 20))
+                axes.plot(*means, linestyle=mark.line, color=mark.colour, label=label(method, 26))
             axes.set_title(label(f"{title}: {metric.title}", 60))
         lines = {str(line.get_label()): line for axes in stacked for line in axes.get_lines()}
         named = {name: line for name, line in lines.items() if not name.startswith("_")}  # as matplotlib names points
