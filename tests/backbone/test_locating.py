@@ -11,7 +11,9 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors.torch import save_file
 
 from fedrouter_sim.backbone import locating as models
 from fedrouter_sim.backbone.caches import MODELS, cache_folder
@@ -169,6 +171,20 @@ def test_a_model_of_text_and_images_is_refused(model: Path) -> None:
     assert "'gemma3' takes more than text; give the text model alone" in refusal(str(model))
     (model / "config.json").write_text('{"model_type": "llama", "vision_config": null}')
     assert resolve_model(str(model)) == model
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refused"),
+    [("num_hidden_layers", 4, True), ("num_hidden_layers", 3, False), ("n_layer", 10**6, True),
+     ("num_experts", 16384, False), ("num_experts", 10**6, True), ("vocab_size", 10**6, False)],
+)  # fmt: skip
+def test_sizes_that_cannot_be_the_weights_are_refused(model: Path, key: str, value: int, refused: bool) -> None:
+    save_file({str(place): torch.zeros(1) for place in range(3)}, model / "model.safetensors")
+    (model / "config.json").write_text(json.dumps({"model_type": "llama", key: value}))
+    if refused:
+        assert f"its config.json says {key} = {value}, and its weights are 3 tensors" in refusal(str(model))
+    else:
+        assert resolve_model(str(model)) == model
 
 
 @pytest.mark.parametrize("pickled", ["pytorch_model.bin", "model.pt"])

@@ -43,7 +43,7 @@ _READERS = {
 """Kinds of quantised checkpoints, and the package by which transformers reads them."""
 
 _LAYERS = re.compile(r"(n|num|num_hidden|num_decoder|decoder|encoder|num_encoder)_layers?")
-_MOST_EXPERTS = 10_000
+_MOST_EXPERTS = 2**16  # Doge says 16,384, also where it has none
 
 _HUB_TIMEOUT = 2.0  # seconds until a Hub that does not answer counts as out of reach
 
