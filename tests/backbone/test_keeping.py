@@ -30,7 +30,7 @@ def row(number: int, dtype: torch.dtype = torch.float32) -> tuple[RowKey, Made]:
     """Return a row of 3 tokens, 48 numbers, with the states of one layer."""
     numbers = torch.arange(48).to(dtype) + number
     hidden, keys, values = numbers[:12].view(3, 4), numbers[12:30].view(2, 3, 3), numbers[30:].view(2, 3, 3)
-    return ((number,), True), Made(hidden, ((keys, values),))
+    return ((number,), True, 0), Made(hidden, ((keys, values),))
 
 
 def same(one: Made, two: Made) -> bool:
@@ -48,7 +48,7 @@ def test_rows_come_back_as_they_were_from_memory_and_from_disk(dtype: torch.dtyp
         key, made = row(number, dtype)
         found = rows.get(key)
         assert (found is None) == (number > 4) and (found is None or same(found, made))
-        assert rows.get((key[0], False)) is None
+        assert rows.get((key[0], False, 0)) is None and rows.get((*key[:2], 1)) is None
     rows.forget()
     assert rows.counts == (0, 0) and rows.get(row(0)[0]) is None
     rows.keep(*row(9, dtype))

@@ -13,7 +13,7 @@ from random_models import save_random
 from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.folders import save_adapter
-from fedrouter_sim.backbone import lower
+from fedrouter_sim.backbone import skipping
 from fedrouter_sim.backbone.keeping import KEPT_BYTES, KeptRows
 from fedrouter_sim.backbone.lower import AllLayers, LowerLayers
 from fedrouter_sim.backbone.mixing import Mixture
@@ -107,7 +107,7 @@ def test_all_is_as_in_plain_passes_and_the_same_bits_each_time_whatever_is_kept(
 
 def test_a_row_goes_through_the_lower_layers_once(upper: Backbone) -> None:
     upper._lower = used = forgetting(upper)
-    block = used._layers[0]
+    block = used._layers._layers[0]
     through: list[int] = []
     handle = block.mlp.register_forward_hook(lambda module, inputs, output: through.append(len(inputs[0])))
     try:
@@ -210,7 +210,7 @@ def test_families_whose_layers_can_be_skipped(
 def test_a_model_whose_layers_look_into_each_other_is_computed_plainly(
     micro_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lower, "_passing", lambda place, besides: lambda *args, **kwargs: args[0] * 2)
+    monkeypatch.setattr(skipping, "_passing", lambda place, besides: lambda *args, **kwargs: args[0] * 2)
     found = Backbone(micro_config(lora_layers=1))
     assert not found._lower.keeps
     assert "note: --lora-layers: the lower 1 layers of this model cannot be skipped" in capsys.readouterr().err

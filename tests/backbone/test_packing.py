@@ -1,6 +1,7 @@
 """Rows packed end to end: losses, gradients, scores and training are those of padded rows, where a family allows it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,13 @@ def llama(micro_config: ConfigMaker, micro_model: Path, tmp_path_factory: pytest
     """A small random Llama: rotated positions, fewer keys than queries."""
     folder = save_random("llama", tmp_path_factory.mktemp("llama") / "m", micro_model)
     return Backbone(micro_config(model=str(folder), template="alpaca", max_tokens=256, lora_dropout=0.0))
+
+
+@pytest.fixture(scope="module")
+def upper(micro_config: ConfigMaker, llama: Backbone) -> Backbone:
+    """The same with adapters in the upper of its two layers."""
+    model = llama._config.model
+    return Backbone(micro_config(model=model, template="alpaca", max_tokens=256, lora_dropout=0.0, lora_layers=1))
 
 
 def slopes(backbone: Backbone, template: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -118,7 +126,11 @@ def test_a_model_that_gives_something_else_is_not_packed(llama: Backbone, monkey
     assert llama._model.config._attn_implementation == "sdpa"
 
 
-def test_prompts_are_run_once_to_be_answered_and_scored(llama: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("which", ["llama", "upper"])
+def test_prompts_are_run_once_to_be_answered_and_scored(
+    which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama: Backbone = request.getfixturevalue(which)
     adapter = {key: value + 0.05 for key, value in llama.initial_adapter(0).items()}
     asking = Asking(adapter, tuple(EXAMPLES), most=6, scored=True)
     expected, answers = llama.score(adapter, llama.encoder.examples(EXAMPLES)), llama.generate(adapter, EXAMPLES, 6)
@@ -128,6 +140,30 @@ def test_prompts_are_run_once_to_be_answered_and_scored(llama: Backbone, monkeyp
     assert found.generated == answers
     assert found.scores is not None
     np.testing.assert_allclose(found.scores, expected, rtol=1e-3)
+
+
+def test_what_lower_layers_make_of_responses_is_kept_and_the_same_whatever_is(upper: Backbone) -> None:
+    adapter = {key: value + 0.05 for key, value in upper.initial_adapter(0).items()}
+    asking = Asking(adapter, tuple(EXAMPLES), most=6, scored=True)
+    upper._lower.forget()
+    first, again = asking.answered_by(upper), asking.answered_by(upper)
+    through: list[int] = []
+    lowest = upper._peft.get_submodule("base_model.model.model.layers.0.mlp")
+    handle = lowest.register_forward_hook(lambda module, inputs, output: through.append(inputs[0].shape[1]))
+    try:
+        third = asking.answered_by(upper)
+        of_one, through_one = replace(asking, examples=asking.examples[1:2]).answered_by(upper), len(through)
+        upper._lower.forget()
+        upper.score(adapter, upper.encoder.examples(EXAMPLES))  # after which other things are kept
+        last = asking.answered_by(upper)
+    finally:
+        handle.remove()
+    assert through_one and set(through[:through_one]) == {1}  # answers' own tokens alone
+    for found in (again, third, last):
+        assert found.generated == first.generated
+        np.testing.assert_array_equal(found.scores, first.scores)
+    assert of_one.scores is not None and first.scores is not None
+    np.testing.assert_allclose(of_one.scores, first.scores[1:2], rtol=1e-4)
 
 
 def test_a_prompt_that_is_cut_otherwise_to_be_answered_is_scored_by_itself(

