@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from fedrouter_sim.backbone import answering
 from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
 from fedrouter_sim.backbone.forward import pad
 
@@ -115,7 +116,12 @@ def test_any_of_several_tokens_ends_an_answer(model: Any, expected: dict[int, li
     assert len(set(ends)) > 1
 
 
-def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected: dict[int, list[list[int]]]) -> None:
+@pytest.mark.parametrize("leaving", [1, 4, 8])
+def test_rows_leave_the_batch_when_their_answers_have_ended(
+    leaving: int, model: Any, expected: dict[int, list[list[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After two tokens, or where so many of five have ended: all of them, two (while five or more are left), one."""
+    monkeypatch.setattr(answering, "LEAVING", leaving)
     end, answers = list(expected.items())[1]
     rows: list[int] = []
     called: list[list[int]] = []
@@ -124,12 +130,17 @@ def test_rows_leave_the_batch_when_their_answers_have_ended(model: Any, expected
         together(model, [[0, 1], [2, 3, 4]], 0, end, 2, lambda places: called.append(list(places)))
     finally:
         handle.remove()
-    prompts, answering = rows[:2], rows[2:]
+    prompts = rows[:2]
     lengths = [min(len(answer) + 1, MOST) for answer in answers]  # the token that ends it included
-    # Two tokens a stretch: in the stretch that begins at token i those are left whose answers have not ended by then.
-    left = [sum(length > i - i % 2 for length in lengths) for i in range(-(-max(lengths) // 2) * 2)][:MOST]
-    assert prompts == [2, 3] and answering == left and min(answering) < len(PROMPTS)
-    stretches = [[row for row in ALL if lengths[row] > token] for token in range(0, max(lengths), 2)]
+    token, stretches, passes = 0, list[list[int]](), list[int]()
+    while going := [row for row in ALL if lengths[row] > token]:
+        for _ in range(2):
+            token += 1
+            passes.append(len(going))
+            if sum(lengths[row] <= token for row in going) * leaving >= len(going):
+                break
+        stretches.append(going)
+    assert prompts == [2, 3] and rows[2:] == passes[:MOST] and min(passes) < len(PROMPTS)
     assert called == [[0, 1], [2, 3, 4], *stretches]
 
 

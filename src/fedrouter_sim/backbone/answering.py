@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
 from fedrouter_sim.backbone.lower import AllLayers
@@ -16,6 +16,7 @@ from fedrouter_sim.backbone.lower import AllLayers
 _ALL = AllLayers()
 
 LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
+LEAVING = 8  # a stretch ends once one in so many of its rows has ended: to go on without those is worth the cost
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def answer(
         batches: the prompts, each in one batch.
         budgets: most tokens of each answer.
         stops: the tokens that end an answer.
-        stretch: after so many tokens each, rows whose answer has ended leave the batch; None: all stay to the end.
+        stretch: after at most so many tokens each, rows whose answer has ended leave the batch, and sooner once one in
+            `LEAVING` has; None: all stay to the end.
         few: so many rows of a batch that are left wait for others, and the next batch begins; none wait where `stretch`
             is None or nothing of the batch had been run.
         enough: so many that wait go on together.
@@ -141,7 +143,8 @@ def answer(
             )
             on_rows(rows)
             told = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
-            output = model.generate(**told, generation_config=settings)
+            leave = StoppingCriteriaList([] if stretch is None else [_Leaving(stops, ids)])
+            output = model.generate(**told, generation_config=settings, stopping_criteria=leave)
             new = output.sequences[:, ids.shape[1] :]
             going = []
             for place, (row, tokens) in enumerate(zip(rows, new.tolist(), strict=True)):
@@ -170,6 +173,24 @@ def answer(
     if waiting:
         left_of(_gathered(waiting), 0)
     return [tokens[:budget] for tokens, budget in zip(answers, budgets, strict=True)]
+
+
+class _Leaving(StoppingCriteria):
+    """Ends a stretch for all of its rows once some of them have ended.
+
+    Args:
+        stops: the tokens that end an answer.
+        ids: what the rows go on from (B, L).
+    """
+
+    def __init__(self, stops: Sequence[int], ids: Tensor) -> None:
+        self._stops = torch.tensor(stops, device=ids.device)
+        self._ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
+        """Say of each row, (B,), whether it is to stop: all or none."""
+        self._ended |= torch.isin(input_ids[:, -1], self._stops)
+        return torch.full_like(self._ended, bool(self._ended.any() and self._ended.sum() * LEAVING >= len(self._ended)))
 
 
 def _gathered(batches: Sequence[Batch]) -> Batch:

@@ -10,9 +10,9 @@ SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
 # is so large that their batches are seldom cut short.
 PADDING = {"cpu": 64, "cuda": 4096}
 ANSWERED_ROWS = 64  # that get their next tokens in one pass
-FEW_ROWS = 16  # that are left of them, and wait for others
+FEW_ROWS = 32  # that are left of them, and wait for others
 CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
-STRETCH = 8  # tokens after which answers that have ended leave
+STRETCH = 8  # tokens after which answers that have ended leave at the latest
 
 
 def draw_batches(
