@@ -52,7 +52,9 @@ def test_overrides_win_over_the_plan(tmp_path: Path) -> None:
     assert {run.config.model for run in read_study(written(tmp_path), {"model": "mine"}).runs} == {"mine"}
 
 
-@pytest.mark.parametrize("plan", ["budgets", "default", "discovery", "paper", "rows", "short", "smoke", "smollm2"])
+@pytest.mark.parametrize(
+    "plan", ["budgets", "default", "discovery", "gemma3", "paper", "rows", "short", "smoke", "smollm2"]
+)
 def test_shipped_plans_are_readable_and_their_claims_are_about_planned_runs(plan: str) -> None:
     study = read_study(Path(__file__).parents[2] / "scripts" / "plans" / f"{plan}.toml")
     runs = [
