@@ -142,7 +142,7 @@ class RunConfig:
     lora_alpha: float = setting(_BACKBONE, 16.0, "LoRA scale: the update is (alpha / r) B A.", above=0)
     lora_dropout: float = setting(_BACKBONE, 0.05, "Dropout on the input of the LoRA factors.", least=0, most=0.99)
     lora_targets: tuple[str, ...] = setting(
-        _BACKBONE, (), "Names of the modules that LoRA adapts; none: PEFT's choice for the model."
+        _BACKBONE, (), "Names of the modules that LoRA adapts, or 'all-linear'; none: PEFT's choice for the model."
     )
     lora_layers: int = setting(
         _BACKBONE, 0, "Layers, from the top, with adapters; what others make of a row is kept; 0: all.", least=0

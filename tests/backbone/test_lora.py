@@ -74,6 +74,16 @@ def test_lora_targets_are_adapted(micro_config: ConfigMaker) -> None:
     assert backbone.peft_config["target_modules"] == ["c_attn", "c_fc"]
 
 
+def test_all_linear_modules_before_the_head_are_one_word() -> None:
+    named = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
+    llama = random_model("llama")
+    for layers in (0, 1):
+        words, names = (RunConfig(lora_targets=own, lora_layers=layers) for own in (("all-linear",), named))
+        assert lora_config(words, llama).to_dict() == lora_config(names, llama).to_dict()
+    with pytest.raises(UserError, match="--lora-targets 'all-linear': LoRA cannot adapt such a module"):
+        lora_config(RunConfig(lora_targets=("all-linear", "q_proj")), llama)
+
+
 def test_an_unknown_model_needs_named_targets() -> None:
     with pytest.raises(UserError, match=r"--model tiny-gpt2: PEFT has no usual LoRA targets for 'unheard'; .*--lora"):
         lora_config(RunConfig(), Net("unheard"))

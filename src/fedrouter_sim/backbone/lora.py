@@ -23,6 +23,9 @@ _LIKE_RELATIVES = {"qwen2_moe": "qwen2", "qwen3_moe": "qwen3", "gemma4_text": "g
 # Families whose kernels take the weight of `out_proj` without calling the module, so that PEFT refuses it.
 _FUSED_OUT_PROJ = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
+ALL_LINEAR = "all-linear"
+"""What stands for all linear modules before the head, as in PEFT."""
+
 _SMALL = 64
 """A rank that is allowed for modules of any width: it takes no memory to speak of."""
 
@@ -41,6 +44,8 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         UserError: the model has no usual targets, or a named target is no linear module of it.
     """
     targets = list(config.lora_targets) or usual_targets(model.config.model_type)
+    if targets == [ALL_LINEAR]:
+        targets = _linear_modules(model)
     if not targets:
         raise UserError(
             f"--model {config.model}: PEFT has no usual LoRA targets for {model.config.model_type!r}; name them with "
@@ -49,10 +54,9 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
     found = {t: [m for name, m in model.named_modules() if name == t or name.endswith("." + t)] for t in targets}
     for target, modules in found.items():
         if not modules or not all(_adaptable(target, module, model) for module in modules):
-            known = {name.rsplit(".", 1)[-1] for name, m in model.named_modules() if _adaptable(name, m, model)}
             raise UserError(
                 f"--lora-targets {target!r}: LoRA cannot adapt such a module of this model; choose among "
-                f"{', '.join(sorted(known))}"
+                f"{', '.join(_linear_modules(model))}"
             )
     upper = _upper_layers(config, model, targets) if config.lora_layers else {}
     widest = max(min(_sizes(module)) for modules in found.values() for module in modules)
@@ -170,6 +174,11 @@ def dropping_out(peft_model: Any) -> Iterator[None]:
         yield
     finally:
         peft_model.eval()
+
+
+def _linear_modules(model: Any) -> list[str]:
+    """Return the last names of all modules that LoRA can adapt, sorted."""
+    return sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if _adaptable(name, m, model)})
 
 
 def _adaptable(name: str, module: nn.Module, model: Any) -> bool:
