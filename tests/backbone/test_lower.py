@@ -106,8 +106,8 @@ def test_all_is_as_in_plain_passes_and_the_same_bits_each_time_whatever_is_kept(
 
 
 def test_a_row_goes_through_the_lower_layers_once(upper: Backbone) -> None:
-    upper._lower = used = forgetting(upper)
-    block = used._layers._layers[0]
+    upper._lower = forgetting(upper)
+    block = upper._body.h[0]
     through: list[int] = []
     handle = block.mlp.register_forward_hook(lambda module, inputs, output: through.append(len(inputs[0])))
     try:

@@ -130,13 +130,14 @@ def test_a_model_that_gives_something_else_is_not_packed(llama: Backbone, monkey
 def test_prompts_are_run_once_to_be_answered_and_scored(
     which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    llama: Backbone = request.getfixturevalue(which)
-    adapter = {key: value + 0.05 for key, value in llama.initial_adapter(0).items()}
+    backbone: Backbone = request.getfixturevalue(which)
+    adapter = {key: value + 0.05 for key, value in backbone.initial_adapter(0).items()}
     asking = Asking(adapter, tuple(EXAMPLES), most=6, scored=True)
-    expected, answers = llama.score(adapter, llama.encoder.examples(EXAMPLES)), llama.generate(adapter, EXAMPLES, 6)
+    encoded, answers = backbone.encoder.examples(EXAMPLES), backbone.generate(adapter, EXAMPLES, 6)
+    expected = backbone.score(adapter, encoded)
     with monkeypatch.context() as patch:
-        patch.setattr(llama, "score", lambda *given: 1 / 0)
-        found = asking.answered_by(llama)
+        patch.setattr(backbone, "score", lambda *given: 1 / 0)
+        found = asking.answered_by(backbone)
     assert found.generated == answers
     assert found.scores is not None
     np.testing.assert_allclose(found.scores, expected, rtol=1e-3)

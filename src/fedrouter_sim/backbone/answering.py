@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from fedrouter_sim.backbone import batching
 from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
 from fedrouter_sim.backbone.lower import AllLayers
 
 _ALL = AllLayers()
 
 LEAST_ANSWER = 32  # tokens that a long prompt leaves to its answer
-LEAVING = 8  # a stretch ends once one in so many of its rows has ended: to go on without those is worth the cost
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def run_prompts(
         fill: the token that padding consists of.
         on_rows: called with the prompts of each pass before it.
         lower: gives passes what lower layers made of the prompts.
-        on_run: called with the attention cache and the prompts of each pass after it, while skipped layers have put
-            nothing of worth there; it leaves the cache as it was.
+        on_run: called with the attention cache and the prompts of each pass, after it and before `lower.complete`; it
+            leaves the cache as it was.
     """
     device = body.device
     last = torch.tensor([[prompt[-1]] for prompt in prompts], device=device)
@@ -117,10 +117,10 @@ def answer(
         budgets: most tokens of each answer.
         stops: the tokens that end an answer.
         stretch: after at most so many tokens each, rows whose answer has ended leave the batch, and sooner once one in
-            `LEAVING` has; None: all stay to the end.
-        few: so many rows of a batch that are left wait for others, and the next batch begins; none wait where `stretch`
-            is None or nothing of the batch had been run.
-        enough: so many that wait go on together.
+            `batching.LEAVING` has; None: all stay to the end.
+        few: up to so many rows of a batch that are left wait for others, and the next batch begins; none wait where
+            `stretch` is None or nothing of the batch had been run.
+        enough: so many that wait go on together, whatever their lengths; more than `few`, or they would wait again.
         on_rows: called before each stretch with the rows that are still answered.
     """
     answers: list[list[int]] = [[] for _ in budgets]
@@ -190,7 +190,8 @@ class _Leaving(StoppingCriteria):
     def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
         """Say of each row, (B,), whether it is to stop: all or none."""
         self._ended |= torch.isin(input_ids[:, -1], self._stops)
-        return torch.full_like(self._ended, bool(self._ended.any() and self._ended.sum() * LEAVING >= len(self._ended)))
+        enough = self._ended.sum() * batching.LEAVING >= len(self._ended)
+        return torch.full_like(self._ended, bool(enough))
 
 
 def _gathered(batches: Sequence[Batch]) -> Batch:

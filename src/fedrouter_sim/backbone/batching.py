@@ -9,10 +9,11 @@ SKETCHED_ROWS = 16  # of a batch whose gradients are sketched
 # Tokens that take about as long as what a pass costs whatever its size, by device. That of cards was not measured; it
 # is so large that their batches are seldom cut short.
 PADDING = {"cpu": 64, "cuda": 4096}
-ANSWERED_ROWS = 64  # that get their next tokens in one pass
-FEW_ROWS = 32  # that are left of them, and wait for others
+ANSWERED_ROWS = 64  # that get their next tokens in one pass, at most
+FEW_ROWS = 32  # that are left of them, at most, and wait for others
 CACHED = 32  # so many times cheaper is padding that passes look at and do not compute
 STRETCH = 8  # tokens after which answers that have ended leave at the latest
+LEAVING = 8  # they leave sooner once they are one in so many of their batch
 
 
 def draw_batches(

@@ -21,8 +21,8 @@ KEPT_BYTES_ON_DISK = 2**34
 """Most that it keeps on disk beside that, and never more than half of what is free there."""
 
 RowKey = tuple[Tokens, bool, int]
-"""A row's tokens, whether its attention cache is wanted, and how many of the tokens are another row, from whose cache
-the rest goes on."""
+"""A row's tokens, whether its attention cache is wanted, and how many of its first tokens are the prompt that the rest
+was run after; 0: all were run together."""
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,14 @@ from fedrouter_sim.errors import UserError, first_line
 _LIKE_RELATIVES = {"qwen2_moe": "qwen2", "qwen3_moe": "qwen3", "gemma4_text": "gemma3_text"}
 
 
-# Families whose kernels take the weight of `out_proj` without calling the module, so that PEFT refuses it.
-_FUSED_OUT_PROJ = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
+# Modules whose weight is taken without calling them, by family: PEFT refuses them, or their adapters never learn.
+_NOT_CALLED = {
+    "out_proj": {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"},
+    "dt_proj": {"falcon_mamba", "jamba", "mamba"},
+}
 
 ALL_LINEAR = "all-linear"
-"""What stands for all linear modules before the head, as in PEFT."""
+"""What stands for all linear modules before the head."""
 
 _SMALL = 64
 """A rank that is allowed for modules of any width: it takes no memory to speak of."""
@@ -56,7 +59,7 @@ def lora_config(config: RunConfig, model: Any) -> LoraConfig:
         if not modules or not all(_adaptable(target, module, model) for module in modules):
             raise UserError(
                 f"--lora-targets {target!r}: LoRA cannot adapt such a module of this model; choose among "
-                f"{', '.join(_linear_modules(model))}"
+                f"{', '.join(_linear_modules(model))}, or give {ALL_LINEAR!r} alone"
             )
     upper = _upper_layers(config, model, targets) if config.lora_layers else {}
     widest = max(min(_sizes(module)) for modules in found.values() for module in modules)
@@ -177,15 +180,27 @@ def dropping_out(peft_model: Any) -> Iterator[None]:
 
 
 def _linear_modules(model: Any) -> list[str]:
-    """Return the last names of all modules that LoRA can adapt, sorted."""
-    return sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if _adaptable(name, m, model)})
+    """Return the last names of all modules that LoRA can adapt, sorted; as many of a module's last names as it takes to
+    tell it from those that LoRA cannot adapt."""
+    adaptable = {name: _adaptable(name, module, model) for name, module in model.named_modules()}
+    of_others = {end for name, may in adaptable.items() if not may for end in _ends(name)}
+    ends = (next((end for end in _ends(name) if end not in of_others), "") for name, may in adaptable.items() if may)
+    return sorted({*ends} - {""})
+
+
+def _ends(name: str) -> list[str]:
+    """Return what a module's name ends with, at its dots, the shortest first."""
+    parts = name.split(".")
+    return [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
 
 
 def _adaptable(name: str, module: nn.Module, model: Any) -> bool:
     """Say whether LoRA can adapt a module: a linear one that the model calls, before its head."""
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    fused = model.config.model_type in _FUSED_OUT_PROJ and name.rsplit(".", 1)[-1] == "out_proj"
-    return isinstance(module, (nn.Linear, Conv1D)) and module is not head and not fused
+    called = model.config.model_type not in _NOT_CALLED.get(name.rsplit(".", 1)[-1], ())
+    # A family's own kind of linear module, such as a router, may give back something else.
+    own = isinstance(module, nn.Linear) and type(module).__module__.startswith("transformers.models.")
+    return isinstance(module, (nn.Linear, Conv1D)) and module is not head and called and not own
 
 
 def json_config(lora: LoraConfig, model_name: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class AllLayers:
     def taken_after(self, rows: Sequence[Tokens], befores: Sequence[Tokens]) -> contextlib.AbstractContextManager[None]:
         """As `taken`, for a pass over what goes on after the tokens `befores`, padded on the right.
 
-        In the attention cache that the pass goes on from, lower layers hold nothing of worth.
+        The attention cache that the pass goes on from may hold placeholders for the lower layers.
         """
         return contextlib.nullcontext()
 

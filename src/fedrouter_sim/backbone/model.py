@@ -211,7 +211,7 @@ class Backbone:
             together = self._answered_together(lengths)
             batches = ((batch, self._run(batch, prompts, weigh, heard)) for batch in together)
             stretch, few = None if self._kind.stateful else batching.STRETCH, batching.FEW_ROWS
-            enough = batching.ANSWERED_ROWS - few
+            enough = batching.ANSWERED_ROWS - few + 1
             found = answer(self._model, batches, budgets, self.encoder.stops, stretch, few, enough, weigh)
         answers = self.encoder.decode(found)
         texts = [one if isinstance(one, str) else one.instruction for one in asked]

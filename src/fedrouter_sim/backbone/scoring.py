@@ -34,8 +34,8 @@ class PromptScores:
 
         Args:
             model: with its head.
-            lower: gives passes what lower layers make of responses; if it does, what the cache has of those is of no
-                worth.
+            lower: gives passes what lower layers make of responses; where it does, the cache holds placeholders for
+                those layers.
             cache: of each prompt but for its last token, (B, heads, L, width), padded on the right.
             rows: the places of the prompts.
             prompts: as they were run.
@@ -45,10 +45,11 @@ class PromptScores:
         states = [(layer.keys, layer.values) for layer in cache.layers]
         padding = batching.PADDING[model.device.type]
         for batch in batching.length_sorted([len(examples[place].response) for place in same], len(rows), padding):
-            places = [same[i] for i in batch]
-            chosen = torch.tensor(places, device=model.device)
-            for layer, (keys, values) in zip(cache.layers, states, strict=True):
-                layer.keys, layer.values = keys[chosen], values[chosen]
+            places = sorted(same[i] for i in batch)
+            if len(places) < len(rows):
+                chosen = torch.tensor(places, device=model.device)
+                for layer, (keys, values) in zip(cache.layers, states, strict=True):
+                    layer.keys, layer.values = keys[chosen], values[chosen]
             losses = self._losses(model, lower, cache, [examples[place] for place in places])
             self.found.update(zip((rows[place] for place in places), losses.tolist(), strict=True))
         for layer, (keys, values) in zip(cache.layers, states, strict=True):
@@ -80,7 +81,7 @@ def hearing(
     Args:
         scores: what hears.
         model: with its head.
-        lower: gives passes what lower layers make of rows.
+        lower: gives passes what lower layers make of responses.
         batch: places of prompts.
         prompts: all of them.
     """

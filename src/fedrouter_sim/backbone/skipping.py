@@ -74,7 +74,7 @@ class SkippableLayers:
 
     @contextlib.contextmanager
     def _entering(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        """Change what enters the first adapted layer."""
+        """Change what enters the first upper layer."""
 
         def enter(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if args:

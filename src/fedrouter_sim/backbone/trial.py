@@ -1,8 +1,9 @@
 """A trial of a backbone right after it is loaded: what could fail after hours of training fails at once."""
 
-import torch
+import numpy as np
 
 from fedrouter_sim.adapters.state import check_finite
+from fedrouter_sim.backbone.asking import Asking
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.training import OptimizerSettings
 from fedrouter_sim.errors import UserError, first_line
@@ -23,7 +24,6 @@ def try_out(backbone: Backbone, name: str) -> None:
         UserError: something of it fails.
     """
     doing = "training a step"
-    asked = [example.instruction for example in _EXAMPLES]
     encoded = backbone.encoder.examples(_EXAMPLES)
     try:
         start = backbone.initial_adapter(seed=0)
@@ -31,10 +31,12 @@ def try_out(backbone: Backbone, name: str) -> None:
         check_finite(trained)
         for adapter, which in ((trained, "the adapter"), (None, "the bare backbone")):
             doing = f"scoring answers with {which}"
-            if not torch.isfinite(torch.from_numpy(backbone.score(adapter, encoded))).all():
+            if not np.isfinite(backbone.score(adapter, encoded)).all():
                 raise ValueError("a loss is not finite")
             doing = f"answering with {which}"
-            backbone.generate(adapter, asked, _ANSWER)
+            replies = Asking(adapter, _EXAMPLES, _ANSWER, scored=True).answered_by(backbone)
+            if replies.scores is None or not np.isfinite(replies.scores).all():
+                raise ValueError("a loss is not finite")
     except Exception as error:  # every family runs code of its own, which fails as it likes
         said = f"{type(error).__name__}: {first_line(error)}"
         raise UserError(
