@@ -24,6 +24,7 @@ _OF_FAMILY: dict[str, dict[str, Any]] = {
     "gpt2": {},
     "bert": {"intermediate_size": 48},
     "bloom": {"n_layer": 2, "n_head": 4},
+    "falcon": {"multi_query": True},
     "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": WINDOW},
     "lfm2": {**_LLAMA_LIKE, "layer_types": ["conv", "full_attention"]},
     "mamba": {"state_size": 4},

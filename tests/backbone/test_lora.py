@@ -88,6 +88,7 @@ def test_all_linear_modules_before_the_head_are_one_word() -> None:
     ("kind", "names"),
     [
         ("mamba", {"in_proj", "x_proj"}),  # the weights of the others are taken without calling them
+        ("falcon", {"dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value"}),  # linear modules of its own
         ("phimoe", {"k_proj", "o_proj", "q_proj", "v_proj"}),  # its router gives back two tensors
         ("ctrl", {"Wq", "Wk", "Wv", "dense", "ffn.0", "2"}),  # which has a layer that is called 0 as well
     ],

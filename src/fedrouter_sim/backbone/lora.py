@@ -26,6 +26,9 @@ _NOT_CALLED = {
     "dt_proj": {"falcon_mamba", "jamba", "mamba"},
 }
 
+# How families call their own kinds of linear modules that give back something else than a product.
+_UNLIKE_LINEAR = ("Router", "GroupedLinear")
+
 ALL_LINEAR = "all-linear"
 """What stands for all linear modules before the head."""
 
@@ -198,9 +201,8 @@ def _adaptable(name: str, module: nn.Module, model: Any) -> bool:
     """Say whether LoRA can adapt a module: a linear one that the model calls, before its head."""
     head = getattr(model, "get_output_embeddings", lambda: None)()
     called = model.config.model_type not in _NOT_CALLED.get(name.rsplit(".", 1)[-1], ())
-    # A family's own kind of linear module, such as a router, may give back something else.
-    own = isinstance(module, nn.Linear) and type(module).__module__.startswith("transformers.models.")
-    return isinstance(module, (nn.Linear, Conv1D)) and module is not head and called and not own
+    plain = not type(module).__name__.endswith(_UNLIKE_LINEAR)
+    return isinstance(module, (nn.Linear, Conv1D)) and module is not head and called and plain
 
 
 def json_config(lora: LoraConfig, model_name: str) -> dict[str, Any]:
