@@ -83,7 +83,6 @@ class LowerLayers(AllLayers):
         self, body: Any, layers: Sequence[nn.Module], first: int, opening: Tokens, kept: KeptRows | None = None
     ) -> None:
         self._body = body
-        self._first = first
         self._layers = SkippableLayers(layers, first)
         self._opening = opening
         self._kept = kept or KeptRows()
@@ -122,7 +121,7 @@ class LowerLayers(AllLayers):
         """As `AllLayers.complete`."""
         made = [self._of(row, cached=True) for row in rows]
         longest = max(map(len, rows))
-        for place, layer in enumerate(cache.layers[: self._first]):
+        for place, layer in enumerate(cache.layers[: self._layers.first]):
             whole = [self._whole(row, one, place) for row, one in zip(rows, made, strict=True)]
             layer.keys, layer.values = (
                 torch.stack([nn.functional.pad(one, (0, 0, 0, longest - one.shape[1])) for one in states]).to(
@@ -200,7 +199,7 @@ class LowerLayers(AllLayers):
             hidden, cache = self._passed(row[given:], self._opened_cache() if given else None, cached)
             states: tuple[tuple[Tensor, Tensor], ...] = ()
             if cached:
-                lower = cache.layers[: self._first]
+                lower = cache.layers[: self._layers.first]
                 states = tuple((_own(layer.keys[0, :, given:]), _own(layer.values[0, :, given:])) for layer in lower)
             return Made(hidden, states)
 
@@ -209,7 +208,7 @@ class LowerLayers(AllLayers):
         made = self._of(before, cached=True)
         with torch.inference_mode(False), torch.no_grad():
             past = DynamicCache()
-            for place in range(self._first):
+            for place in range(self._layers.first):
                 keys, values = (state[None].to(self._body.device) for state in self._whole(before, made, place))
                 past.update(keys, values, place)
             return Made(self._passed(row, past, cached=True)[0], ())

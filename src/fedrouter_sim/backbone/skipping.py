@@ -14,18 +14,21 @@ class SkippableLayers:
     Args:
         layers: all of them.
         first: the place of the first upper one, above 0.
+
+    Attributes:
+        first: the same.
     """
 
     def __init__(self, layers: Sequence[nn.Module], first: int) -> None:
         self._layers = list(layers)
-        self._lower, self._upper = range(first), range(first, len(layers))
+        self.first = first
         # How many values beside the hidden states each layer gives back; None: it gives these alone, in no tuple.
         self._besides: list[int | None] = [None] * len(self._layers)
 
     @contextlib.contextmanager
     def upper_alone(self, given: Tensor) -> Iterator[None]:
         """Have a pass compute the upper layers alone, of given states (B, L, d) in place of what the lower make."""
-        with self._skipping(self._lower), self._entering(lambda entering: given.to(entering.device)):
+        with self._skipping(range(self.first)), self._entering(lambda entering: given.to(entering.device)):
             yield
 
     @contextlib.contextmanager
@@ -37,7 +40,7 @@ class SkippableLayers:
             heard.append(entering)
             return entering
 
-        with self._skipping(self._upper), self._entering(hear):
+        with self._skipping(range(self.first, len(self._layers))), self._entering(hear):
             yield heard
 
     @contextlib.contextmanager
@@ -81,7 +84,7 @@ class SkippableLayers:
                 return (change(args[0]), *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
 
-        handle = self._layers[self._upper[0]].register_forward_pre_hook(enter, with_kwargs=True)
+        handle = self._layers[self.first].register_forward_pre_hook(enter, with_kwargs=True)
         try:
             yield
         finally:
