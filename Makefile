@@ -95,14 +95,13 @@ clean:  ## remove build products and caches; never runs/, data/ or .venv
 # --no-compile: byte code is written when a module is first imported. That of all modules takes a minute or two.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
 
-# Installed again only when what is installed changes.
-$(STAMP): pyproject.toml constraints.txt
+# Installed again only when what is installed changes. What both stamps need is installed in one go: each call of pip
+# looks up all packages anew.
+$(STAMP): EXTRAS := dev
+$(DOCS_STAMP): EXTRAS := dev,docs
+$(STAMP) $(DOCS_STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@echo 'Installing into $(VENV): some minutes the first time.'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[dev]'
-	@touch $@
-
-$(DOCS_STAMP): $(STAMP)
-	$(INSTALL) -e '.[dev,docs]'
-	@touch $@
+	$(INSTALL) -e '.[$(EXTRAS)]'
+	@touch $(STAMP) $@
