@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NO_ATTACK
+from fedrouter_sim.config_words import NONE
 
 SEEDS = (111, 222, 333)
 UPDATES, LONGER, CLUSTERS = PARTS = ("updates", "longer", "clusters")
@@ -69,7 +69,7 @@ class Trial:
             given |= {"aggregation": self.answer}
             given |= {"option": (options[self.answer],)} if self.answer in options else {}
         more = MORE if self.part == LONGER else {}
-        return RunConfig.build(COMMON, more, given, {"attack": attack if self.share else NO_ATTACK})
+        return RunConfig.build(COMMON, more, given, {"attack": attack if self.share else NONE})
 
 
 def attacks_of(part: str) -> tuple[str, ...]:

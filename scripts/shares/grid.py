@@ -6,7 +6,7 @@ from typing import Any
 
 from fedrouter_sim.bundled import SMOLLM2
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import AUTO, NO_SHARING
+from fedrouter_sim.config_words import AUTO, NONE
 
 EMBEDDED, REAL = PARTS = ("embedded", "real")
 
@@ -31,7 +31,7 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {method: {"method": method} for method
 """Methods without task pools."""
 
 RULES: Mapping[str, Mapping[str, Any]] = {
-    "none": {"sharing": NO_SHARING},
+    "none": {"sharing": NONE},
     "affinity": {"sharing": "affinity"},
     "affinity, linear": {"sharing": "affinity", "option": ("power=1",)},
 }

@@ -19,7 +19,7 @@ from fedrouter_sim.config_words import (
     COUNT,
     LAST,
     LATE,
-    NO_ATTACK,
+    NONE,
     NORMALIZATIONS,
     ON_BAD_ROW,
     STANDARDIZE,
@@ -51,7 +51,7 @@ class RunConfig:
 
     method: str = setting(_COMPARISON, "fedrouter", "Federated method.", table="methods")
     option: tuple[str, ...] = setting(
-        _COMPARISON, (), "Setting of your own method, split, rule, router, attack or metric, as name=value."
+        _COMPARISON, (), "Setting of a method, split, rule, affinity, router, attack or metric, as name=value."
     )
     metric: str = setting(
         _COMPARISON, "rouge1", "The metric that tables, pages and claims show first; all are kept.", table="metrics"
@@ -164,7 +164,7 @@ class RunConfig:
         least=0,
     )
     drift_to: str = setting(
-        _FEDERATION, "none", "The split that the clients' data drift to; none: no drift.", table="splits"
+        _FEDERATION, NONE, "The split that clients' data drift to; none: no drift.", beside=(NONE,), table="splits"
     )
     drift_brings: tuple[str, ...] = setting(
         _FEDERATION, (), "Task that no client holds before the drift, and that is part of what it brings. Repeatable."
@@ -179,7 +179,7 @@ class RunConfig:
     )
     sharing: str = setting(
         _FEDERATION, "affinity", "What tasks take of each other, at the server (--option power=2, keep=1); or none.",
-        table="sharing rules",
+        beside=(NONE,), table="sharing rules",
     )  # fmt: skip
     clip_update: float = setting(
         _FEDERATION,
@@ -213,7 +213,7 @@ class RunConfig:
         _FAILING, 0, "Clients whose updates a round needs; with fewer it changes no adapter that is shared.", least=0
     )
     attack: str = setting(
-        _FAILING, NO_ATTACK, "The lie that hostile clients send; none: all are honest.", table="attacks"
+        _FAILING, NONE, "The lie that hostile clients send; none: all are honest.", beside=(NONE,), table="attacks"
     )
     attackers: float = setting(
         _FAILING, 0.2, "Share of the clients that are hostile under --attack, drawn by the seed.", least=0, most=1

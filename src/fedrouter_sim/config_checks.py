@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config_words import AUTO, NONE
 from fedrouter_sim.errors import UserError
 
 MOST_DRAWN = 2 * 10**7
@@ -23,7 +23,7 @@ def check_together(config: Any) -> None:
         raise UserError(f"{steps}: a client would draw {drawn:,} examples in a round; at most {MOST_DRAWN:,} fit")
     if config.lr_min > config.lr:
         raise UserError(f"--lr-min {config.lr_min:g} is above --lr {config.lr:g}: lower --lr-min or raise --lr")
-    if (config.drift_at > 0) != (config.drift_to != "none"):
+    if (config.drift_at > 0) != (config.drift_to != NONE):
         raise UserError(
             f"--drift-at {config.drift_at} with --drift-to {config.drift_to}: a drift needs both, a round and a split"
         )
@@ -66,7 +66,7 @@ def _check_privacy(config: Any) -> None:
         )
     for name, value, wanted, why in (
         ("--aggregation", config.aggregation, "mean", "noise is measured for the mean of clipped updates alone"),
-        ("--drift-to", config.drift_to, "none", "clients would send all that they send before training again"),
+        ("--drift-to", config.drift_to, NONE, "clients would send all that they send before training again"),
         ("--unseen", config.unseen, "answer", "clients do not send what would tell unseen texts"),
         ("--min-participants", config.min_participants, 0, "a round that is skipped tells who was sampled"),
         (

@@ -21,8 +21,8 @@ ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 COUNT, DROP = LATE = ("count", "drop")
 """What becomes of an update that comes a round late: it counts in that round, or not at all."""
 
-NO_ATTACK = NO_SHARING = "none"
-"""What stands in place of an attack where nobody lies, and of a sharing rule where every task keeps to itself."""
+NONE = "none"
+"""What stands in place of an attack, of a sharing rule, and of a split that the data drift to, where there is none."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""

@@ -18,19 +18,20 @@ def setting(
     most: float | None = None,
     above: float | None = None,
     table: str = "",
+    beside: tuple[str, ...] = (),
     words: tuple[str, ...] = (),
     derive: Callable[[Any], Any] | None = None,
     rule: str = "",
 ) -> Any:
     """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
 
-    A setting with a `table` names an entry of that table; whoever uses the setting looks it up there. One with `words`
-    is a whole number or one of these words. One whose default
-    follows from settings declared before it has the default None, the function `derive`, and the `rule` in words.
+    A setting with a `table` names an entry of that table, or is a word `beside` them, which names none; whoever uses
+    the setting looks it up there. One with `words` is a whole number or one of these words. One whose default follows
+    from settings declared before it has the default None, the function `derive`, and the `rule` in words.
     """
     metadata = {
         "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table,
-        "words": words, "derive": derive, "rule": rule,
+        "beside": beside, "words": words, "derive": derive, "rule": rule,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -42,6 +42,7 @@ class Table(Generic[Entry]):
         own: whether the flag takes FILE.py:CLASS as well.
         older: the names that entries had in older versions -> their names; settings and runs of then still work.
         given: names of the arguments that whoever makes an entry gives; they are no options.
+        beside: what else the flag may be, for messages.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Table(Generic[Entry]):
     own: bool = True
     older: Mapping[str, str] = field(default_factory=dict)
     given: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -177,7 +179,7 @@ class Table(Generic[Entry]):
         path, separator, wanted = name.rpartition(":")
         if not separator or not self.own:
             more = ", or give your own as FILE.py:CLASS" if self.own else ""
-            raise UserError(f"{self.flag} {name}: choose one of {', '.join(self.rows)}{more}")
+            raise UserError(f"{self.flag} {name}: choose one of {', '.join([*self.beside, *self.rows])}{more}")
         file = Path(path)
         if file.suffix != ".py" or not file.is_file():
             raise UserError(f"{self.flag} {name}: {path or 'nothing'} is no Python file; give FILE.py:CLASS")

@@ -73,7 +73,9 @@ def test_every_setting_with_a_table_has_one() -> None:
     assert set(table_settings().values()) == set(TABLES)
     assert set(named_entries(RunConfig())) == set(table_settings()) - {"drift_to", "attack"}
     drifted = named_entries(RunConfig(drift_at=1, drift_to="all"))
-    assert drifted["drift_to"] == (SPLITS, "all") and drifted["method"] == (METHODS, "fedrouter")
+    table, value = drifted["drift_to"]
+    assert (table.rows, table.flag, table.beside, value) == (SPLITS.rows, "--drift-to", ("none",), "all")
+    assert drifted["method"] == (METHODS, "fedrouter")
 
 
 @pytest.mark.parametrize("name", table_settings())
@@ -81,7 +83,8 @@ def test_a_name_that_no_table_has_is_refused_at_once_by_its_own_flag(name: str) 
     config = RunConfig.build({name: "nonsense"} | drifting(name))
     table = TABLES[table_settings()[name]]
     more = r", or give your own as FILE\.py:CLASS" if table.own else ""
-    said = rf"^{flag(name)} nonsense: choose one of {', '.join(table.names)}{more}$"
+    names = ["none"] * (name in {"drift_to", "attack", "sharing"}) + [*table.names]
+    said = rf"^{flag(name)} nonsense: choose one of {', '.join(names)}{more}$"
     for check in (check_names, check_entries):
         with pytest.raises(UserError, match=said) as caught:
             check(config)

@@ -11,14 +11,14 @@ from shares import grid, measure
 from shares.show import tables
 
 from fedrouter_sim.adapters.sharing import SHARINGS
-from fedrouter_sim.config_words import NO_SHARING
+from fedrouter_sim.config_words import NONE
 from fedrouter_sim.runs.entries import check_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_rule_is_measured_and_all_settings_can_be_run() -> None:
-    assert {way.get("sharing") for way in grid.WAYS.values()} == {None, NO_SHARING, *SHARINGS.names}
+    assert {way.get("sharing") for way in grid.WAYS.values()} == {None, NONE, *SHARINGS.names}
     for part in grid.PARTS:
         wanted = list(grid.trials(part, grid.SPLITS[part], list(grid.WAYS), "told", [1, 2]))
         assert len({trial.key for trial in wanted}) == len(wanted)

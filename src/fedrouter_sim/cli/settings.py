@@ -93,7 +93,7 @@ def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     if table is None:
         words = field.metadata["words"]
         return ("INTEGER", *words) if words else tuple(field.metadata["choices"])
-    return (*table.names, *(("FILE.py:CLASS",) if table.own else ()))
+    return (*field.metadata["beside"], *table.names, *(("FILE.py:CLASS",) if table.own else ()))
 
 
 def takes_settings(command: Callable[..., None], names: Collection[str] = ()) -> Callable[..., None]:

@@ -10,7 +10,7 @@ import numpy as np
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.clustering.kmeans import FARTHEST
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NO_ATTACK
+from fedrouter_sim.config_words import NONE
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.attacks import find_attack
@@ -27,7 +27,7 @@ def attackers_of(clients: int, config: RunConfig) -> frozenset[int]:
         clients: how many there are.
         config: the settings.
     """
-    if config.attack == NO_ATTACK:
+    if config.attack == NONE:
         return frozenset()
     order = numpy_generator(config.seed, "attackers").permutation(clients)
     return frozenset(order[: round(config.attackers * clients)].tolist())
@@ -35,7 +35,7 @@ def attackers_of(clients: int, config: RunConfig) -> frozenset[int]:
 
 def attack_of(config: RunConfig) -> Attack | None:
     """Return the attack of a run's settings; None where all are honest."""
-    return None if config.attack == NO_ATTACK else find_attack(config.attack, parse_options(config.option))
+    return None if config.attack == NONE else find_attack(config.attack, parse_options(config.option))
 
 
 def poisoned(attack: Attack, client: int, examples: Sequence[Example], seed: int) -> Sequence[Example]:
@@ -105,7 +105,7 @@ def _books(message: Any) -> tuple[Any, ...]:
 
 def said_of_attackers(clients: int, config: RunConfig) -> list[str]:
     """Say who is hostile, and that nobody is where --attack is given; nothing without it."""
-    if config.attack == NO_ATTACK:
+    if config.attack == NONE:
         return []
     hostile = sorted(attackers_of(clients, config))
     if not hostile:

@@ -7,7 +7,7 @@ from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NO_SHARING
+from fedrouter_sim.config_words import NONE
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.tables import parse_options
 
@@ -122,6 +122,6 @@ def task_sharing(config: RunConfig, uses: Collection[str]) -> TaskSharing | None
     Raises:
         UserError: there is no such rule.
     """
-    if config.sharing == NO_SHARING or "sharing" not in uses:
+    if config.sharing == NONE or "sharing" not in uses:
         return None
     return TaskSharing(find_sharing(config.sharing, parse_options(config.option)), config.rounds)

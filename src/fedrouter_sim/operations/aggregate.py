@@ -17,7 +17,7 @@ from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
-from fedrouter_sim.config_words import COSINE, L2, NO_SHARING, RAW, STANDARDIZE
+from fedrouter_sim.config_words import COSINE, L2, NONE, RAW, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement
@@ -163,7 +163,7 @@ def aggregate(
 def _shared_from(run: Run, updates: Sequence[StoredUpdate]) -> tuple[SharedFrom | None, list[str]]:
     """Return what the sharing of the round of these updates went by; None where tasks did not share, or it is not
     known, and then what the user has to know."""
-    if run.config.sharing == NO_SHARING:
+    if run.config.sharing == NONE:
         return None, []
     shapes = {key: tuple(value.shape) for key, value in run.adapter(run.pools[0].name).items()}
     found = load_shared(run.folder, shapes)

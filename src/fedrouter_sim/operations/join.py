@@ -19,7 +19,7 @@ from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import absolute_paths
-from fedrouter_sim.config_words import NO_SHARING, STANDARDIZE
+from fedrouter_sim.config_words import NONE, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.federation.plan import Deployment, Pool
@@ -111,7 +111,7 @@ def aggregate_folders(
             local_clusters=max(len(message.sizes) for message in messages),
             tasks=tasks,
             normalize=normalizer.kind,
-            sharing=NO_SHARING,  # nobody knows what foreign updates began with
+            sharing=NONE,  # nobody knows what foreign updates began with
             seed=seed,
         )
     )

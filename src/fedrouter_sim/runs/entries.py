@@ -9,6 +9,7 @@ from fedrouter_sim.adapters.sharing import SHARINGS
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_paths import table_settings
+from fedrouter_sim.config_words import NONE
 from fedrouter_sim.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
@@ -44,12 +45,13 @@ LED_BY = {"attackers": "attack", "late": "stragglers", "dp_delta": "dp_epsilon",
 
 
 def named_entries(config: RunConfig) -> dict[str, tuple[Table[Any], str]]:
-    """Return the table and the value of every setting that names an entry."""
-    values = {name: (TABLES[table], str(getattr(config, name))) for name, table in table_settings().items()}
-    for name in ("drift_to", "attack", "sharing"):
-        if getattr(config, name) == "none":
-            del values[name]
-    return values
+    """Return the table, under the setting's own flag, and the value of every setting that names an entry."""
+    found = {}
+    for name, table in table_settings().items():
+        value, beside = str(getattr(config, name)), RunConfig.__dataclass_fields__[name].metadata["beside"]
+        if value not in beside:
+            found[name] = (replace(TABLES[table], flag=flag(name), beside=beside), value)
+    return found
 
 
 def check_names(config: RunConfig) -> None:
@@ -58,9 +60,9 @@ def check_names(config: RunConfig) -> None:
     Raises:
         UserError: there is no such entry.
     """
-    for name, (table, value) in named_entries(config).items():
+    for table, value in named_entries(config).values():
         if value not in (*table.rows, *table.older) and ":" not in value:
-            replace(table, flag=flag(name)).class_of(value)
+            table.class_of(value)
 
 
 def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
@@ -79,7 +81,6 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
     if "sharing" not in (method or METHODS.class_of(config.method)).uses:
         named.pop("sharing", None)  # the default has an effect, and options, where pools are tasks
     for setting, (table, value) in named.items():
-        table = replace(table, flag=flag(setting))
         given = {"rank": config.lora_rank} if "rank" in table.given else {}
         entry = method if setting == "method" and method is not None else table.class_of(value)
         known |= dict.fromkeys(table.option_names(entry))
@@ -137,7 +138,7 @@ def check_trusted(
 def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
     """Return which of the settings that the user gave will not matter, sorted."""
     method = METHODS.class_of(config.method)
-    splits = [name for name in (config.split, config.drift_to) if name != "none"]
+    splits = [name for name in (config.split, config.drift_to) if name != NONE]
     used = method.uses.union(*(SPLITS.class_of(name).uses for name in splits))
     special = frozenset[str]().union(
         *(table.class_of(name).uses for table in (METHODS, SPLITS) for name in table.names)

@@ -13,7 +13,7 @@ from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config_reading import read_settings
-from fedrouter_sim.config_words import NO_SHARING, UNSEEN_ANSWERS
+from fedrouter_sim.config_words import NONE, UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -73,7 +73,7 @@ class Run:
             raise UserError(f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew")
         check_manifest(self.manifest, folder / MANIFEST_NAME)
         # A run from before there was the setting has none, and shared nothing.
-        self.config = RunConfig.build({"sharing": NO_SHARING}, read_settings(folder / CONFIG_FILE))
+        self.config = RunConfig.build({"sharing": NONE}, read_settings(folder / CONFIG_FILE))
 
     @property
     def _remedy(self) -> str:
