@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from fedrouter_sim.report.budget_figure import budget_curves, budget_figure
 from fedrouter_sim.report.comparison_figures import comparison_drawings
-from fedrouter_sim.report.curves import name_without
 from fedrouter_sim.studies.comparison import Comparison, Entry, compare
 
 
@@ -51,13 +50,6 @@ def test_every_method_is_named_where_it_is_in_the_second_panel_alone(comparison:
     ]
     drawing = budget_figure(compare([*entries, *(replace(one, split="single") for one in others)]))
     assert drawing is not None and "ditto" in drawing.svg
-
-
-def test_a_setting_is_told_from_one_that_ends_like_it(comparison: Comparison) -> None:
-    entry = replace(comparison.entries[0], settings={"rounds": 2})
-    assert name_without(("rounds",), "ditto (rounds=2, warmup_rounds=2)", entry) == "ditto (warmup_rounds=2)"
-    assert name_without(("rounds",), "ditto (tasks=4, warmup_rounds=2)", entry) == "ditto (tasks=4, warmup_rounds=2)"
-    assert name_without(("rounds",), "ditto (warmup_rounds=2, rounds=2)", entry) == "ditto (warmup_rounds=2)"
 
 
 def test_the_budget_of_each_group_is_a_line_of_its_own(comparison: Comparison) -> None:

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from fedrouter_sim.report.curves import Curves, curves_figure, name_without
+from fedrouter_sim.report.curves import Curves, curves_figure, name_without, own_scores
 from fedrouter_sim.report.figures import Drawing
 from fedrouter_sim.studies.comparison import Comparison
 
@@ -26,7 +26,7 @@ def budget_curves(comparison: Comparison) -> dict[str, Curves]:
         steps = prod(int(entry.settings.get(setting, 0)) for setting in _SETTINGS)
         if not steps or not entry.cost.optimizer_steps:
             continue
-        for score in entry.scores:
+        for score in own_scores(entry):
             method = name_without(_SETTINGS, score.method, entry)
             cell = found.setdefault(f"{score.split}, {score.test_data}", {})
             cell.setdefault(method, []).append((steps, score.mean))

@@ -4,16 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.report.figures import Drawing, Mark, label, legend_beside, panels, svg_of
 from fedrouter_sim.report.tables import number
-from fedrouter_sim.studies.comparison import Comparison, Entry
+from fedrouter_sim.studies.comparison import Comparison, Entry, Score
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """Method -> (the number, a score), a pair a run, by the number."""
+
+_FAR = 4  # so many times the least loss is the largest where an axis is logarithmic
 
 
 def curves_figure(
@@ -35,16 +38,17 @@ def curves_figure(
 
     def draw(figure: Figure) -> None:
         stacked = panels(figure, [1] * len(curves), sharex=True)
+        lines = {}  # by method, one of them
         for axes, (title, panel) in zip(stacked, curves.items(), strict=True):
             for method, pairs in panel.items():
                 mark = Mark.of(methods.index(method))
                 axes.plot(*zip(*pairs, strict=True), linestyle="none", marker=mark.marker, color=mark.colour, alpha=0.4)
                 means = zip(*_means(pairs), strict=True)
-                axes.plot(*means, linestyle=mark.line, color=mark.colour, label=label(method, 26))
+                lines[method] = axes.plot(*means, linestyle=mark.line, color=mark.colour, label=_legend(method))[0]
             axes.set_title(label(f"{title}: {metric.title}", 60))
-        lines = {str(line.get_label()): line for axes in stacked for line in axes.get_lines()}
-        named = {name: line for name, line in lines.items() if not name.startswith("_")}  # as matplotlib names points
-        legend_beside(stacked[0], handles=list(named.values()))
+            if metric.name == LOSS:
+                _spread(axes, [score for pairs in panel.values() for _, score in pairs])
+        legend_beside(stacked[0], handles=[lines[method] for method in methods])
         stacked[-1].set_xscale("log")
         stacked[-1].set_xticks(_ticks(curves), [f"{tick:,}" for tick in _ticks(curves)])
         stacked[-1].xaxis.set_minor_locator(NullLocator())
@@ -66,12 +70,32 @@ def curves_figure(
     )
 
 
+def own_scores(entry: Entry) -> list[Score]:
+    """Return a run's scores under its own routing: those under others stand in tables, and would hide the curves."""
+    return [score for score in entry.scores if score.method == entry.method]
+
+
 def name_without(settings: Sequence[str], method: str, entry: Entry) -> str:
     """Return a method's name without settings that a figure has as its axis."""
     for setting in settings:
         told = r"(?<!\w)" + re.escape(f"{setting}={entry.settings.get(setting)}")
         method = re.sub(rf" \({told}\)|{told}, |, {told}(?=[,)])", "", method, count=1)
     return method
+
+
+def _spread(axes: Axes, losses: Sequence[float]) -> None:
+    """Draw losses over a logarithmic axis if they are far apart: one that overfits would flatten all others."""
+    if 0 < _FAR * min(losses) < max(losses):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _legend(method: str) -> str:
+    """Return a method's name for the legend, its settings on a line of their own."""
+    name, bracket, settings = method.partition(" (")
+    return label(name, 26) + (f"\n{label(f'({settings}', 26)}" if bracket else "")
 
 
 def _ticks(curves: Mapping[str, Curves]) -> list[int]:

@@ -1,7 +1,7 @@
 """The figure of a comparison that shows the score of a task against its training rows."""
 
 from fedrouter_sim.partition.test_data import ALL
-from fedrouter_sim.report.curves import Curves, curves_figure, name_without
+from fedrouter_sim.report.curves import Curves, curves_figure, name_without, own_scores
 from fedrouter_sim.report.figures import Drawing
 from fedrouter_sim.studies.comparison import Comparison
 
@@ -26,7 +26,7 @@ def task_curves(comparison: Comparison) -> dict[str, Curves]:
     """Return for each task whose rows differ between runs what every method scored; at most `MOST_TASKS` of them."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for entry in comparison.entries:
-        for score in entry.scores:
+        for score in own_scores(entry):
             if score.test_data == ALL:
                 for task, value in score.per_task.items():
                     if rows := entry.rows.get(task):

@@ -1,0 +1,48 @@
+"""Curves of a comparison: whose they are, how they are named, and over which axis."""
+
+from dataclasses import replace
+
+import pytest
+
+from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.report.curves import Curves, curves_figure, name_without, own_scores
+from fedrouter_sim.studies.comparison import Comparison
+
+
+def drawn(comparison: Comparison, curves: Curves, metric: str = "loss") -> str:
+    """The SVG of a figure with one panel."""
+    by_metric = replace(comparison, metric=find_metric(metric))
+    return curves_figure(by_metric, "kind", {"panel": curves}, "steps", ("", "them")).svg
+
+
+def test_a_setting_is_told_from_one_that_ends_like_it(comparison: Comparison) -> None:
+    entry = replace(comparison.entries[0], settings={"rounds": 2})
+    assert name_without(("rounds",), "ditto (rounds=2, warmup_rounds=2)", entry) == "ditto (warmup_rounds=2)"
+    assert name_without(("rounds",), "ditto (tasks=4, warmup_rounds=2)", entry) == "ditto (tasks=4, warmup_rounds=2)"
+    assert name_without(("rounds",), "ditto (warmup_rounds=2, rounds=2)", entry) == "ditto (warmup_rounds=2)"
+
+
+def test_scores_under_another_routing_than_the_runs_own_are_no_curve(comparison: Comparison) -> None:
+    [entry, *_] = (entry for entry in comparison.entries if entry.method == "fedrouter")
+    assert {score.method for score in entry.scores} == {"fedrouter", "fedrouter/local"}
+    assert {score.method for score in own_scores(entry)} == {"fedrouter"}
+
+
+def test_methods_whose_names_are_alike_for_long_have_a_line_each_in_the_legend(comparison: Comparison) -> None:
+    alike = "a setting whose name is longer than what is shown"
+    svg = drawn(comparison, {f"fedrouter ({alike}={value})": [(10, value)] for value in (1, 2)})
+    assert svg.count(">fedrouter<") == 2 and svg.count(">(a setting whose name is") == 2
+
+
+@pytest.mark.parametrize(("largest", "logarithmic"), [(4.0, True), (0.5, False)])
+def test_losses_that_are_far_apart_are_over_a_logarithmic_axis(
+    comparison: Comparison, largest: float, logarithmic: bool
+) -> None:
+    svg = drawn(comparison, {"local": [(10, 0.2), (20, largest)]})
+    assert (">0.5<" in svg and ">2<" in svg and ">3<" not in svg) is logarithmic
+
+
+@pytest.mark.parametrize("scores", [(0.0, 0.9), (0.1, 0.9)])
+def test_scores_are_over_a_linear_axis(comparison: Comparison, scores: tuple[float, float]) -> None:
+    svg = drawn(comparison, {"local": list(zip((10, 20), scores, strict=True))}, "rouge1")
+    assert ">0.4<" in svg and ">0.6<" in svg
