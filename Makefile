@@ -9,6 +9,7 @@ DOCS_STAMP := $(VENV)/.docs-installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:  # two targets that install would do so at once, into one folder
 .PHONY: help demo test test-long test-ray check fuzz audit format docs reproduce data tiny-gpt2 smollm2 gemma3 same-bytes soak bench families clean
 
 help:  ## show this list

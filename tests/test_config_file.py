@@ -128,3 +128,11 @@ def test_the_names_of_a_table_are_listed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert comment_of(settings_file(), "split") == 'H. Default: "dual".'
     listed = settings_file(None, {"splits": ("single", "dual")})
     assert comment_of(listed, "split") == 'H. Default: "dual"; one of "single", "dual".'
+
+
+def test_a_word_beside_a_table_is_listed_with_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    drift = setting("P", "none", "H.", table="splits", beside=("none",))
+    monkeypatch.setattr(config_file, "RunConfig", with_settings(drift_to=drift))
+    assert comment_of(settings_file(), "drift_to") == 'H. Default: "none".'
+    listed = settings_file(None, {"splits": ("single", "dual")})
+    assert comment_of(listed, "drift_to") == 'H. Default: "none"; one of "none", "single", "dual".'

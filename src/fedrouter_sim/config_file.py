@@ -60,8 +60,8 @@ def _allowed(field: dataclasses.Field[Any], tables: Mapping[str, Sequence[str]])
     """Return a setting's default, and what else it may be."""
     default = list(field.default) if isinstance(field.default, tuple) else field.default
     parts = [f"Default: {field.metadata['rule'] or _toml(default)}"]
-    entries = tables.get(field.metadata["table"], ())
-    if choices := field.metadata["choices"] or (*field.metadata["beside"], *entries):
+    entries = tables.get(field.metadata["table"])
+    if choices := field.metadata["choices"] or (entries and (*field.metadata["beside"], *entries)):
         parts.append(f"one of {', '.join(map(_toml, choices))}")
     if also := field.metadata["words"]:
         parts.append(f"a whole number or {' or '.join(map(_toml, also))}")

@@ -19,13 +19,14 @@ def with_budgets(comparison: Comparison, budgets: list[tuple[int, int]], budget:
             folder = base.folder / f"{method}-{rounds}-{local_steps}-{budget}"
             settings = {**base.settings, **own}
             entry = replace(base, folder=folder, method=method, split="all", seed=1, settings=settings)
-            made.append(replace(entry, scores=(score,)))
+            other = replace(score, method=f"{method}/local", mean=0.9)  # under a routing that is not its own
+            made.append(replace(entry, scores=(score, other)))
     return made
 
 
 def test_a_line_joins_runs_that_differ_in_their_steps(comparison: Comparison) -> None:
     found = compare(with_budgets(comparison, [(2, 10), (4, 10), (4, 40)]))
-    assert len(found.methods()) == 6  # each budget has a name of its own there
+    assert len(found.methods()) == 12  # each budget, and each routing, has a name of its own there
     expected = {"fedrouter": [(20, 0.12), (40, 0.14), (160, 0.26)], "fedavg": [(20, 0.02), (40, 0.04), (160, 0.16)]}
     assert budget_curves(found) == {"all, all": expected}
     drawing = budget_figure(found)

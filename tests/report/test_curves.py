@@ -28,18 +28,29 @@ def test_scores_under_another_routing_than_the_runs_own_are_no_curve(comparison:
     assert {score.method for score in own_scores(entry)} == {"fedrouter"}
 
 
-def test_methods_whose_names_are_alike_for_long_have_a_line_each_in_the_legend(comparison: Comparison) -> None:
-    alike = "a setting whose name is longer than what is shown"
-    svg = drawn(comparison, {f"fedrouter ({alike}={value})": [(10, value)] for value in (1, 2)})
-    assert svg.count(">fedrouter<") == 2 and svg.count(">(a setting whose name is") == 2
+def test_every_setting_of_a_method_has_a_line_of_its_own_in_the_legend(comparison: Comparison) -> None:
+    alike = ["fedrouter (sharing=affinity, tasks=4)", "fedrouter (sharing=affinity, tasks=auto)"]
+    svg = drawn(comparison, {method: [(10, place)] for place, method in enumerate(alike, 1)})
+    assert svg.count(">fedrouter<") == 2 and ">tasks=4)<" in svg and ">tasks=auto)<" in svg
 
 
-@pytest.mark.parametrize(("largest", "logarithmic"), [(4.0, True), (0.5, False)])
+def test_methods_whose_names_are_cut_alike_have_an_entry_each(comparison: Comparison) -> None:
+    alike = [f"a name that is longer than what is shown of it {value}" for value in (1, 2)]
+    assert drawn(comparison, {name: [(10, 1.0)] for name in alike}).count(">a name that is longer") == 2
+
+
+@pytest.mark.parametrize(
+    ("least", "largest", "logarithmic"), [(0.2, 4.0, True), (0.2, 0.81, True), (0.2, 0.79, False), (0.0, 4.0, False)]
+)
 def test_losses_that_are_far_apart_are_over_a_logarithmic_axis(
-    comparison: Comparison, largest: float, logarithmic: bool
+    comparison: Comparison, least: float, largest: float, logarithmic: bool
 ) -> None:
-    svg = drawn(comparison, {"local": [(10, 0.2), (20, largest)]})
-    assert (">0.5<" in svg and ">2<" in svg and ">3<" not in svg) is logarithmic
+    by_loss = replace(comparison, metric=find_metric("loss"))
+    curves = {"one": {"local": [(10, least), (20, largest)]}, "another": {"local": [(20, largest)]}}
+    drawing = curves_figure(by_loss, "kind", curves, "steps", ("", "them"))
+    assert ("logarithmic" in drawing.caption) is logarithmic
+    linear = any(f">{tick}<" in drawing.svg for tick in ("0.3", "0.4", "3"))
+    assert linear is not logarithmic
 
 
 @pytest.mark.parametrize("scores", [(0.0, 0.9), (0.1, 0.9)])

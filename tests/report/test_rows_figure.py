@@ -21,14 +21,15 @@ def with_rows(comparison: Comparison, rows: list[dict[str, int]], examples: list
             settings = {**base.settings, "method": method, "examples_per_client": count}
             folder = base.folder / f"{method}-{seed}"
             entry = replace(base, folder=folder, method=method, split="all", seed=1, settings=settings, rows=own)
-            made.append(replace(entry, scores=(score,)))
+            other = replace(score, method=f"{method}/local", per_task=dict.fromkeys(own, 0.9))
+            made.append(replace(entry, scores=(score, other)))
     return made
 
 
 def test_a_line_joins_runs_that_differ_in_their_number_of_rows(comparison: Comparison) -> None:
     rows = [{"sums": 10, "words": 10}, {"sums": 100, "words": 10}, {"sums": 300, "words": 10}]
     found = compare(with_rows(comparison, rows, [5, 50, 150]))
-    assert len(found.methods()) == 6  # each number of rows has a name of its own there
+    assert len(found.methods()) == 12  # each number of rows, and each routing, has a name of its own there
     curves = task_curves(found)
     assert list(curves) == ["sums"]  # of words all have the same
     assert curves["sums"] == {

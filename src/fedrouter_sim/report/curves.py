@@ -16,7 +16,9 @@ from fedrouter_sim.studies.comparison import Comparison, Entry, Score
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 """Method -> (the number, a score), a pair a run, by the number."""
 
-_FAR = 4  # so many times the least loss is the largest where an axis is logarithmic
+_FAR = 4
+"""Losses are drawn over a logarithmic axis if the largest is more than so many times the least: one that overfits would
+flatten all others."""
 
 
 def curves_figure(
@@ -35,6 +37,8 @@ def curves_figure(
     name = kind + (f"-{LOSS}" if metric.name == LOSS else "")
     methods = list(dict.fromkeys(method for panel in curves.values() for method in panel))
     what, against = told
+    scores = [score for panel in curves.values() for pairs in panel.values() for _, score in pairs]
+    far = metric.name == LOSS and 0 < _FAR * min(scores) < max(scores)
 
     def draw(figure: Figure) -> None:
         stacked = panels(figure, [1] * len(curves), sharex=True)
@@ -46,8 +50,8 @@ def curves_figure(
                 means = zip(*_means(pairs), strict=True)
                 lines[method] = axes.plot(*means, linestyle=mark.line, color=mark.colour, label=_legend(method))[0]
             axes.set_title(label(f"{title}: {metric.title}", 60))
-            if metric.name == LOSS:
-                _spread(axes, [score for pairs in panel.values() for _, score in pairs])
+            if far:
+                _logarithmic(axes)
         legend_beside(stacked[0], handles=[lines[method] for method in methods])
         stacked[-1].set_xscale("log")
         stacked[-1].set_xticks(_ticks(curves), [f"{tick:,}" for tick in _ticks(curves)])
@@ -66,7 +70,8 @@ def curves_figure(
             )
             for title, panel in curves.items()
         ),
-        f"{metric.title}{what}, against {against}. A point is a run, a line joins the means of those alike in it.",
+        f"{metric.title}{what}, against {against}. A point is a run, a line joins means of runs at the same place."
+        + " Losses are over a logarithmic axis." * far,
     )
 
 
@@ -83,19 +88,16 @@ def name_without(settings: Sequence[str], method: str, entry: Entry) -> str:
     return method
 
 
-def _spread(axes: Axes, losses: Sequence[float]) -> None:
-    """Draw losses over a logarithmic axis if they are far apart: one that overfits would flatten all others."""
-    if 0 < _FAR * min(losses) < max(losses):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _legend(method: str) -> str:
-    """Return a method's name for the legend, its settings on a line of their own."""
-    name, bracket, settings = method.partition(" (")
-    return label(name, 26) + (f"\n{label(f'({settings}', 26)}" if bracket else "")
+    """Return a method's name for the legend, each of its settings on a line of its own."""
+    return "\n".join(label(line, 26) for line in method.replace(" (", "\n(").replace(", ", ",\n").split("\n"))
 
 
 def _ticks(curves: Mapping[str, Curves]) -> list[int]:
