@@ -80,7 +80,7 @@ def test_a_shipped_metric_and_rule_are_named_by_flags(cli: Any, micro: Any, tmp_
         (("--aggregation", "mode"), "--aggregation mode: choose one of mean, product"),
         (("--router", "far"), "--router far: choose one of centroid, prototypes"),
         (("--format", "rows"), "--format rows: choose one of auto, columns"),
-        (("--drift-to", "twice", "--drift-at", "1"), "--drift-to twice: choose one of single, dual"),
+        (("--drift-to", "twice", "--drift-at", "1"), "--drift-to twice: choose one of none, single, dual"),
         (("--option", "few"), "--option 'few': must be name=value"),
         (("--option", "few=1"), "--option few=1: is no option of the run's"),
         (("--option", "most=1", "--option", "most=2"), "--option most: is given twice"),
