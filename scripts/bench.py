@@ -39,7 +39,7 @@ from transformers.utils import logging as transformers_logging
 from fedrouter_sim.backbone.reusing import SWITCH
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_preset
+from fedrouter_sim.config.reading import read_preset
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import write_json
 

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fedrouter_sim.bundled import SMOLLM2
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import LAST
+from fedrouter_sim.config.words import LAST
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.storage import read_json_lines

@@ -15,7 +15,7 @@ import torch
 from marked_tables import markdown, table, write_between_marks
 from rich.console import Console
 
-from fedrouter_sim.config_reading import typed_setting
+from fedrouter_sim.config.reading import typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import SILENT
 from fedrouter_sim.operations.study import run_study

@@ -10,7 +10,7 @@ from typing import Any
 
 from fedrouter_sim.cli.settings import choices_of
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.declaring import flag, shown_default
+from fedrouter_sim.config.declaring import flag, shown_default
 from fedrouter_sim.storage import write_text
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"

@@ -23,7 +23,7 @@ from shares.measure import measured
 from shares.show import tables
 
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config.words import AUTO
 from fedrouter_sim.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config.words import AUTO
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.methods.fedrouter import FedRouter

@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.config_reading import read_settings
+from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.messages import Update
 from fedrouter_sim.runs.summary import Summary

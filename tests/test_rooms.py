@@ -13,8 +13,7 @@ ROOT = PACKAGE.parents[1]
 
 GROUND = (
     "showing errors version texts typed parsing paths arrays tensors rounding machine waiting packages randomness "
-    "storage folders stopping bundled tables declaring config_checks config_words config config_paths config_reading "
-    "config_file"
+    "storage folders stopping bundled tables config"
 ).split()
 ROOMS = (
     "examples partition adapters messages clustering routing backbone federation methods simulation answerer "

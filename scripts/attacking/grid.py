@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NONE
+from fedrouter_sim.config.words import NONE
 
 SEEDS = (111, 222, 333)
 UPDATES, LONGER, CLUSTERS = PARTS = ("updates", "longer", "clusters")

@@ -12,7 +12,7 @@ from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.clustering.across_clients import AUTO_CLUSTERS, cluster_globally, stacked_centroids
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import AUTO, COSINE
+from fedrouter_sim.config.words import AUTO, COSINE
 from fedrouter_sim.examples.record import Shares
 from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.finding import FoundTasks, find_tasks

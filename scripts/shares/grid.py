@@ -6,7 +6,7 @@ from typing import Any
 
 from fedrouter_sim.bundled import SMOLLM2
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import AUTO, NONE
+from fedrouter_sim.config.words import AUTO, NONE
 
 EMBEDDED, REAL = PARTS = ("embedded", "real")
 

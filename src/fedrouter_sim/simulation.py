@@ -9,7 +9,7 @@ from typing import Any
 from fedrouter_sim.adapters.aggregation import find_aggregation
 from fedrouter_sim.adapters.sharing.rule import Memory
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.config_words import COUNT
+from fedrouter_sim.config.words import COUNT
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.absences import Absences, check_reachable, draw_absences
 from fedrouter_sim.federation.federation import Federation

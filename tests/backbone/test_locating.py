@@ -24,7 +24,7 @@ from fedrouter_sim.backbone.locating import (
 )
 from fedrouter_sim.bundled import FETCHED, bundled
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths
+from fedrouter_sim.config.paths import absolute_paths
 from fedrouter_sim.errors import UserError
 
 WHAT = "Some model, dequantised from Q4_1"

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.cli.data import SETTINGS
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.operations.look import look
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -7,7 +7,7 @@ import pytest
 
 from fedrouter_sim.cli.home import with_home
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths
+from fedrouter_sim.config.paths import absolute_paths
 
 HOME_FLAGS = [
     ("train", "--data=~/x.jsonl", "--out=~/run"),

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_file import settings_file
-from fedrouter_sim.config_reading import read_preset, read_settings
+from fedrouter_sim.config.reading import read_preset, read_settings
+from fedrouter_sim.config.writing import settings_file
 from fedrouter_sim.runs.entries import TABLES
 
 NAMES = {name: table.names for name, table in TABLES.items()}

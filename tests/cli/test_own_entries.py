@@ -181,7 +181,7 @@ def test_a_script_may_train_by_its_own_method_without_a_guard(micro: Any, tmp_pa
     script.write_text(
         "from pathlib import Path\n"
         "from fedrouter_sim import FedRouter, RunConfig, train\n"
-        "from fedrouter_sim.config_reading import read_settings\n\n\n"
+        "from fedrouter_sim.config.reading import read_settings\n\n\n"
         "class Mine(FedRouter):\n    name = 'mine'\n\n\n"
         f"config = RunConfig(**read_settings(Path({str(micro[1])!r})))\n"
         f"print(train(config, {str(tmp_path / 'run')!r}, method=Mine).summary.method)\n",

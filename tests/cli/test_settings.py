@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL
 from fedrouter_sim.cli.settings import resolve_settings, setting_of_flag, setting_parameters, takes_settings
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import table_settings
-from fedrouter_sim.config_reading import read_preset
-from fedrouter_sim.declaring import flag, shown_default
+from fedrouter_sim.config.declaring import flag, shown_default
+from fedrouter_sim.config.paths import table_settings
+from fedrouter_sim.config.reading import read_preset
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.entries import TABLES
 

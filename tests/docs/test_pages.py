@@ -38,7 +38,7 @@ import fedrouter_sim
 from fedrouter_sim.bundled import FETCHED, SMOLLM2
 from fedrouter_sim.cli.main import app, main
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_settings
+from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.studies.plan import read_study
 
 SIZES = {

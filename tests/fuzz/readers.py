@@ -7,7 +7,7 @@ import numpy as np
 from fedrouter_sim.adapters.folders import load_adapter, load_lora_scale, load_peft_config
 from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_settings
+from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.report.comparison_tables import comparison_csv, comparison_markdown
 from fedrouter_sim.report.comparison_terminal import comparison_table

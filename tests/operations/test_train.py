@@ -11,7 +11,7 @@ from peft import AutoPeftModelForCausalLM, PeftModel, get_peft_model_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_settings
+from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.methods import METHODS as TABLE

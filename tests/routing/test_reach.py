@@ -10,7 +10,7 @@ from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.clustering.kmeans import kmeans, nearest
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import COSINE
+from fedrouter_sim.config.words import COSINE
 from fedrouter_sim.messages import FeatureSums
 from fedrouter_sim.routing.reach import (
     LEVELS,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import table_settings
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
+from fedrouter_sim.config.paths import table_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.splits import SPLITS

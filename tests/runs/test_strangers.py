@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedrouter_sim.adapters.folders import WEIGHTS_NAME
 from fedrouter_sim.cli.settings import resolve_settings
-from fedrouter_sim.config_reading import read_settings
+from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate

@@ -11,7 +11,7 @@ from shares import grid, measure
 from shares.show import tables
 
 from fedrouter_sim.adapters.sharing import SHARINGS
-from fedrouter_sim.config_words import NONE
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.runs.entries import check_entries
 
 ROOT = Path(__file__).resolve().parents[2]

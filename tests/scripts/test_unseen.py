@@ -9,7 +9,7 @@ import unseen
 from federations.memory import RememberingBackbone
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config.words import AUTO
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.methods.fedrouter import FedRouter
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedrouter_sim.backbone.forward import if_padded
-from fedrouter_sim.config_words import AUTO, LAST
+from fedrouter_sim.config.words import AUTO, LAST
 from fedrouter_sim.errors import UserError
 
 _DEPTHS = (0.25, 0.5, 0.75)

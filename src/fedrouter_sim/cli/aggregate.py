@@ -10,7 +10,7 @@ from fedrouter_sim.cli.output import note, print_result
 from fedrouter_sim.cli.settings import OwnOptions, TrustCode, setting_of_flag
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NORMALIZATIONS
+from fedrouter_sim.config.words import NORMALIZATIONS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.runs.layout import CONFIG_FILE, require_run

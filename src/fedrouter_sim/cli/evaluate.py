@@ -7,7 +7,7 @@ import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, TrustCode, UnseenAnswer
-from fedrouter_sim.config_words import ON_BAD_ROW
+from fedrouter_sim.config.words import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import find_source
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA

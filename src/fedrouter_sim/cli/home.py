@@ -5,7 +5,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.config_paths import path_settings
+from fedrouter_sim.config.paths import path_settings
 from fedrouter_sim.paths import at_home
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedrouter_sim.config_file import settings_file
+from fedrouter_sim.config.writing import settings_file
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.entries import TABLES
 from fedrouter_sim.showing import plain

@@ -9,10 +9,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths, table_settings
-from fedrouter_sim.config_reading import read_preset, read_settings
-from fedrouter_sim.config_words import UNSEEN_ANSWERS
-from fedrouter_sim.declaring import check_limits, flag, from_text, shown_default
+from fedrouter_sim.config.declaring import check_limits, flag, from_text, shown_default
+from fedrouter_sim.config.paths import absolute_paths, table_settings
+from fedrouter_sim.config.reading import read_preset, read_settings
+from fedrouter_sim.config.words import UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import ROUTERS
 from fedrouter_sim.runs.entries import TABLES, check_names

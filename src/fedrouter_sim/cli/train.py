@@ -13,7 +13,7 @@ from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.cli.output import display_for, note, print_result
 from fedrouter_sim.cli.settings import refuse_code, resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import find_source
 from fedrouter_sim.federation.engine import Engine

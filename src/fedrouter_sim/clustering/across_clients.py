@@ -13,7 +13,7 @@ from fedrouter_sim.clustering.kmeans import Clustering, kmeans, most_alike, near
 from fedrouter_sim.clustering.linking import Linked, link
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import RunConfig, with_value
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config.words import AUTO
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.messages import CentroidMessage
 from fedrouter_sim.randomness import derive_seed

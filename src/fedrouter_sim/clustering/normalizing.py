@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from fedrouter_sim.arrays import Floats
-from fedrouter_sim.config_words import COSINE, L2, STANDARDIZING
+from fedrouter_sim.config.words import COSINE, L2, STANDARDIZING
 from fedrouter_sim.messages import FeatureSums
 from fedrouter_sim.typed import Count, Natural
 
@@ -43,7 +43,7 @@ class Normalizer:
         """Build a normaliser; those that standardise from the sums of all clients, added up in the order given.
 
         Args:
-            kind: one of `config_words.NORMALIZATIONS`.
+            kind: one of `config.words.NORMALIZATIONS`.
             sums: of all clients.
             least: the least deviation of a feature, where the sums are noised: what is below it may be noise.
         """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.config_words import ON_BAD_ROW
+from fedrouter_sim.config.words import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.files import find_file_format
 from fedrouter_sim.examples.formats import find_row_format

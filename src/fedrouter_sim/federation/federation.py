@@ -9,7 +9,7 @@ from fedrouter_sim.arrays import Ints
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.clustering.across_clients import local_clusters_of
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import LAST
+from fedrouter_sim.config.words import LAST
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.crew import Crew

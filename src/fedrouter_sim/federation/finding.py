@@ -18,7 +18,7 @@ from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, UPDATES, Aff
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.clustering.trusting import counted_parts
-from fedrouter_sim.config_words import AUTO, LAST, STANDARDIZING
+from fedrouter_sim.config.words import AUTO, LAST, STANDARDIZING
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.task_questions import (
     AskAgreement,

@@ -10,7 +10,7 @@ import numpy as np
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.clustering.kmeans import FARTHEST
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NONE
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.attacks import find_attack

@@ -7,7 +7,7 @@ from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import NONE
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.tables import parse_options
 

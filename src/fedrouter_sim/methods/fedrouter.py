@@ -8,7 +8,7 @@ from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS
 from fedrouter_sim.clustering.affinities.affinity import UPDATES as FIRST_UPDATES
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import ANSWER, AUTO, BACKBONE, STANDARDIZING
+from fedrouter_sim.config.words import ANSWER, AUTO, BACKBONE, STANDARDIZING
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.births import follow_with_births
 from fedrouter_sim.federation.calibrating import calibrated

@@ -16,8 +16,8 @@ from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths
-from fedrouter_sim.config_words import COSINE, L2, NONE, RAW, STANDARDIZE
+from fedrouter_sim.config.paths import absolute_paths
+from fedrouter_sim.config.words import COSINE, L2, NONE, RAW, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement

@@ -18,8 +18,8 @@ from fedrouter_sim.backbone.locating import describe_model, loadable_name, model
 from fedrouter_sim.backbone.lora import json_config, lora_config
 from fedrouter_sim.clustering.across_clients import cluster_globally, split_by_client
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths
-from fedrouter_sim.config_words import NONE, STANDARDIZE
+from fedrouter_sim.config.paths import absolute_paths
+from fedrouter_sim.config.words import NONE, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.federation.plan import Deployment, Pool

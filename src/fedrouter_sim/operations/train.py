@@ -12,7 +12,7 @@ from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths
+from fedrouter_sim.config.paths import absolute_paths
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.labels import LabelTasks

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Example, Shares, tasks_of

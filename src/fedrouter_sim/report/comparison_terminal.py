@@ -6,7 +6,7 @@ from statistics import fmean
 from rich.markup import escape
 from rich.table import Table
 
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.machine import size
 from fedrouter_sim.report.tables import interval
 from fedrouter_sim.studies.comparison import Comparison, Gain, Judged

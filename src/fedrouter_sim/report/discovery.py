@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.linking import Linked
-from fedrouter_sim.config_words import AUTO
+from fedrouter_sim.config.words import AUTO
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
 from fedrouter_sim.report.page import Entry, Figures, Grid, Section
 from fedrouter_sim.report.run_records import pool_label

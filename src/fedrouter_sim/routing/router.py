@@ -14,7 +14,7 @@ from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
-from fedrouter_sim.config_words import ANSWER, LAST, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
+from fedrouter_sim.config.words import ANSWER, LAST, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import CENTROID, ROUTERS, find_router, task_name
 from fedrouter_sim.routing.reach import LEVELS, unseen_score
@@ -48,7 +48,7 @@ class Router:
     temperature: float = 1.0  # of rules that weigh tasks by distance
     reach: Floats | None = None  # (T, 25), quantiles of calibration rows' distances at `reach.LEVELS`, by nearest task
     reach_of_all: Floats | None = None  # (25,), the same of all tasks together
-    on_unseen: str = ANSWER  # what answers a text that counts as unseen, one of `config_words.UNSEEN_ANSWERS`
+    on_unseen: str = ANSWER  # what answers a text that counts as unseen, one of `config.words.UNSEEN_ANSWERS`
     sizes: Ints | None = None  # (P,), the examples that each prototype stands for; None: not known
 
     @cached_property

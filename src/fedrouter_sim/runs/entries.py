@@ -8,9 +8,9 @@ from fedrouter_sim.adapters.aggregation import AGGREGATIONS
 from fedrouter_sim.adapters.sharing import SHARINGS
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import table_settings
-from fedrouter_sim.config_words import NONE
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
+from fedrouter_sim.config.paths import table_settings
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.examples.formats import ROW_FORMATS

@@ -12,8 +12,8 @@ from fedrouter_sim.adapters.state import Adapter, check_shapes
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_settings
-from fedrouter_sim.config_words import NONE, UNSEEN_ANSWERS
+from fedrouter_sim.config.reading import read_settings
+from fedrouter_sim.config.words import NONE, UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_settings
-from fedrouter_sim.declaring import flag
+from fedrouter_sim.config.declaring import flag
+from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.folders import building_of, claimed, place_of, refuse_existing
 from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME

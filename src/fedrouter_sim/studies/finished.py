@@ -8,7 +8,7 @@ from typing import Any
 
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import path_settings
+from fedrouter_sim.config.paths import path_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.runs.entries import own_digests

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_paths import absolute_paths
-from fedrouter_sim.config_reading import typed_setting
+from fedrouter_sim.config.paths import absolute_paths
+from fedrouter_sim.config.reading import typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.methods import METHODS

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import typed_setting
+from fedrouter_sim.config.reading import typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.runs.reader import Run

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fedrouter_sim.bundled import BUNDLED_DATA
-from fedrouter_sim.config_words import PAPER_DATA
+from fedrouter_sim.config.words import PAPER_DATA
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example, Shares
 from fedrouter_sim.examples.values import with_one_spelling

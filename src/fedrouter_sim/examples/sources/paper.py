@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedrouter_sim.config_words import PAPER_DATA
+from fedrouter_sim.config.words import PAPER_DATA
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Example, Shares

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import COSINE, L2, STANDARDIZE
+from fedrouter_sim.config.words import COSINE, L2, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.privacy import CENTROIDS, SKETCHES, SUMS, UPDATES
 from fedrouter_sim.federation.privacy.budget import Budget

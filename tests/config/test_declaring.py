@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim.declaring import check_limits, flag, setting, shown_default
+from fedrouter_sim.config.declaring import check_limits, flag, setting, shown_default
 from fedrouter_sim.errors import UserError
 
 

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from fedrouter_sim.bundled import BUNDLED_DATA, BUNDLED_MODEL, FETCHED
-from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_words import PAPER_DATA
+from fedrouter_sim.config.settings import RunConfig
+from fedrouter_sim.config.words import PAPER_DATA
 from fedrouter_sim.paths import at_home
 
 

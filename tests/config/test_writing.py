@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from fedrouter_sim import config_file
-from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_file import settings_file
-from fedrouter_sim.config_reading import read_preset, read_settings
-from fedrouter_sim.declaring import setting
+from fedrouter_sim.config import RunConfig, writing
+from fedrouter_sim.config.declaring import setting
+from fedrouter_sim.config.reading import read_preset, read_settings
+from fedrouter_sim.config.writing import settings_file
 from fedrouter_sim.errors import UserError
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -105,7 +104,7 @@ def test_comments_keep_to_the_width(preset: str | None) -> None:
 
 def test_flags_in_comments_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     made = with_settings(x=setting("Panel", 1, f"{'word ' * 18}--local-steps, and more."))
-    monkeypatch.setattr(config_file, "RunConfig", made)
+    monkeypatch.setattr(writing, "RunConfig", made)
     assert "# --local-steps, and more." in settings_file().splitlines()
 
 
@@ -115,7 +114,7 @@ def test_a_new_setting_appears_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
         stray=setting("Other", ("a", "b"), "A list."),
         last=setting("Panel", 'say "\\"\n', "Of the first panel again.", choices=("x", "y")),
     )
-    monkeypatch.setattr(config_file, "RunConfig", made)
+    monkeypatch.setattr(writing, "RunConfig", made)
     text = settings_file()
     assert comment_of(text, "first") == "Of rich markup. Default: 2; at least 1; at most 3."
     assert comment_of(text, "last").endswith('; one of "x", "y".')
@@ -124,7 +123,7 @@ def test_a_new_setting_appears_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_names_of_a_table_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_file, "RunConfig", with_settings(split=setting("P", "dual", "H.", table="splits")))
+    monkeypatch.setattr(writing, "RunConfig", with_settings(split=setting("P", "dual", "H.", table="splits")))
     assert comment_of(settings_file(), "split") == 'H. Default: "dual".'
     listed = settings_file(None, {"splits": ("single", "dual")})
     assert comment_of(listed, "split") == 'H. Default: "dual"; one of "single", "dual".'
@@ -132,7 +131,7 @@ def test_the_names_of_a_table_are_listed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_word_beside_a_table_is_listed_with_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
     drift = setting("P", "none", "H.", table="splits", beside=("none",))
-    monkeypatch.setattr(config_file, "RunConfig", with_settings(drift_to=drift))
+    monkeypatch.setattr(writing, "RunConfig", with_settings(drift_to=drift))
     assert comment_of(settings_file(), "drift_to") == 'H. Default: "none".'
     listed = settings_file(None, {"splits": ("single", "dual")})
     assert comment_of(listed, "drift_to") == 'H. Default: "none"; one of "none", "single", "dual".'

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import tomli_w
 
-from fedrouter_sim.config_checks import check_together
-from fedrouter_sim.config_words import (
+from fedrouter_sim.config.declaring import check_limits, flag, setting
+from fedrouter_sim.config.together import check_together
+from fedrouter_sim.config.words import (
     ANSWER,
     AUTO,
     COSINE,
@@ -25,7 +26,6 @@ from fedrouter_sim.config_words import (
     STANDARDIZE,
     UNSEEN_ANSWERS,
 )
-from fedrouter_sim.declaring import check_limits, flag, setting
 
 _COMPARISON = "Comparison"
 _DATA = "Data"

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from fedrouter_sim.config import RunConfig
-from fedrouter_sim.declaring import check_limits
+from fedrouter_sim.config.declaring import check_limits
+from fedrouter_sim.config.settings import RunConfig
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.parsing import parse_toml, read_bounded
 from fedrouter_sim.showing import shown

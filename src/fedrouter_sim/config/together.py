@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedrouter_sim.config_words import AUTO, NONE
+from fedrouter_sim.config.words import AUTO, NONE
 from fedrouter_sim.errors import UserError
 
 MOST_DRAWN = 2 * 10**7

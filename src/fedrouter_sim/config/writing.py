@@ -9,8 +9,8 @@ from typing import Any
 import tomli_w
 from rich.markup import render
 
-from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config_reading import read_preset
+from fedrouter_sim.config.reading import read_preset
+from fedrouter_sim.config.settings import RunConfig
 
 _WIDTH = 100  # columns of a comment
 _NO_TABLES: Mapping[str, Sequence[str]] = MappingProxyType({})
