@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import write_text
 
 Rows = Sequence[Sequence[str]]
@@ -33,11 +34,17 @@ def write_between_marks(path: Path, study: str, parts: Mapping[str, Sequence[str
         path: the document, which need not be there.
         study: what was measured, and
         parts: its parts by name: marks are `<!-- STUDY PART -->` and `<!-- end of STUDY PART -->`.
+
+    Raises:
+        UserError: the document has the first mark of a part and not its last.
     """
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     for part, lines in parts.items():
         begin, end = f"<!-- {study} {part} -->", f"<!-- end of {study} {part} -->"
         block = "\n".join([begin, "", *lines, "", end])
         before, found, rest = text.partition(begin)
-        text = before + block + rest.partition(end)[2] if found else f"{text.rstrip()}\n\n{block}\n".lstrip()
+        _, ended, after = rest.partition(end)
+        if found and not ended:
+            raise UserError(f"{path}: has {begin} without {end}; put that where what is to be replaced ends")
+        text = before + block + after if found else f"{text.rstrip()}\n\n{block}\n".lstrip()
     write_text(path, text)

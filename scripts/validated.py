@@ -1,5 +1,6 @@
 """What is measured of one run: its scores on validation rows round by round, and the seconds that training took."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from time import process_time
@@ -33,8 +34,9 @@ def measured(config: RunConfig, backbone: Backbone, answers: bool = True) -> lis
 
     Returns:
         For each of those rounds: its number, `round`, the `steps` of all clients so far, the scores, `score` by the
-        metric of the settings (with answers) and `loss` in nats a token, and the processor's `seconds` of training and
-        aggregation so far; what lower layers make of rows is in them, discovery and answers are not.
+        metric of the settings (with answers) and `loss` in nats a token (infinite, if that of a client is not finite),
+        and the processor's `seconds` of training and aggregation so far; what lower layers make of rows is in them,
+        discovery and answers are not.
 
     Raises:
         UserError: the data have no validation rows.
@@ -55,7 +57,7 @@ def measured(config: RunConfig, backbone: Backbone, answers: bool = True) -> lis
         scores = curve(round_, deployment, adapters)
         if scores:
             values = {"score": scores[metric.name]} if answers else {}
-            values |= {"loss": scores["loss"], "seconds": round(now - started - answering, 1)}
+            values |= {"loss": scores.get("loss", math.inf), "seconds": round(now - started - answering, 1)}
             points.append({"round": round_, "steps": round_ * config.local_steps * config.clients, **values})
         answering += process_time() - now
         return scores

@@ -42,7 +42,9 @@ def _cell(part: str, records: Records, attack: str, answer: str, share: float, m
     refused = sum("refused" in r["measured"] for r in found)
     if not values:
         return "refused" if refused else ""
-    return f"{fmean(values):.3f}" + (f" ({refused} refused)" if refused else "")
+    there, every = (len({record["seed"] for record in some}) for some in (found, records))
+    part_of = f" ({there} of {every} seeds)" if there < every else ""
+    return f"{fmean(values):.3f}" + (f" ({refused} refused)" if refused else "") + part_of
 
 
 def lines_of(part: str, records: Records) -> str:

@@ -27,7 +27,10 @@ class Figure:
         """The target in words; None where there is none."""
         if self.least is None and self.most is None:
             return None
-        return f"at least {self.least:,g}" if self.most is None else f"at most {self.most:,g}"
+        if self.least == self.most:
+            return f"exactly {self.least:,g}"
+        both = [("at least", self.least), ("at most", self.most)]
+        return " and ".join(f"{words} {limit:,g}" for words, limit in both if limit is not None)
 
     @property
     def reached(self) -> bool | None:

@@ -1,17 +1,16 @@
 """What a run of the benchmarks leaves: its record (JSON), the table on the screen, and the table of the docs."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from marked_tables import write_between_marks
 from rich.table import Table
 
 from benchmarks.measure import Measured
 from benchmarks.setting import Setting
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.storage import write_text
 
 FORMAT = 1
 SAME = ("format", "model", "data", "quick", "machine")
@@ -68,7 +67,11 @@ def joined(records: Sequence[tuple[str, Record]]) -> Record:
                 )
     return first | {
         "date": max(record["date"] for _, record in records),
-        "benchmarks": {name: one for _, record in records for name, one in record["benchmarks"].items()},
+        "benchmarks": {
+            name: one | {"date": one.get("date", record["date"])}
+            for _, record in records
+            for name, one in record["benchmarks"].items()
+        },
     }
 
 
@@ -136,18 +139,11 @@ def markdown(record: Record) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     for name, one in record["benchmarks"].items():
-        lines.append(f"- **{name}**: {one['title']}. {' '.join(one['notes'])}")
+        when = one.get("date", record["date"])
+        lines.append(f"- **{name}** ({when}, repeats: {one['repeats']}): {one['title']}. {' '.join(one['notes'])}")
     return "\n".join(lines) + "\n"
 
 
 def write_markdown(path: Path, record: Record) -> None:
     """Put the section of a model into a document: between its marks, or at the end where it has none yet."""
-    begin, end = f"<!-- bench {record['model']} -->", f"<!-- end of bench {record['model']} -->"
-    section = f"{begin}\n{markdown(record)}{end}"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    marks = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if marks.search(text):
-        text = marks.sub(lambda _: section, text, count=1)
-    else:
-        text += ("\n" if text else "") + section + "\n"
-    write_text(path, text)
+    write_between_marks(path, "bench", {record["model"]: markdown(record).rstrip("\n").split("\n")})

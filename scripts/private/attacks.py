@@ -60,7 +60,11 @@ class Scores:
 
     @property
     def found(self) -> float:
-        """The share of members that are found where one of a hundred others is taken for a member."""
+        """The share of members that are found where at most one of a hundred others is taken for a member.
+
+        Of fewer than a hundred others that is none: a member is found if it is above all n of them, which guessing does
+        with 1 of n + 1.
+        """
         threshold = np.quantile(self.others, 1 - FALSE_POSITIVES, method="higher")
         return float((np.asarray(self.members) > threshold).mean())
 

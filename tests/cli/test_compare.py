@@ -72,7 +72,10 @@ def test_compare_json_holds_what_a_hand_calculation_gives(cli, runs):
 
 def test_compare_by_another_metric(cli, runs):
     shown = cli("compare", *all_of(runs), "--baseline", "local", "--metric", "loss", "--quiet")
-    assert "loss, mean over clients and seeds" in shown.stdout and "ratio of loss, above 1 is better" in shown.stdout
+    assert (
+        "loss, mean over clients; mean over seeds" in shown.stdout
+        and "ratio of loss, above 1 is better" in shown.stdout
+    )
     by_loss = (*all_of(runs), "--baseline", "local", "--metric", "loss", "--json", "--quiet")
     record = json.loads(cli("compare", *by_loss).stdout)
     assert record["metric"] == "loss"

@@ -106,7 +106,7 @@ def test_workers_train_what_is_left_to_the_same_bytes_and_end(smoke, monkeypatch
 def test_a_plan_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
     call(monkeypatch, "nope", "--out", str(tmp_path), code=2)
     assert capsys.readouterr().err.strip() == (
-        "error: --plan nope: cannot be read ([Errno 2] No such file or directory: 'nope'); give a TOML file"
+        "error: nope: cannot be read ([Errno 2] No such file or directory: 'nope'); give a TOML file"
     )
 
 

@@ -1,8 +1,10 @@
 """Answers and their scores: means over answers, over clients, and as they stand in files."""
 
+import math
+
 import pytest
 
-from fedrouter_sim.evaluation.metrics import all_metrics, find_metric
+from fedrouter_sim.evaluation.metrics import TAKEN, all_metrics, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores, grouped
 from fedrouter_sim.partition.test_data import HELD_OUT
@@ -40,11 +42,20 @@ def test_the_loss_of_a_client_is_per_token() -> None:
 
 
 def test_the_mean_over_clients_counts_each_the_same() -> None:
+    metrics = [find_metric(name) for name in ("rouge1", "exact_match", "loss")]
     one = Scores(30, {"rouge1": 1.0, "exact_match": None, "loss": 2.0})
     two = Scores(1, {"rouge1": 0.5, "exact_match": 0.25, "loss": 1.0})
-    mean = Scores.mean_of([one, two])
+    mean = Scores.mean_of([one, two], metrics)
     assert mean == Scores(31, {"rouge1": 0.75, "exact_match": 0.25, "loss": 1.5})  # over those that have a value
-    assert Scores.mean_of([one]).values == one.values
+    assert Scores.mean_of([one], metrics).values == one.values
+
+
+def test_a_loss_that_is_not_finite_at_one_client_is_none_of_all() -> None:
+    """Else a method that diverged for one client would be better by loss than one that did not."""
+    own = [answer(client=0, loss=2.0, tokens=2), answer(client=1, loss=math.inf, tokens=2)]
+    scores = Scores.over_clients(own, METRICS)
+    assert scores["loss"] is None and scores["rouge1"] is not None
+    assert Scores.over_clients(own[:1], METRICS)["loss"] == 1.0
 
 
 def test_scores_in_a_file_are_flat() -> None:
@@ -55,6 +66,7 @@ def test_scores_in_a_file_are_flat() -> None:
 
 def test_an_answer_in_a_file_has_its_scores_beside_what_was_measured() -> None:
     line = answer(client=2, text="wrong", labels=True).to_dict()
+    assert set(line) == {*TAKEN, *(metric.name for metric in METRICS)} - {"samples"}
     assert (
         list(line)
         == (

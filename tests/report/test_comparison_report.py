@@ -168,7 +168,29 @@ def test_ratio_text_without_interval_or_runs(comparison: Comparison) -> None:
     one = compare([entry for entry in comparison.entries if entry.seed == 0])
     claim = Claim("Ours is better", "fedrouter", "fedavg", "dual", "own")
     assert ratio_text(one.judge(claim)) == "Ours: 1.500 times (1 seed, so no interval)."
-    assert ratio_text(Judged(claim, None, "not separable")).startswith("No seed has both")
+    assert ratio_text(comparison.judge(replace(claim, method="gone"))) == "No seed has both runs."
+    assert ratio_text(comparison.judge(replace(claim, metric="macro_f1"))) == "Nothing was scored by macro_f1."
+
+
+def test_where_a_score_is_0_it_is_said_and_the_loss_is_judged_all_the_same(comparison: Comparison) -> None:
+    zero = [
+        replace(entry, scores=tuple(replace(s, mean=0.0) if s.seed == 1 else s for s in entry.scores))
+        for entry in comparison.entries
+    ]
+    by_loss = replace(comparison, metric=find_metric("loss"))
+    claim = Claim("Ours is better", "fedavg", "fedrouter", "dual", "own")
+    judged = Comparison(tuple(zero), beside={"loss": by_loss}).judge(claim)
+    assert judged.verdict == "not measured" and judged.by_loss is not None and judged.by_loss.verdict == "reproduced"
+    assert ratio_text(judged).startswith("A score is 0, with seed 1, and has no ratio. By loss: 1.49")
+
+
+def test_the_best_of_a_column_is_of_those_with_all_seeds_of_that_column(comparison: Comparison) -> None:
+    some = [e for e in comparison.entries if e.split == "dual" or e.seed == 0]
+    some = [e for e in some if (e.method, e.split, e.seed) != ("fedrouter", "dual", 0)]
+    rows = {row[0].text: row[1:] for row in score_grid(Comparison(tuple(some)), "own").rows}
+    single, dual = rows["fedrouter"]
+    assert (single.text, single.best) == ("0.750", True)
+    assert dual.text.endswith("(2 seeds)") and not dual.best and rows[NASTY][1].best
 
 
 def test_the_page_names_the_backbones(comparison: Comparison, page: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a study leaves: all files, and how far FedRouter is above the baselines at most."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from fedrouter_sim.report.study_results import largest_gains, write_results
@@ -16,12 +17,27 @@ def test_every_file_is_written(comparison: Comparison, tmp_path: Path) -> None:
     figures = {f"figures/{kind}-{split}.svg" for kind in ("scores", "cost") for split in ("single", "dual")}
     assert found == {"report.html", "table.md", "results.csv", "clients.csv", "claims.json"} | figures
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
-    assert table.startswith("# Ours & theirs\n\n### Interference") and "Made by `fedrouter-sim study x.toml`" in table
+    assert table.startswith("# Ours & theirs\n\n### Interference") and "Drawn by `fedrouter-sim study x.toml`" in table
     assert "18 of 0 runs, seeds 0 1 2." in table
     [judged] = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
     assert (judged["verdict"], judged["claim"]["paper"]) == ("reproduced", "+6.1%")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Ours &amp; theirs" in page and "largest relative gain" in page
+
+
+def test_what_the_runs_were_made_with_is_theirs_and_not_of_what_draws_them(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    def drawn(*libraries: dict[str, str]) -> str:
+        entries = tuple(
+            replace(entry, libraries=own) for entry, own in zip(comparison.entries, libraries, strict=False)
+        )
+        write_results(Study("Ours", (), ()), tmp_path, replace(comparison, entries=entries), [], "x")
+        return (tmp_path / "table.md").read_text(encoding="utf-8")
+
+    assert "made with" not in drawn({}, {})
+    assert "The runs were made with torch 1 or 2, peft 3." in drawn({"torch": "2", "peft": "3"}, {"torch": "1"})
+    assert "1 of the runs were made with torch 2." in drawn({"torch": "2", "numpy": "1"}, {})
 
 
 def test_the_largest_gain_is_over_a_shipped_baseline(comparison: Comparison) -> None:

@@ -202,7 +202,7 @@ def test_comparison_gains_and_differences() -> None:
 def test_a_comparison_by_another_metric_says_so_and_less_may_be_better() -> None:
     runs = [entry("fedavg", 1, 0.5), entry("ours", 1, 0.25)]
     by_loss = compare(runs, LOSS)
-    assert text_of(comparison_table(by_loss)).startswith("loss, mean over clients and seeds")
+    assert text_of(comparison_table(by_loss)).startswith("loss, mean over clients; mean over seeds")
     gains = text_of(gains_table(by_loss, "fedavg"))
     assert "ratio of loss, above 1 is better" in " ".join(gains.split()) and "2.000" in row(gains, "ours")
     assert "0.500" in row(text_of(gains_table(compare(runs, ROUGE), "fedavg")), "ours")

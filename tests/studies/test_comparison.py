@@ -163,6 +163,15 @@ def test_selected_scores_and_estimates() -> None:
     assert both.costs("a", "single") == []
 
 
+def test_a_part_of_a_plan_has_the_names_that_the_whole_will_have() -> None:
+    planned = [entry("a", seed, tasks=tasks).told for seed in (1, 2) for tasks in (4, "auto")]
+    part = [entry("a", 1, score("a", 1, 0.5), score("a/local", 1, 0.4), tasks=4)]
+    assert compare(part).methods() == ["a", "a/local"]
+    found = compare(part, planned=planned)
+    assert found.methods() == ["a (tasks=4)", "a (tasks=4)/local"]
+    assert [one.method for one in found.entries] == ["a (tasks=4)"]
+
+
 def test_two_runs_of_a_method_on_the_same_clients_are_refused() -> None:
     with pytest.raises(UserError, match=r"runs/dual-a-1 and runs/dual-a-1 are both a on dual with seed 1"):
         compare([entry("a", 1, score("a", 1, 0.5)), entry("a", 1, score("a", 1, 0.6))])

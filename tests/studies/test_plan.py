@@ -95,6 +95,7 @@ def test_the_default_plan_has_five_seeds_for_every_judged_claim() -> None:
         ("title", "= title", "not TOML"),
         ("clients = 3", "clients = 3\nseed = 5", "seed is no setting of a plan"),
         ('method = "fedavg"', 'method = "fedavh"', "is about fedavh on dual, which is not planned"),
+        ('method = "fedavg"', 'method = "fedavg (lr=3)"', "not planned; there are: base; fedavg"),
         ('split = "dual"\ntest_data', 'split = "all"\ntest_data', "is about fedavg on all, which is not planned"),
         (
             'split = "dual"\ntest_data',

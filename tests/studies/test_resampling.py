@@ -52,6 +52,8 @@ def test_what_has_no_value_does_not_count() -> None:
     assert values_of([], ROUGE) is None
     assert values_of([{"client": 0, "answer": "x"}], ROUGE) is None  # of a run that was not scored by it
     assert values_of([{"client": 0, "loss": 1.0}], LOSS) is None  # of an old one, without tokens
+    assert values_of(answers([1.0], [math.inf], name="loss"), LOSS) is None  # there is no mean loss then
+    assert values_of(answers([1.0], [None], name="loss"), LOSS) is None
 
 
 def test_what_is_no_mean_over_answers_is_not_drawn_again() -> None:

@@ -87,4 +87,4 @@ def _check_plan(plan: Path) -> None:
     try:
         parse_toml(read_bounded(plan))
     except (OSError, ValueError) as error:
-        raise UserError(f"--plan {plan}: cannot be read ({first_line(error)}); give a TOML file") from None
+        raise UserError(f"{plan}: cannot be read ({first_line(error)}); give a TOML file") from None

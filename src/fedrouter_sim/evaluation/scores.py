@@ -75,10 +75,13 @@ class Scores:
         )
 
     @classmethod
-    def mean_of(cls, scores: Sequence["Scores"]) -> "Scores":
-        """Average over clients, each counting the same; every metric over those that have it."""
-        found = {name: [s.values[name] for s in scores if s.values[name] is not None] for name in scores[0].values}
-        means = {name: sum(values) / len(values) if values else None for name, values in found.items()}  # type: ignore[arg-type]  # None is left out
+    def mean_of(cls, scores: Sequence["Scores"], metrics: Sequence[Metric]) -> "Scores":
+        """Average over clients, each counting the same; every metric over those that have it, if not all need to."""
+        means: dict[str, float | None] = {}
+        for metric in metrics:
+            found = [value for one in scores if (value := one.values[metric.name]) is not None]
+            there = bool(found) and not (metric.needs_all and len(found) < len(scores))
+            means[metric.name] = sum(found) / len(found) if there else None
         return cls(sum(one.samples for one in scores), means)
 
     @classmethod
@@ -87,7 +90,7 @@ class Scores:
         single = [metric for metric in metrics if not metric.pooled]
         per_client = [cls.of(own, single) for own in grouped(answers, lambda answer: answer.client).values()]
         pooled = cls.of(answers, [metric for metric in metrics if metric.pooled])
-        means = {**cls.mean_of(per_client).values, **pooled.values}
+        means = {**cls.mean_of(per_client, single).values, **pooled.values}
         return cls(len(answers), {metric.name: means[metric.name] for metric in metrics})
 
     def __getitem__(self, metric: str) -> float | None:

@@ -22,7 +22,7 @@ class ValidationCurve:
 
     Args:
         config: the settings.
-        shares: the run's data.
+        validation: the run's validation rows.
         backbone: the run's backbone.
         method: the run's method.
         metric: the metric that is shown first.

@@ -100,9 +100,10 @@ def conclude(study: Study, out: Path, records: Records | None = None) -> tuple[C
     """Compare the finished runs of a study, of the records if they are given and else of `out`; judge its claims."""
     names = [run.name for run in study.runs]
     if records is None:
-        comparison = open_comparison([out / name for name in names if (out / name).exists()], also=study.metrics)
+        there = [out / name for name in names if (out / name).exists()]
+        comparison = open_comparison(there, also=study.metrics, planned=study.told)
     else:
         first = study.runs[0].config
         metric = find_metric(first.metric, parse_options(first.option))
-        comparison = records.compare(names, metric, study.metrics)
+        comparison = records.compare(names, metric, study.metrics, study.told)
     return comparison, [comparison.judge(claim) for claim in study.claims]

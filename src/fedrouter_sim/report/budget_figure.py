@@ -16,7 +16,9 @@ def budget_figure(comparison: Comparison) -> Drawing | None:
     if not curves:
         return None
     against = "the optimiser steps of a client in all rounds; with the budget per-group, of each of its groups"
-    return curves_figure(comparison, "budget", curves, "rounds x local steps", (", mean over clients", against))
+    return curves_figure(
+        comparison, "budget", curves, "rounds x local steps", (f", {comparison.metric.averaged}", against)
+    )
 
 
 def budget_curves(comparison: Comparison) -> dict[str, Curves]:

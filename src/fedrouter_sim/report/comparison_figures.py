@@ -15,7 +15,7 @@ from fedrouter_sim.report.budget_figure import budget_figure
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
 from fedrouter_sim.report.rows_figure import rows_figure
 from fedrouter_sim.report.tables import number
-from fedrouter_sim.studies.comparison import Comparison, Cost, Estimate
+from fedrouter_sim.studies.comparison import Comparison, Cost
 
 COMMON = ALL  # the test data that cost is held against
 
@@ -54,7 +54,7 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
     def draw(figure: Figure) -> None:
         for axes, (data, methods) in zip(panels(figure, heights, sharex=True), scored.items(), strict=True):
             _score_panel(axes, comparison, split, data, methods)
-        axes.set_xlabel(f"{title}, mean over clients")
+        axes.set_xlabel(f"{title}, {comparison.metric.averaged}")
 
     return Drawing(
         name,
@@ -71,19 +71,16 @@ def scores_figure(comparison: Comparison, split: str) -> Drawing:
 
 
 def _told(comparison: Comparison, split: str, data: str, methods: Sequence[str]) -> str:
-    found = [(method, _estimate(comparison, method, split, data).mean) for method in methods]
+    found = [(method, estimate.mean) for method in methods if (estimate := comparison.estimate(method, split, data))]
     return f"{data}: " + ", ".join(f"{method} {mean:.3f}" for method, mean in found)
 
 
-def _estimate(comparison: Comparison, method: str, split: str, data: str) -> Estimate:
-    return Estimate.of([score.mean for score in comparison.select(method, split, data)])
-
-
 def _score_panel(axes: Axes, comparison: Comparison, split: str, data: str, methods: Sequence[str]) -> None:
-    estimates = [_estimate(comparison, method, split, data) for method in methods]
+    found = {method: estimate for method in methods if (estimate := comparison.estimate(method, split, data))}
+    estimates = found.values()
     all_seeds = max(estimate.seeds for estimate in estimates)
     best = number(comparison.metric.best([e.mean for e in estimates if e.seeds == all_seeds]))
-    for y, (method, estimate) in enumerate(zip(methods, estimates, strict=True)):
+    for y, (method, estimate) in enumerate(found.items()):
         seeds = [score.mean for score in comparison.select(method, split, data)]
         axes.plot(seeds, [y + 0.27] * len(seeds), linestyle="none", marker="o", markersize=3, markerfacecolor="none",
                   markeredgecolor=GREY, markeredgewidth=0.7)  # fmt: skip

@@ -62,10 +62,11 @@ def write_comparison_report(
     ]
     if judged:
         text = (
-            "A claim is reproduced if the interval of the ratio, method over baseline, seed by seed, lies wholly above "
-            "its bar, contradicted if wholly below, and not separable otherwise. What it would take is for a "
-            "difference as large as ours to be seen in 4 of 5 studies at the 5% level: test samples over all seeds, as "
-            "long as seeds add no chance of their own, or seeds of this size. By loss, a claim is that there is a gain."
+            "A claim is reproduced if the interval of the ratio, seed by seed, lies wholly above its bar, contradicted "
+            "if wholly below, and not separable otherwise. The ratio is method over baseline, or baseline over method "
+            "of what is better when lower, as losses are. What it would take is for a difference as large as ours to "
+            "be seen in 4 of 5 studies at the 5% level: test samples over all seeds, as long as seeds add no chance of "
+            "their own, or seeds of this size. By loss, a bar above 1 counts as 1."
         )
         sections.append(Section("Claims", [text], [Statements([_statement(one) for one in judged])]))
     sections.append(Section("Figures", blocks=[Figures(comparison_drawings(comparison))]))

@@ -92,9 +92,7 @@ def cost_grid(comparison: Comparison) -> Grid:
 
 def ratio_text(judged: Judged) -> str:
     """Return what we measured of a claim, what it would take where it is not separable, and what token loss says."""
-    if judged.gain is None:
-        return "No seed has both runs with scores above 0."
-    told = [f"Ours: {_measured(judged)}."]
+    told = [judged.missing if judged.gain is None else f"Ours: {_measured(judged)}."]
     if power := power_text(judged):
         told.append(f"A difference of this size would take {power}.")
     if (loss := judged.by_loss) is not None and loss.gain is not None:
@@ -218,20 +216,22 @@ def _grid(
     over: dict[str, dict[str, OverSamples | None]] | None = None,
 ) -> Grid:
     """Lay out column -> method -> estimate; methods without any are left out."""
-    found = [estimate for column in columns.values() for estimate in column.values() if estimate]
-    all_seeds = max((estimate.seeds for estimate in found), default=0)
-    # Means over fewer seeds are no match for the others.
+    # Means over fewer seeds are no match for the others of their column.
+    all_seeds = {
+        name: max((estimate.seeds for estimate in column.values() if estimate), default=0)
+        for name, column in columns.items()
+    }
     best: dict[str, str] = {}
     for name, column in columns.items():
-        means = [estimate.mean for estimate in column.values() if estimate and estimate.seeds == all_seeds]
+        means = [estimate.mean for estimate in column.values() if estimate and estimate.seeds == all_seeds[name]]
         best[name] = number(metric.best(means)) if means else ""
     methods = dict.fromkeys(m for column in columns.values() for m in column)
 
     def entry(name: str, method: str) -> Entry:
         estimate = columns[name][method]
         text = estimate_text(estimate, over=over[name][method] if over else None)
-        if estimate is None or estimate.seeds < all_seeds:
-            return Entry(text if estimate is None else f"{text} ({estimate.seeds} seeds)")
+        if estimate is None or estimate.seeds < all_seeds[name]:
+            return Entry(text if estimate is None else f"{text} ({estimate.seeds} seed{'s' * (estimate.seeds != 1)})")
         return Entry(text, mark and number(estimate.mean) == best[name])
 
     rows = [

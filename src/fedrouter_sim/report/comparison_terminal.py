@@ -17,8 +17,8 @@ def comparison_table(comparison: Comparison) -> Table:
     """Show every method in every cell: mean over clients, then over seeds, with its 95% interval."""
     cells = comparison.cells()
     table = Table(
-        title=f"{escape(comparison.metric.title)}, mean over clients and seeds, with 95% intervals: [] over seeds, "
-        "() over test samples",
+        title=f"{escape(comparison.metric.title)}, {comparison.metric.averaged}; mean over seeds, with 95% "
+        "intervals: [] over seeds, () over test samples",
         title_justify="left",
     )
     table.add_column("method")

@@ -85,13 +85,13 @@ def discovery_figure(run: Run) -> Drawing | None:
         _strip(matrix, run, tasks[order])
         _scale(matrix.inset_axes((1.04, 0.0, 0.03, 0.5)))
 
-    count, units = len(found.tasks), len(linked.affinity)
+    units = len(linked.affinity)
     what = "local clusters" if units == len(linked.labels) else f"groups of {len(linked.labels)} local clusters"
     return Drawing(
         "discovery",
         svg_of("discovery", 5.2, draw),
         f"Heat map of the affinities of {units} {what}, in the order of the dendrogram above it, which is cut at an "
-        f"affinity of {linked.cut:.2f}: {count} tasks.",
+        f"affinity of {linked.cut:.2f}: {found.linked_tasks} tasks.",
         f"Affinity ({found.affinity}) of each of the {units} {what} to each, all clients together. The dendrogram says "
         "at which mean affinity they join; what joins below the dashed line of the cut, nearer to 1, is one task, in "
         "the colour of its task. The strip on the left has the task of most of its rows in the end. Full squares on a "

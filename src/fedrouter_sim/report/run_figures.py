@@ -1,5 +1,6 @@
 """The figures of one run."""
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -68,10 +69,10 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         _curves(stacked[0], losses, _mean_curve(losses))
         stacked[0].set(title="Training loss", ylabel="nats per token")
         if overall:
-            _curves(stacked[1], scores, overall, always_mean=True)
+            _curves(stacked[1], scores, overall, run.metric.averaged)
             stacked[1].set(title="Validation share", ylabel=title)
         if by_loss:
-            _curves(stacked[-1], {}, by_loss, always_mean=True)
+            _curves(stacked[-1], {}, by_loss, find_metric(LOSS).averaged)
             stacked[-1].set(title="Validation share", ylabel="loss, nats per token")
         stacked[-1].set_xlabel("round")
         stacked[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -130,7 +131,8 @@ def _mean_curve(curves: Mapping[str, Curve]) -> Curve:
     return [(round_, fmean(found)) for round_, found in sorted(values.items())]
 
 
-def _curves(axes: Axes, curves: Mapping[str, Curve], mean: Curve, always_mean: bool = False) -> None:
+def _curves(axes: Axes, curves: Mapping[str, Curve], mean: Curve, overall: str = "") -> None:
+    """Draw curves by name, and their mean where they are many; with `overall`, which is what it is, in any case."""
     many = len(curves) > _NAMED
     step = -(-len(curves) // _DRAWN)
     for index, (name, curve) in enumerate(sorted(curves.items())):
@@ -139,15 +141,25 @@ def _curves(axes: Axes, curves: Mapping[str, Curve], mean: Curve, always_mean: b
             axes.plot(*_xy(curve), color=mark.colour, marker=mark.marker, linestyle=mark.line, label=label(name))
         elif index % step == 0:
             axes.plot(*_xy(curve), color=GREY, alpha=0.4, linewidth=0.6, marker=".", markersize=2)
+    told = overall or f"mean of {len(curves)}"
     if many:
-        axes.plot(*_xy(mean), color=COLOURS[0], linewidth=2.5, marker="o", label=f"mean of {len(curves)}")
-    elif always_mean:
-        axes.plot(*_xy(mean), color="black", linewidth=1, marker=".", label="mean over clients")
+        axes.plot(*_xy(mean), color=COLOURS[0], linewidth=2.5, marker="o", label=told)
+    elif overall:
+        axes.plot(*_xy(mean), color="black", linewidth=1, marker=".", label=told)
     legend_beside(axes)
 
 
 def _xy(curve: Curve) -> tuple[list[int], list[float]]:
     return [x for x, _ in curve], [y for _, y in curve]
+
+
+def _marks_of(run: Run, pools: Sequence[str]) -> dict[str, int]:
+    """Number the marks of adapters, by label, and of true tasks: a task looks like the first adapter that knows it."""
+    marks = {pool_label(run, pool): place for place, pool in enumerate(pools)}
+    for place, pool in enumerate(pools):
+        if run.truth and (task := run.truth.majority_task(pool)) is not None:
+            marks.setdefault(task, place)
+    return marks
 
 
 def samples_figure(run: Run, samples: Mapping[str, Any] | None) -> Drawing | None:
@@ -161,17 +173,16 @@ def samples_figure(run: Run, samples: Mapping[str, Any] | None) -> Drawing | Non
         "By task adapter": [pool_label(run, point["pool"]) if point["pool"] else None for point in points],
         "By true task": [point["task"] for point in points],
     }
-    # A true task looks like the adapter that knows it: both are numbered in the order of the adapters.
-    majority = [run.truth.majority_task(pool) if run.truth else None for pool, _, _ in centroids]
-    known = {task: index for index, task in enumerate(dict.fromkeys(majority))}
+    marks = _marks_of(run, [pool for pool, _, _ in centroids])
     shown = {title: names for title, names in colourings.items() if any(name is not None for name in names)}
 
     def draw(figure: Figure) -> None:
         stacked = panels(figure, [1] * len(shown), sharex=True, sharey=True)
         for axes, (title, names) in zip(stacked, shown.items(), strict=True):
-            kinds = sorted({name or "none" for name in names}, key=lambda kind: (known.get(kind, len(known)), kind))
+            kinds = sorted({name or "none" for name in names}, key=lambda kind: (marks.get(kind, len(marks)), kind))
+            free = (place for place in itertools.count() if place not in {marks.get(kind) for kind in kinds})
             for index, kind in enumerate(kinds):
-                mark = Mark.of(index)
+                mark = Mark.of(marks[kind] if kind in marks else next(free))
                 own = [point for point, name in zip(points, names, strict=True) if (name or "none") == kind]
                 axes.scatter(
                     [point["x"] for point in own], [point["y"] for point in own], s=11, alpha=0.8, linewidths=0,
@@ -245,28 +256,29 @@ def confusion_figure(run: Run, cell: CellScores | None) -> Drawing | None:
 
 def scores_figure(cells: Sequence[CellScores], metric: Metric) -> Drawing | None:
     """Draw a panel per cell: the score over clients, with the single clients and the worst of them, and per task."""
-    bare = {cell.stored.test_data: cell for cell in cells if cell.stored.routing == BARE}
+    bare = {(cell.stored.test_data, cell.stored.samples): cell for cell in cells if cell.stored.routing == BARE}
     shown = [cell for cell in cells if cell.stored.routing != BARE]
     if not shown:
         return None
 
     def draw(figure: Figure) -> None:
         for axes, cell in zip(panels(figure, [_rows(cell) for cell in shown], sharex=True), shown, strict=True):
-            _score_panel(axes, cell, bare.get(cell.stored.test_data))
+            _score_panel(axes, cell, bare.get((cell.stored.test_data, cell.stored.samples)))
         axes.set(xlabel=metric.title)
         if all(0 <= score <= 1 for cell in shown for score in (*cell.per_client.values(), *cell.per_task.values())):
             axes.set(xlim=(0, 1.12), xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
 
     listed = "; ".join(f"{cell.name} {cell.mean:.3f}, worst client {cell.per_client[cell.worst]:.3f}" for cell in shown)
-    reference = " The dotted lines are the bare backbone's scores on the same samples." if bare else ""
+    beside = any((cell.stored.test_data, cell.stored.samples) in bare for cell in shown)
+    reference = " The dotted lines are the bare backbone's scores on the same samples." if beside else ""
     name = f"scores-{LOSS}" if metric.name == LOSS else "scores"
     return Drawing(
         name,
         svg_of(name, 0.5 + 0.26 * sum(map(_rows, shown)), draw),
         f"Bar charts of mean {metric.title} in {len(shown)} cells: {listed}.",
-        f"{metric.title} in each cell (test data and routing). The first bar is the mean over clients; the "
-        "strokes on it are "
-        "the single clients and the line is their spread. The second bar is the worst client, the others are the tasks."
+        f"{metric.title} in each cell (test data and routing). The first bar is of all clients ({metric.averaged}), "
+        "strokes on it are single clients, and the line is their spread. The second bar is the worst client, the "
+        "others are the tasks."
         f"{reference}",
     )
 

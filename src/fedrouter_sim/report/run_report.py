@@ -57,9 +57,7 @@ def write_run_report(run: Run) -> Path:
     lead.append(f"Backbone: {run.backbone}.")
     if not run.cells():
         lead.append("The run was not evaluated yet: `fedrouter-sim eval` makes scores, this report then shows them.")
-    for drawing in (
-        one for section in sections for block in section.blocks if isinstance(block, Figures) for one in block.shown
-    ):
+    for drawing in _drawings(sections):
         write_text(run.folder / FIGURES_NAME / f"{drawing.name}.svg", drawing.svg)
     path = run.folder / PAGE_NAME
     write_text(path, rendered(f"Federated fine-tuning with {summary.method}", lead, sections))

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC
-from fedrouter_sim.machine import usable_cores
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.test_data import ALL, OWN
 from fedrouter_sim.report.comparison_figures import comparison_figures
@@ -16,9 +14,9 @@ from fedrouter_sim.report.comparison_tables import clients_csv, comparison_csv, 
 from fedrouter_sim.storage import write_json, write_text
 from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import Study
-from fedrouter_sim.version import __version__
 
 _PAPER = ((OWN, "Interference, own data", "6.1%"), (ALL, "Generalisation, all tasks", "136%"))
+_LIBRARIES = ("torch", "transformers", "peft", "faiss-cpu")
 _NO_BASELINES = ("fedrouter", "oracle", "central", "base")
 
 
@@ -32,14 +30,13 @@ def write_results(study: Study, out: Path, comparison: Comparison, judged: Seque
         judged: the claims with their verdicts.
         command: what made them, for the reader.
     """
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "faiss-cpu"))
     seeds = " ".join(str(seed) for seed in sorted({entry.seed for entry in comparison.entries}))
     in_all = sum(entry.wall_seconds for entry in comparison.entries) / 60
     notes = [
         *largest_gains(comparison),
-        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}: {len(comparison.entries)} of {len(study.runs)} runs, "
-        f"seeds {seeds}. The runs took {in_all:.1f} minutes in all, on {usable_cores()} processor cores.",
-        f"fedrouter-sim {__version__}, {libraries}.",
+        f"Drawn by `{command}` on {datetime.now(UTC):%Y-%m-%d}: {len(comparison.entries)} of {len(study.runs)} runs, "
+        f"seeds {seeds}. The runs took {in_all:.1f} minutes, added up.",
+        *_versions(comparison),
     ]
     write_comparison_report(out / "report.html", study.title, comparison, judged, notes)
     notes.append(f"Backbone: {'; '.join(comparison.backbones())}.")  # the page says it at its top
@@ -52,8 +49,19 @@ def write_results(study: Study, out: Path, comparison: Comparison, judged: Seque
     write_json(out / "claims.json", [asdict(one) for one in judged])
 
 
+def _versions(comparison: Comparison) -> list[str]:
+    """Say what the runs were made with, where that is known: they may be older than what draws them."""
+    known = [entry.libraries for entry in comparison.entries if entry.libraries]
+    found = {name: sorted({own[name] for own in known if name in own}) for name in _LIBRARIES}
+    if not known:
+        return []
+    runs = "The runs were" if len(known) == len(comparison.entries) else f"{len(known)} of the runs were"
+    told = ", ".join(f"{name} {' or '.join(versions)}" for name, versions in found.items() if versions)
+    return [f"{runs} made with {told}."]
+
+
 def largest_gains(comparison: Comparison) -> list[str]:
-    """Say how far FedRouter is above the other federated methods at most, beside what the paper claims of ROUGE-1."""
+    """Say how far FedRouter is above the other methods at most, beside what the paper claims of ROUGE-1."""
     if comparison.metric.name != DEFAULT_METRIC:
         return []
     others = [m for m in comparison.methods() if m in METHODS.names and m not in _NO_BASELINES]

@@ -38,7 +38,7 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
     def of_cell(cell: str | None) -> str:
         return beside(summary.score_in(cell, LOSS))
 
-    table.add_row(f"{name}, all tasks, mean over clients", f"[bold]{number(summary.score)}[/]{of_cell(summary.cell)}")
+    table.add_row(f"{name}, all tasks, {metric.averaged}", f"[bold]{number(summary.score)}[/]{of_cell(summary.cell)}")
     losses = summary.task_scores_in(summary.cell, LOSS)
     for task, score in summary.task_scores_in(summary.cell).items():
         bare = f"(bare backbone {number(base.get(task))}{beside(base_loss.get(task))})"

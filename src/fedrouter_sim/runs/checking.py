@@ -21,6 +21,7 @@ _MANIFEST: dict[str, Any] = {
     "wall_seconds": Annotated[float, Within(0)] | None,
     "data_clients": list[str] | None,
     "data_notes": list[str] | None,
+    "libraries": Mapping[str, str] | None,
 }
 """What of a manifest is read."""
 

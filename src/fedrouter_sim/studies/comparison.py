@@ -10,17 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from scipy.stats import t as student_t
 
 from fedrouter_sim.arrays import Doubles
-from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.studies.naming import Told, name_of
 from fedrouter_sim.studies.resampling import CONFIDENCE, OverSamples, Power, Values, interval, power
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
@@ -71,6 +70,12 @@ class Entry:
     wall_seconds: float = 0.0  # of the whole run, evaluation included
     backbone: str = ""  # what it is, in a line
     rows: Mapping[str, int] = field(default_factory=dict)  # training rows of each task, of all clients; none unlabelled
+    libraries: Mapping[str, str] = field(default_factory=dict)  # their versions; none where they were not kept
+
+    @property
+    def told(self) -> Told:
+        """What the run is told from others by."""
+        return Told(self.method, self.split, self.seed, self.settings)
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,7 @@ class Judged:
     gain: Gain | None  # None where no seed has both runs
     verdict: str
     power: Power | None = None  # where it is not separable: what it would take
+    missing: str = ""  # why it is not measured
     by_loss: "Judged | None" = None  # what token loss says; None where it is what the claim is judged by, or unknown
 
 
@@ -228,9 +234,8 @@ class Comparison:
 
         A ratio above 1 is better, whichever way the metric goes.
         """
-        theirs = {score.seed: score for score in self.select(baseline, split, test_data)}
-        pairs = [(score, theirs[score.seed]) for score in self.select(method, split, test_data) if score.seed in theirs]
-        if not pairs or any(score.mean <= 0 for pair in pairs for score in pair):
+        pairs = self._pairs(method, baseline, split, test_data)
+        if not pairs or _without_ratio(pairs):
             return None
         sign = 1 if self.metric.higher_is_better else -1
         logs = [sign * math.log(ours.mean / other.mean) for ours, other in pairs]
@@ -247,6 +252,11 @@ class Comparison:
             None if over is None else float(np.std(np.mean(found, axis=0), ddof=1)),
         )
 
+    def _pairs(self, method: str, baseline: str, split: str, test_data: str) -> list[tuple[Score, Score]]:
+        """Return the scores of both at each seed that both have."""
+        theirs = {score.seed: score for score in self.select(baseline, split, test_data)}
+        return [(score, theirs[score.seed]) for score in self.select(method, split, test_data) if score.seed in theirs]
+
     def over_samples(self, method: str, split: str, test_data: str) -> OverSamples | None:
         """Return the interval of a method's score in a cell over test samples; None where they are not known."""
         found = self.select(method, split, test_data)
@@ -261,16 +271,19 @@ class Comparison:
         """
         view = self if claim.metric in ("", self.metric.name) else self.beside.get(claim.metric)
         if view is None:
-            return Judged(claim, None, NOT_MEASURED)
+            return Judged(claim, None, NOT_MEASURED, missing=f"Nothing was scored by {claim.metric}.")
         judged, loss = view._judge(claim), self.by_loss
         if loss is None or loss is view:
             return judged
         return replace(judged, by_loss=loss._judge(replace(claim, least=min(1.0, claim.least), metric=LOSS)))
 
     def _judge(self, claim: Claim) -> Judged:
-        gain = self.gain(claim.method, claim.baseline, claim.split, claim.test_data)
+        cell = (claim.method, claim.baseline, claim.split, claim.test_data)
+        gain = self.gain(*cell)
         if gain is None:
-            return Judged(claim, None, NOT_MEASURED)
+            zero = _without_ratio(self._pairs(*cell))
+            missing = f"A score is 0, with seed {zero[0]}, and has no ratio." if zero else "No seed has both runs."
+            return Judged(claim, None, NOT_MEASURED, missing=missing)
         if gain.log_ratio.low is None or gain.log_ratio.high is None:
             return Judged(claim, gain, NOT_SEPARABLE, gain.power(claim.least))
         bar = math.log(claim.least)
@@ -280,13 +293,24 @@ class Comparison:
         return Judged(claim, gain, verdict, gain.power(claim.least) if verdict == NOT_SEPARABLE else None)
 
 
-def compare(entries: Sequence[Entry], metric: Metric | None = None) -> Comparison:
+def _without_ratio(pairs: Sequence[tuple[Score, Score]]) -> list[int]:
+    """Return the seeds at which a score is 0 (or below: a metric of the user's own), of which there is no ratio."""
+    return [ours.seed for ours, other in pairs if min(ours.mean, other.mean) <= 0]
+
+
+def compare(entries: Sequence[Entry], metric: Metric | None = None, planned: Sequence[Told] = ()) -> Comparison:
     """Set runs side by side. A method that is there with several settings gets a name for each: 'fedrouter (tasks=3)'.
+
+    Args:
+        entries: the runs.
+        metric: what they are compared by.
+        planned: all runs of which these are a part, so that their names are those that the whole will have.
 
     Raises:
         UserError: two runs are the same in method, clients and settings, or the test samples of two runs differ.
     """
-    entries = [_named(entry, entries) for entry in entries]
+    beside = planned or [entry.told for entry in entries]
+    entries = [_named(entry, beside) for entry in entries]
     seen: dict[tuple[str, str, int], Entry] = {}
     asked: dict[tuple[str, int, str], tuple[str, Entry]] = {}
     for entry in entries:
@@ -307,29 +331,11 @@ def compare(entries: Sequence[Entry], metric: Metric | None = None) -> Compariso
     return Comparison(tuple(entries), metric, _differences(entries))
 
 
-def _named(entry: Entry, entries: Sequence[Entry]) -> Entry:
-    """Add to a run's method the settings in which runs of that method differ on the same clients."""
-    alike = [other for other in entries if other.method == entry.method]
-    varied = sorted(
-        name
-        for name in entry.settings
-        for clients in {(other.split, other.seed) for other in alike}
-        if len({repr(other.settings[name]) for other in alike if (other.split, other.seed) == clients}) > 1
-    )
-    # What only follows from other settings names nothing.
-    varied = [name for name in varied if not all(_follows(name, other.settings) for other in alike)]
-    if not varied:
-        return entry
-    told = ", ".join(f"{name}={entry.settings[name]}" for name in dict.fromkeys(varied))
-    name = f"{entry.method} ({told})"
+def _named(entry: Entry, beside: Sequence[Told]) -> Entry:
+    """Add to a run's method the settings that tell it from others."""
+    name = name_of(entry.told, beside)
     scores = (replace(score, method=score.method.replace(entry.method, name, 1)) for score in entry.scores)
     return replace(entry, method=name, scores=tuple(scores))
-
-
-def _follows(name: str, settings: Mapping[str, Any]) -> bool:
-    """Say whether a setting has the value that follows from the others."""
-    derive = RunConfig.__dataclass_fields__[name].metadata["derive"]
-    return derive is not None and settings[name] == derive(SimpleNamespace(**settings))
 
 
 def _differences(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:

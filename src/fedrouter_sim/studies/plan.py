@@ -21,7 +21,8 @@ from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.studies.comparison import Claim
-from fedrouter_sim.studies.finished import Origin, Origins
+from fedrouter_sim.studies.finished import Origin, Origins, portable
+from fedrouter_sim.studies.naming import Told, name_of
 
 MOST_SEEDS = 1_000  # of a block
 MOST_RUNS = 5_000  # of a plan
@@ -42,6 +43,11 @@ class Study:
     title: str
     runs: tuple[PlannedRun, ...]
     claims: tuple[Claim, ...]
+
+    @property
+    def told(self) -> tuple[Told, ...]:
+        """What its runs are told apart by, as they are when they have been run."""
+        return tuple(_told(run.config) for run in self.runs)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -145,11 +151,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = read_bounded(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"--plan {path}: cannot be read ({error}); give a TOML file") from None
+        raise UserError(f"{path}: cannot be read ({error}); give a TOML file") from None
     try:
         return parse_toml(text)
     except ValueError as error:
-        raise UserError(f"--plan {path}: not TOML: {error}") from None
+        raise UserError(f"{path}: not TOML: {error}") from None
 
 
 def _settings(path: Path, values: Any) -> dict[str, Any]:
@@ -212,10 +218,18 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
         raise UserError(f"{where}: {error}".replace("Claim.__init__()", "a claim")) from None
     if made.metric and made.metric not in METRICS.names:
         raise UserError(f"{where}: metric = {shown(made.metric)}: choose one of {', '.join(METRICS.names)}")
-    planned = {(SPLITS.class_of(c.split).name, METHODS.class_of(c.method).name) for c in (run.config for run in runs)}
+    told = [_told(run.config) for run in runs]
+    names = list(dict.fromkeys(name_of(one, told) for one in told if one.split == made.split))
     for method in (made.method, made.baseline):
-        if (made.split, method.partition("/")[0].partition(" (")[0]) not in planned:
-            raise UserError(f"{where}: is about {method} on {made.split}, which is not planned; name it under [[runs]]")
+        # Behind a name stand, where they are not a method's own, the routing and the router: 'fedrouter/local@knn'.
+        if not any(method == name or method.startswith((f"{name}/", f"{name}@")) for name in names):
+            there = f"there are: {'; '.join(names)}" if names else "name it under [[runs]]"
+            raise UserError(f"{where}: is about {method} on {made.split}, which is not planned; {there}")
     if made.test_data not in RUN_TEST_DATA:
         raise UserError(f"{where}: test_data = {shown(made.test_data)}: choose one of {', '.join(RUN_TEST_DATA)}")
     return made
+
+
+def _told(config: RunConfig) -> Told:
+    split, method = SPLITS.class_of(config.split).name, METHODS.class_of(config.method).name
+    return Told(method, split, config.seed, portable(config))

@@ -14,6 +14,7 @@ from fedrouter_sim.routing import BARE, FIXED, GLOBAL, ORACLE
 from fedrouter_sim.runs.cells import StoredCell, has_answers, read_answers
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
+from fedrouter_sim.studies.naming import Told
 from fedrouter_sim.studies.resampling import resampled, values_of
 
 _ROUGE = ("rouge1", "rouge2", "rouge_l")
@@ -28,6 +29,7 @@ def open_comparison(
     option: Sequence[str] = (),
     trust_code: bool = False,
     also: Sequence[str] = (),
+    planned: Sequence[Told] = (),
 ) -> Comparison:
     """Read finished runs and set them side by side.
 
@@ -38,6 +40,7 @@ def open_comparison(
         option: options of `metric`, as 'name=value'; those of the first run hold where none is given.
         trust_code: as of `Run`.
         also: other shipped metrics by which the runs are to be compared beside it; token loss always is.
+        planned: as of `compare`.
 
     Raises:
         UserError: a folder is no run, two runs are the same method on the same clients, their test samples differ, or
@@ -71,8 +74,8 @@ def open_comparison(
         entries[chosen.name].append(read_entry(run, chosen, answers=answers))
         for beside_it in others:
             entries[beside_it.name].append(read_entry(run, beside_it, False, answers))
-    beside = {extra.name: compare(entries[extra.name], extra) for extra in others}
-    return replace(compare(entries[chosen.name], chosen), notes=tuple(notes), beside=beside)
+    beside = {extra.name: compare(entries[extra.name], extra, planned) for extra in others}
+    return replace(compare(entries[chosen.name], chosen, planned), notes=tuple(notes), beside=beside)
 
 
 def metrics_beside(first: Metric, also: Sequence[str]) -> list[Metric]:
@@ -119,6 +122,7 @@ def read_entry(run: Run, metric: Metric, needed: bool = True, answers: Answers |
         wall,
         run.backbone,
         _rows_of(run),
+        run.manifest.get("libraries", {}),
     )
 
 
@@ -163,6 +167,7 @@ def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, spli
     if mean is None or not clients:
         return None
     values = values_of(answers(cell), metric)
+    asked = sum(map(len, values.values())) if values else len(answers(cell))  # what has no value has no say
     return Score(
         method=(method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}")
         + (f"@{cell.router}" if cell.router else ""),
@@ -175,7 +180,7 @@ def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, spli
         per_client=clients,
         per_task={task: value for task, s in cell.per_task.items() if (value := s.get(metric.name)) is not None},
         samples=cell.samples,
-        asked=len(answers(cell)),
+        asked=asked,
         values=values,
         draws=resampled(values, cell.samples),
     )

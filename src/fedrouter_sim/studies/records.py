@@ -5,7 +5,7 @@ With such a file a study goes on, and is compared, where its run folders are not
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fedrouter_sim.showing import shown
 from fedrouter_sim.storage import read_json_lines, write_text
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
 from fedrouter_sim.studies.finished import Origin
+from fedrouter_sim.studies.naming import Told
 from fedrouter_sim.studies.reading import metrics_beside, read_entry
 from fedrouter_sim.studies.resampling import resampled
 from fedrouter_sim.typed import Misfit, fitted
@@ -41,6 +42,7 @@ class Record:
     wall_seconds: float
     rows: Mapping[str, int]
     scores: Mapping[str, tuple[Score, ...]]  # by metric; the run's own first
+    libraries: Mapping[str, str] = field(default_factory=dict)  # their versions; older lines have none
 
     @classmethod
     def of(cls, run: Run, also: Sequence[str] = ()) -> "Record":
@@ -53,13 +55,14 @@ class Record:
             *(run.folder.name, first.method, first.split, first.seed, Origin.of(run)),
             *(first.backbone, first.cost, first.wall_seconds, first.rows),
             {entry.metric: tuple(map(_rounded, entry.scores)) for entry in entries},
+            first.libraries,
         )
 
     def entry(self, metric: str) -> Entry:
         """Return what a comparison by a metric needs of it."""
         return Entry(
             *(Path(self.name), self.method, self.split, self.seed, self.origin.settings, self.cost),
-            *(self.scores.get(metric, ()), metric, self.wall_seconds, self.backbone, self.rows),
+            *(self.scores.get(metric, ()), metric, self.wall_seconds, self.backbone, self.rows, self.libraries),
         )
 
     def to_line(self) -> str:
@@ -94,19 +97,25 @@ class Records:
         ended = "\n" if before and not before.endswith("\n") else ""
         write_text(self.path, before + ended + record.to_line())
 
-    def compare(self, names: Sequence[str], metric: Metric, also: Sequence[str] = ()) -> Comparison:
+    def compare(
+        self, names: Sequence[str], metric: Metric, also: Sequence[str] = (), planned: Sequence[Told] = ()
+    ) -> Comparison:
         """Set runs side by side.
 
         Args:
             names: of the runs; those that are not there are left out.
             metric: what they are compared by.
             also: other shipped metrics by which they are to be compared beside it; token loss always is.
+            planned: as of `compare`.
 
         Raises:
             UserError: as `compare`.
         """
         chosen = [self.runs[name] for name in names if name in self.runs]
-        found = [compare([one.entry(by.name) for one in chosen], by) for by in (metric, *metrics_beside(metric, also))]
+        found = [
+            compare([one.entry(by.name) for one in chosen], by, planned)
+            for by in (metric, *metrics_beside(metric, also))
+        ]
         return replace(found[0], beside={one.metric.name: one for one in found[1:]})
 
 

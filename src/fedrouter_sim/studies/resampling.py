@@ -17,7 +17,6 @@ from scipy.stats import t as student_t
 from fedrouter_sim.arrays import Doubles
 from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.evaluation.metrics.token_loss import TokenLoss
 from fedrouter_sim.randomness import numpy_generator
 
 DRAWS = 1000
@@ -57,7 +56,7 @@ def values_of(answers: Iterable[Mapping[str, Any]], metric: Metric) -> Values | 
         answers: the lines of the cell's file, in order.
         metric: what is scored.
     """
-    if metric.pooled or not (isinstance(metric, TokenLoss) or type(metric).mean is Metric.mean):
+    if metric.pooled or not (metric.name == LOSS or type(metric).mean is Metric.mean):
         return None
     known: dict[int, list[tuple[float, float]]] = {}
     for answer in answers:
@@ -65,9 +64,11 @@ def values_of(answers: Iterable[Mapping[str, Any]], metric: Metric) -> Values | 
             return None
         value: Any = answer[metric.name]
         weight: Any = answer.get("tokens") if metric.name == LOSS else 1
-        # What has no value by one method has none by any, as a free answer no accuracy; bar a loss that is not finite.
         if all(isinstance(one, int | float) and math.isfinite(one) for one in (value, weight)) and weight > 0:
             known.setdefault(answer["client"], []).append((float(value), float(weight)))
+        elif metric.needs_all:
+            return None
+        # Else what has no value by one method has none by any, as a free answer no accuracy: draws stay paired.
     return known or None
 
 

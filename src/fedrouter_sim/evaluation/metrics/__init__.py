@@ -27,7 +27,8 @@ METRICS: "Table[Metric]" = Table(
 DEFAULT_METRIC = "rouge1"
 LOSS = "loss"
 """The metric that stands beside the one that is shown first, wherever that is: it decides with fewer samples."""
-_TAKEN = "samples client task instruction reference pool answer tokens margin weights".split()
+TAKEN = "samples client task instruction reference pool answer tokens margin confidence weights unseen".split()
+"""What else stands beside scores in files, so that no metric may be called so."""
 
 
 def find_metric(name: str, options: Options | None = None) -> "Metric":
@@ -65,7 +66,7 @@ def _check(metric: "Metric") -> None:
 
     if not isinstance(getattr(metric, "title", None), str):
         raise UserError(f"--metric {metric.name}: has no title; set `title = ...` in the class")
-    if metric.name in _TAKEN:
+    if metric.name in TAKEN:
         raise UserError(f"--metric {metric.name}: is a key of the files of scores; take another name")
     measured(metric, Answered("a reference", "an answer", labels=False, loss=1.0, tokens=2))
 

@@ -29,6 +29,13 @@ class Metric(ABC):
     pooled: ClassVar[bool] = False
     """Whether a score is of all clients' samples together instead of the mean over clients: for what cannot be told
     from the few samples of one."""
+    needs_all: ClassVar[bool] = False
+    """Whether there is a mean over clients only if each of them has a score; else it is over those that have one."""
+
+    @property
+    def averaged(self) -> str:
+        """What a score is over, for people."""
+        return "all clients' samples together" if self.pooled else "mean over clients"
 
     @abstractmethod
     def measure(self, sample: Answered) -> float | None:

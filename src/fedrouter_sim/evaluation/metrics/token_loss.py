@@ -9,12 +9,14 @@ from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
 class TokenLoss(Metric):
     """Cross-entropy of the reference under the adapter that answers; the mean is over tokens, not over answers.
 
-    There is none where an adapter's weights are so large that a loss is not finite.
+    There is none where an adapter's weights are so large that a loss is not finite; nor is there a mean over clients
+    then, which would be that of the others alone.
     """
 
     name = "loss"
     title = "loss"
     higher_is_better = False
+    needs_all = True
 
     def measure(self, sample: Answered) -> float | None:
         """Return the mean over the reference's tokens."""
