@@ -86,17 +86,20 @@ def test_overwrite_without_an_old_folder_makes_a_new_one(tmp_path: Path) -> None
 
 
 def test_a_folder_that_is_there_is_replaced_only_if_wished_and_of_its_kind(tmp_path: Path) -> None:
-    refuse_existing(tmp_path / "new", False, "mark.txt", "a run folder")
+    refuse_existing(tmp_path / "new", False, ("mark.txt", "both.txt"), "a run folder")
     out = tmp_path / "old"
     out.mkdir()
     with pytest.raises(UserError, match=r"--out .*old: is there already; .*--overwrite"):
-        refuse_existing(out, False, "mark.txt", "a run folder")
+        refuse_existing(out, False, ("mark.txt", "both.txt"), "a run folder")
     with pytest.raises(UserError, match=r"--out .*old: is not a run folder, so --overwrite leaves it alone"):
-        refuse_existing(out, True, "mark.txt", "a run folder")
+        refuse_existing(out, True, ("mark.txt", "both.txt"), "a run folder")
     (out / "mark.txt").touch()
-    refuse_existing(out, True, "mark.txt", "a run folder")
+    with pytest.raises(UserError, match="is not a run folder"):
+        refuse_existing(out, True, ("mark.txt", "both.txt"), "a run folder")
+    (out / "both.txt").touch()
+    refuse_existing(out, True, ("mark.txt", "both.txt"), "a run folder")
     with pytest.raises(UserError, match="is there already"):
-        refuse_existing(out, False, "mark.txt", "a run folder")
+        refuse_existing(out, False, ("mark.txt", "both.txt"), "a run folder")
 
 
 def test_it_grows_under_a_known_name_and_what_a_dead_process_left_there_goes(tmp_path: Path) -> None:
@@ -124,6 +127,48 @@ def test_a_name_is_held_by_one_process(tmp_path: Path) -> None:
     assert names(tmp_path) == ["link", "one"] and names(tmp_path / "one") == ["x.txt"]
 
 
+def test_what_grew_there_before_comes_back_if_it_is_not_replaced(tmp_path: Path) -> None:
+    left = building_of(tmp_path / "one")
+    for replaced in (False, True):
+        left.mkdir(exist_ok=True)
+        (left / "half.txt").touch()
+        with claimed(tmp_path / "one") as place:
+            place.begin(aside=True)
+            assert names(left) == []
+            if not replaced:
+                place.restore()
+            place.forget()
+        assert names(left) == ([] if replaced else ["half.txt"]) and names(tmp_path) == [".one.partial"]
+
+
+def test_what_a_process_put_aside_that_died_at_once_comes_back(tmp_path: Path) -> None:
+    aside = tmp_path / ".one.aside"
+    for begun in (False, True):
+        aside.mkdir()
+        (aside / "half.txt").touch()
+        if begun:
+            shutil.rmtree(building_of(tmp_path / "one"))
+            building_of(tmp_path / "one").mkdir()
+        with claimed(tmp_path / "one"):
+            assert names(building_of(tmp_path / "one")) == ([] if begun else ["half.txt"]) and not aside.exists()
+
+
+def test_a_link_in_the_place_of_the_lock_empties_no_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / ".one.lock").symlink_to("mine.txt")
+    with pytest.raises(UserError, match="it cannot be written"), claimed(tmp_path / "one"):
+        pytest.fail("the work must not begin")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UserError, match="--out one: the working directory is gone"):
+        place_of(Path("one"))
+
+
 def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), new_folder(tmp_path / "a" / "b" / "one", overwrite=False):
         raise RuntimeError
@@ -133,14 +178,15 @@ def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
 def test_the_end_of_the_road_is_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(UserError, match=r"--out .*dangling: is a link to nowhere, which is not there"):
-        refuse_existing(tmp_path / "dangling", True, "mark.txt", "a run folder")
+        refuse_existing(tmp_path / "dangling", True, ("mark.txt", "both.txt"), "a run folder")
     run = tmp_path / "run"
     (run / "deep").mkdir(parents=True)
     (run / "mark.txt").touch()
+    (run / "both.txt").touch()
     for inside in (run, run / "deep"):
         monkeypatch.chdir(inside)
         with pytest.raises(UserError, match="the working directory lies in it"):
-            refuse_existing(run if inside != run else Path(), True, "mark.txt", "a run folder")
+            refuse_existing(run if inside != run else Path(), True, ("mark.txt", "both.txt"), "a run folder")
     said = r"--out .*mark.txt/x: it cannot be written \((Not a directory|File exists)\)"
     with pytest.raises(UserError, match=said), claimed(run / "mark.txt" / "x"):
         pytest.fail("the work must not begin")

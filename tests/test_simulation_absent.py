@@ -41,6 +41,12 @@ def mean_of(updates: list[Update]) -> Any:
     return aggregated(find_aggregation("mean", 2)(), [u.adapter for u in updates], [u.examples for u in updates])
 
 
+def test_where_nobody_sends_anything_nobody_is_late_or_missed(run_method: Callable[..., Any]) -> None:
+    done = run_method("local", stragglers=0.9, client_dropout=0.9, min_participants=9, **QUICK)
+    assert [(record.dropped, record.late, record.skipped) for record in done.outcome.records] == [([], [], False)] * 2
+    assert said_of_clients(done.outcome.records) == []
+
+
 def test_who_vanishes_has_trained_and_sent_nothing(run_method: Callable[..., Any], fail: Fail) -> None:
     fail({2: Absences(dropped=(1,))})
     done = run_method("fedavg", **QUICK)

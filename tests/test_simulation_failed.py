@@ -59,3 +59,21 @@ def test_a_round_of_which_all_trainings_failed_ends_the_run_with_advice(federate
     assert "\n" not in str(e.value)
     assert [(one.client, one.pool, one.lr) for one in heard] == [(0, "global", 1e38), (1, "global", 1e38)]
     assert all(1 <= one.steps <= 3 and one.steps + one.spared == 3 for one in heard)
+
+
+def test_that_some_would_have_been_late_or_gone_does_not_hide_that_all_failed(
+    run_method: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_fail(monkeypatch, {(client, 1) for client in range(3)})
+    for failing in ({"stragglers": 0.99}, {"client_dropout": 0.99}):
+        with pytest.raises(UserError, match="round 1: no client's training gave finite numbers"):
+            run_method("fedavg", clients=3, rounds=2, local_steps=1, **failing)
+
+
+def test_what_comes_from_the_round_before_is_no_training_of_a_round(
+    run_method: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round after which the method plans anew needs updates of its own."""
+    let_fail(monkeypatch, {(client, 2) for client in range(3)})
+    with pytest.raises(UserError, match="round 2: no client's training gave finite numbers"):
+        run_method("clustered", clients=3, rounds=3, local_steps=1, warmup_rounds=2, stragglers=0.6)

@@ -17,6 +17,10 @@ class UserError(Exception):
         super().__init__(text if len(text) <= _MOST else f"{text[: _MOST - 500]} ... {text[-500:]}")
 
 
+class MayPass(UserError):
+    """It is not what was asked for that failed: asked again, perhaps after something was done about it, it may work."""
+
+
 class Interrupted(KeyboardInterrupt):
     """The user stopped it; the message says what is left and how to go on."""
 

@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -14,18 +14,18 @@ from pathlib import Path
 from fedrouter_sim.errors import UserError, noted
 from fedrouter_sim.storage import named, sync_files
 
-_BUILDING, _LOCK, _OLD = ".partial", ".lock", ".old"  # what the hidden names beside a folder end with
+_BUILDING, _LOCK, _OLD, _ASIDE = ".partial", ".lock", ".old", ".aside"  # what the hidden names beside a folder end with
 _NO_REPLACE, _EXCHANGE = 1, 2  # flags of Linux' renameat2
 _HERE = -100  # its AT_FDCWD
 
 
-def refuse_existing(out: Path, overwrite: bool, mark: str, kind: str) -> None:
+def refuse_existing(out: Path, overwrite: bool, marks: Collection[str], kind: str) -> None:
     """Refuse a folder that is there already or cannot be there, before any work is done.
 
     Args:
         out: the value of --out.
         overwrite: whether it may be replaced.
-        mark: a file that every folder of this kind has.
+        marks: the files that every folder of this kind has.
         kind: what the folder is to be, with its article: 'a run folder'.
 
     Raises:
@@ -38,7 +38,7 @@ def refuse_existing(out: Path, overwrite: bool, mark: str, kind: str) -> None:
         return
     if not overwrite:
         raise UserError(f"--out {out}: is there already; choose another name or give --overwrite")
-    if not (out / mark).is_file():
+    if not all((out / mark).is_file() for mark in marks):
         raise UserError(f"--out {out}: is not {kind}, so --overwrite leaves it alone; choose another name")
     if _real(out) in (here := Path.cwd().resolve(), *here.parents):
         raise UserError(f"--out {out}: the working directory lies in it, and would be lost; change to another one")
@@ -78,10 +78,26 @@ class Place:
     shown: str  # what messages call it
     done: bool = False  # whether it is there
 
-    def begin(self) -> None:
-        """Make the folder in which it grows, instead of what a dead process left there."""
+    @property
+    def _aside(self) -> Path:
+        return _aside_of(self.path)
+
+    def begin(self, aside: bool = False) -> None:
+        """Make the folder in which it grows, instead of what a dead process left there; that is gone, or put aside."""
+        if aside and self.building.is_dir():
+            self.building.rename(self._aside)
         self.drop()
         self.building.mkdir()
+
+    def restore(self) -> None:
+        """Remove the folder in which it grows, and put back what was put aside for it."""
+        self.drop()
+        if self._aside.is_dir():
+            self._aside.rename(self.building)
+
+    def forget(self) -> None:
+        """Remove what was put aside."""
+        shutil.rmtree(self._aside, ignore_errors=True)
 
     def drop(self) -> None:
         """Remove the folder in which it grows, if it is there."""
@@ -175,7 +191,7 @@ def new_folder(path: Path, overwrite: bool, shown: str | None = None, wait: bool
 def _locked(lock: Path, shown: str, wait: bool) -> Iterator[None]:
     """Hold a lock that dies with this process; its file goes with it."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -202,8 +218,15 @@ def _lock_of(path: Path) -> Path:
     return path.with_name(f".{path.name}{_LOCK}")
 
 
+def _aside_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_ASIDE}")
+
+
 def _real(out: Path) -> Path:
-    return Path(os.path.realpath(out))
+    try:
+        return Path(os.path.realpath(out))
+    except FileNotFoundError:
+        raise UserError(f"--out {out}: the working directory is gone; change to another one") from None
 
 
 def _renamed(source: Path, target: Path, how: int) -> bool:
@@ -251,7 +274,13 @@ def _swap(new: Path, old: Path) -> None:
 
 
 def _mend(path: Path) -> None:
-    """Put back what a process that died between the renames of `_swap` had taken away."""
+    """Put back what a process that died between the renames of `_swap` or of `Place.begin` had taken away."""
+    begun = _aside_of(path)
+    if begun.is_dir():
+        if building_of(path).exists():
+            shutil.rmtree(begun, ignore_errors=True)
+        else:
+            begun.rename(building_of(path))
     aside = path.with_name(f".{path.name}{_OLD}")
     if aside.is_dir():
         if path.exists():

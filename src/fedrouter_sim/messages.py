@@ -1,7 +1,7 @@
 """All that leaves a client, and what clients are told: frozen records of numbers, never a text of anyone's examples.
 
-`nbytes` is the size of a message as sent. A message whose size is 0 stays with the client in a real federation: the
-simulation, which plays all parts, keeps it for its records.
+`nbytes` is the size of a message as sent. One whose size is 0 is too small to be counted, or stays with the client in
+a real federation: the simulation, which plays all parts, keeps it for its records.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Message(Protocol):
 
 @dataclass(frozen=True)
 class ClientFacts:
-    """What a plan needs to know of every client. Three numbers, too small to be counted."""
+    """What a plan needs to know of every client. Four numbers, too small to be counted."""
 
     id: int
     examples: int  # training examples

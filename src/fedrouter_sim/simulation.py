@@ -169,8 +169,8 @@ def simulate(
 
         # Server: aggregate per pool.
         started = perf_counter()
-        if train.shares and len(train.arrived) < config.min_participants:
-            record.skipped = True
+        if stage.plan.shares and len(train.arrived) < config.min_participants:
+            record.skipped, record.joined = True, []
             observer.skipped(record, len(train.arrived))
             server.skip()
         record.gaps = server.aggregate()
@@ -219,13 +219,13 @@ def checked_plan(plan: Any, method: Method, private: bool = False) -> Plan:
 def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
     """Sample the participants of a round, and those of them that fail, and set its learning rate.
 
-    Where `everyone` is needed, and where all data are in one place, nobody fails.
+    Where `everyone` is needed, and where clients send nothing, nobody fails.
     """
     config = stage.federation.config
     participation = 1.0 if everyone else config.participation
     sample = sample_participants if stage.federation.guard is None else poisson_participants
     chosen = sample(stage.federation.ids, participation, config.seed, round_)
-    absent = Absences() if everyone or stage.plan.gathered else draw_absences(chosen, config, round_)
+    absent = Absences() if everyone or not stage.plan.shares else draw_absences(chosen, config, round_)
     lr = round_learning_rate(round_, config)
     return RoundRecord(round_, lr, chosen, dropped=[*absent.dropped], late=[*absent.late])
 
@@ -245,8 +245,6 @@ class _Training:
         """The updates that come in the next round, in client and group order."""
         self.arrived: set[int] = set()
         """The clients of which an update of a shared pool has counted."""
-        self.shares = not stage.plan.gathered and not all(pool.private for pool in stage.plan.pools)
-        """Whether clients send anything."""
         self._stage, self._record, self._observer, self._before = stage, record, observer, before
         self._private = {pool.name for pool in stage.plan.pools if pool.private}
         self._losses: dict[str, list[tuple[float, int]]] = {}
@@ -263,6 +261,7 @@ class _Training:
             UserError: all trainings failed.
         """
         record, workers, config = self._record, self._stage.federation.workers, self._stage.federation.config
+        finite = False
         for under_way in self._before:
             yield from self._judged(under_way)
         for update in workers.train(list(self._orders(starts)), self._observer, received):
@@ -272,12 +271,14 @@ class _Training:
             if isinstance(update, Failed):
                 record.failed.setdefault(update.pool, []).append(update.client)
                 self._observer.failed(update)
-            elif self._absent(record.late, update):
+                continue
+            finite = True
+            if self._absent(record.late, update):
                 if config.late == COUNT:
                     self.late.append(update)
             elif not self._absent(record.dropped, update):
                 yield from self._judged(update)
-        if record.failed and not (self._losses or record.refused or record.dropped or record.late):
+        if record.failed and not finite:
             raise UserError(
                 f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
                 "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"

@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from fedrouter_sim.errors import UserError, noted
+from fedrouter_sim.errors import MayPass, UserError, noted
 from fedrouter_sim.parsing import check_file, parse_json, read_bounded
 from fedrouter_sim.typed import taken
 
@@ -22,7 +22,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO}
 _UNFINISHED = ".tmp"  # what names of temporary files end with
 
 
-class NoRoom(UserError):
+class NoRoom(MayPass):
     """What is to be written finds no room: it may find some later.
 
     Args:
@@ -91,11 +91,15 @@ def write_bytes(path: Path, data: bytes, sync: bool = True) -> None:
         NoRoom: the disk is full.
     """
     with named(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{escape(path.name)}.*{_UNFINISHED}"):
-            _remove_if_dead(left)
-        while not _written(path, data, sync):
-            pass
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f".{escape(path.name)}.*{_UNFINISHED}"):
+                _remove_if_dead(left)
+            while not _written(path, data, sync):
+                pass
+        except OSError as error:
+            error.filename, error.filename2 = str(path), None  # not the temporary one's: nobody asked for that
+            raise
 
 
 def _written(path: Path, data: bytes, sync: bool) -> bool:

@@ -1,6 +1,7 @@
 """Mixtures whose weights go by token, against stock PEFT's Arrow, and the mean weights of prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.config import RunConfig
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,24 @@ def test_mean_weights_of_a_prompt_do_not_depend_on_who_is_asked_with_it(
     alone = [backbone.token_shares(mixture, [text])[0] for text in TEXTS]
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert together.std(axis=0).max() > 1e-3  # texts differ
+
+
+def test_a_prompt_that_begins_otherwise_changes_no_other(
+    micro_config: Callable[..., RunConfig], three: tuple[Adapter, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a conversation with a system text of its own."""
+    backbone = Backbone(micro_config(template="Some words before: {instruction}"))
+    mixture = Mixture(three, None, ByToken(2, 0.5))
+    kept, prompts = backbone.token_shares(mixture, TEXTS), backbone.encoder.prompts
+
+    def odd(asked: Sequence[Any], limits: Sequence[int]) -> Any:
+        found = prompts(asked, limits)
+        return [*found[:-1], replace(found[-1], ids=found[-1].ids[3:])] if len(asked) == len(TEXTS) + 1 else found
+
+    assert len(backbone._opening) > 3
+    monkeypatch.setattr(backbone.encoder, "prompts", odd)
+    together = backbone.token_shares(mixture, [*TEXTS, TEXTS[0]])
+    np.testing.assert_allclose(together[:-1], kept, atol=1e-5)
 
 
 def test_mean_weights_are_over_the_tokens_and_modules_that_run(

@@ -43,6 +43,11 @@ def test_a_dry_run_of_several_seeds_says_that_it_is_one_runs_cost(cli, tmp_path)
     assert not (tmp_path / "none").exists()
 
 
+def test_a_folder_is_no_file_for_the_page(cli, runs, tmp_path):
+    done = cli("compare", *all_of(runs), "--report", tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"error: --report {tmp_path}: is a folder; give the name of a file\n")
+
+
 def test_overwrite_does_not_go_with_seeds(cli, runs):
     done = cli("train", *TESTED, "--seeds", "1", "--overwrite", "--out", runs / "fedavg")
     assert done.returncode == 2 and "--overwrite" in done.stderr

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +106,15 @@ def test_a_link_is_written_through(cli, tmp_path):
     (tmp_path / "link").symlink_to("target")
     assert cli("init", "link", cwd=tmp_path).returncode == 0
     assert (tmp_path / "link").is_symlink() and config_in(tmp_path / "target") == RunConfig()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_the_terminals_encoding_lacks_is_written_out(tmp_path, encoding):
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    script = Path(sys.executable).with_name("fedrouter-sim")
+    done = subprocess.run([script, "init", tmp_path / "ä中.toml"], capture_output=True, env=env)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert "ä中.toml".encode(encoding, "backslashreplace") in done.stdout
 
 
 def test_the_command_that_it_names_is_quoted_for_the_shell(cli, tmp_path):

@@ -1,5 +1,6 @@
 """Results go to standard output, notes and progress to standard error."""
 
+import io
 import json
 
 import pytest
@@ -15,6 +16,14 @@ def test_json_is_one_line_of_standard_output_and_nothing_else(capsys: Captured) 
     out, err = capsys.readouterr()
     assert out.count("\n") == 1 and json.loads(out) == {"a": [1, None], "text": "é [bold] 中"}
     assert "é" in out and err == ""
+
+
+def test_json_for_another_encoding_is_the_same_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    print_result({"text": "é 中"}, [], as_json=True)
+    out.flush()
+    assert json.loads(out.buffer.getvalue()) == {"text": "é 中"}  # type: ignore[attr-defined]  # of BytesIO
 
 
 def test_people_get_the_tables_in_order_and_no_json(capsys: Captured) -> None:

@@ -124,6 +124,13 @@ class NotFinite(Rule):
         return {key: value * float("nan") for key, value in self.first.items()}
 
 
+class Double(Rule):
+    name = "double"
+
+    def result(self):
+        return {key: value.double() for key, value in self.first.items()}
+
+
 class Nothing(Rule):
     name = "nothing"
 
@@ -160,6 +167,7 @@ class Elsewhere(FedRouter):
         ("--aggregation", "WrongKeys", "WrongKeys gave no usable adapter"),
         ("--aggregation", "NotFinite", "NotFinite gave no usable adapter"),
         ("--aggregation", "Nothing", "Nothing gave no usable adapter"),
+        ("--aggregation", "Double", "is of type torch.float64, not torch.float32"),
         ("--metric", "NotANumber", "measure gave nan; it has to give a finite number or None"),
         ("--metric", "Taken", "is a key of the files of scores"),
         ("--metric", "Untitled", "has no title"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.examples.sources import GIVEN_IN_PYTHON
 from fedrouter_sim.folders import building_of
 from fedrouter_sim.runs.unfinished import Begun
 
@@ -30,6 +31,28 @@ def test_what_does_not_go_with_resume_is_refused(cli, finished_run, words):
     done = cli("train", "--resume", finished_run, *words)
     assert done.returncode == 2
     assert done.stderr == f"error: {words[0]}: does not go with --resume, which goes on as the run was begun\n"
+
+
+@pytest.mark.parametrize("words", [["--tensorboard"], ["--checkpoint-every", "client"]])
+def test_what_a_run_was_not_begun_with_is_refused(cli, tmp_path, words):
+    begun = Begun(building_of(tmp_path / "run"), vars(RunConfig()))
+    begun.folder.mkdir(parents=True)
+    begun.save()
+    done = cli("train", "--resume", tmp_path / "run", *words)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {' '.join(words)}: {tmp_path}/run was begun with")
+
+
+def test_a_run_of_data_from_python_goes_on_from_python(cli, tmp_path):
+    begun = Begun(building_of(tmp_path / "run"), vars(RunConfig(data=GIVEN_IN_PYTHON)))
+    begun.folder.mkdir(parents=True)
+    begun.save()
+    done = cli("train", "--resume", tmp_path / "run")
+    assert done.returncode == 2 and "go on from Python, with train(..., shares=..., resume=True)" in done.stderr
+
+
+def test_runs_of_several_seeds_do_not_go_into_a_run(cli, run_copy):
+    done = cli("train", "--seeds", "1,2", "--out", run_copy)
+    assert done.returncode == 2 and f"error: --out {run_copy}: is a run folder, and runs of" in done.stderr
 
 
 def test_nothing_to_resume_is_one_line(cli, tmp_path):
@@ -69,6 +92,15 @@ def test_verify_says_what_has_changed(cli, run_copy):
     record = json.loads(done.stdout)
     assert record["changed"] == 2
     assert {"what": "router.json", "state": "changed", "said": "is gone"} in record["checks"]
+
+
+def test_verify_writes_out_what_would_steer_a_terminal(cli, run_copy):
+    path = run_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files_sha256"]["\x1b[2Jgone"] = "0"
+    path.write_text(json.dumps(manifest))
+    said = cli("verify", run_copy, "-q").stdout
+    assert "\x1b" not in said and r"\x1b[2Jgone is gone" in said
 
 
 def done_in(checkpoint: Path) -> int:

@@ -9,7 +9,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.absences import Absences, check_reachable, draw_absences
 from fedrouter_sim.federation.groups import Group
-from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.federation.plan import Plan, Pool
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -36,9 +36,11 @@ def test_a_draw_depends_on_seed_round_and_client_alone(micro_config: ConfigMaker
 
 
 def test_more_clients_than_a_round_has_are_refused(micro_config: ConfigMaker) -> None:
-    config, plan = micro_config(min_participants=3, participation=0.5), Plan((Group(0, 0, (0,), "global"),))
+    config, pool = micro_config(min_participants=3, participation=0.5), Pool("global", 1)
+    plan = Plan((Group(0, 0, (0,), "global"),), (pool,))
     check_reachable(plan, 6, config)
     check_reachable(Plan(), 1, config)
     check_reachable(replace(plan, gathered=True), 1, config)
+    check_reachable(replace(plan, pools=(replace(pool, private=True),)), 1, config)
     with pytest.raises(UserError, match=r"--min-participants 3: a round has 2 clients at most, .* --participation"):
         check_reachable(plan, 4, config)

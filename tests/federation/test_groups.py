@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedrouter_sim.federation.groups import Group, Pull, group_by, whole_group
+from fedrouter_sim.federation.groups import Group, group_by, whole_group
 from fedrouter_sim.messages import ClientFacts, Grouping
 
 
@@ -34,8 +34,7 @@ def test_a_whole_group_holds_all_of_a_clients_examples() -> None:
     assert group.examples == (0, 1, 2, 3, 4)
     assert (group.client, group.rank, group.pool, group.answer_tokens) == (3, 1, "mine", 11)
     assert (group.steps, group.pull, group.clusters) == (3, None, ())
-    pull = Pull("ours", 0.5)
-    assert whole_group(ClientFacts(0, 2, 1), "mine", pull=pull) == Group(0, 0, (0, 1), "mine", pull=pull)
+    assert whole_group(ClientFacts(0, 2, 1), "mine") == Group(0, 0, (0, 1), "mine", answer_tokens=1)
 
 
 def test_a_group_cannot_be_changed() -> None:

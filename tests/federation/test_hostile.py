@@ -1,6 +1,7 @@
 """Hostile clients: who they are, and that all that they send passes their lies, once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fedrouter_sim.federation.hostile import Lies, attackers_of, poisoned, said_
 from fedrouter_sim.federation.observers import Observer
 from fedrouter_sim.federation.task_questions import AskLocalClusters
 from fedrouter_sim.federation.workers import Order
-from fedrouter_sim.messages import CentroidMessage, Update
+from fedrouter_sim.messages import CentroidMessage, Grouping, LocalClusters, Update
 
 ConfigMaker = Callable[..., RunConfig]
 FederationMaker = Callable[..., Federation]
@@ -82,6 +83,19 @@ def test_an_attack_of_a_user_that_fails_is_named() -> None:
         UserError, match=r"^attack broken: failed \(ValueError: rows\(\) of client 0 gave no 2 examples"
     ):
         poisoned(Broken(), 0, [Example("one", "two")] * 2, seed=1)
+
+
+@pytest.mark.parametrize("change", [{"client": 2}, {"centroids": np.zeros((1, 2), np.float32)}])
+def test_a_lie_about_local_clusters_is_of_the_same_client_and_of_as_many(change: dict[str, Any]) -> None:
+    class Other(Broken):
+        def clusters(self, message: Any, generator: Any) -> Any:
+            return replace(message, **change)
+
+    sent = CentroidMessage(1, np.zeros((2, 2), np.float32), np.ones(2, np.int64), np.ones(2, np.int64))
+    told = LocalClusters(sent, Grouping(1, np.zeros(2, np.int64), ("a", "b"), np.ones(2, np.int64)))
+    for message in (sent, told):
+        with pytest.raises(UserError, match=r"^attack broken: failed .TypeError: a lie in place of"):
+            Lies(Other(), seed=1)(message, 1, None)
 
 
 @pytest.mark.parametrize("strength", [1e30, 1e300])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedrouter_sim.adapters.aggregation import find_aggregation
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter
@@ -119,6 +120,7 @@ def test_under_noise_it_goes_by_who_is_expected_not_by_who_came() -> None:
         (lambda round_: {"a": constant(1.0)}, r"Told gave no usable adapters \(ValueError: it gave the pools \['a'\]"),
         (lambda round_: {pool: {A: torch.ones(2, 3)} for pool in "ab"}, "adapters differ in their keys"),
         (lambda round_: dict.fromkeys("ab", constant(torch.inf)), "is not finite"),
+        (lambda round_: {pool: {k: v.double() for k, v in constant(1.0).items()} for pool in "ab"}, "float64, not"),
         (lambda round_: 1 / 0, "ZeroDivisionError"),
     ],
 )
@@ -138,3 +140,23 @@ def test_only_methods_whose_pools_are_tasks_share() -> None:
     assert found is not None and found.rule.name == "affinity" and vars(found.rule)["keep"] == 0.25
     assert task_sharing(config, {"tasks"}) is None
     assert task_sharing(RunConfig(sharing="none"), {"sharing"}) is None
+
+
+def test_factors_of_no_common_basis_are_not_shared() -> None:
+    assert task_sharing(RunConfig(aggregation="product"), {"sharing"}) is None
+    assert task_sharing(RunConfig(aggregation="krum"), {"sharing"}) is not None
+
+
+@pytest.mark.parametrize(("rule", "told"), [("mean", {"a", "b"}), ("median", set())])
+def test_under_a_rule_that_guards_no_length_of_an_update_counts(rule: str, told: set[str]) -> None:
+    """One client could make unrelated tasks share everything by a long update: all would count as noise."""
+    kept, sharing = Told(), task_sharing(RunConfig(aggregation=rule), {"sharing"})
+    assert sharing is not None
+    sharing.rule = kept
+    server = Server(constant(0.0), find_aggregation(rule, 2), 1, sharing=sharing)
+    server.open({"a": None, "b": None})
+    server.begin(1)
+    for one in (update(0, "a", 1, 4.0), update(1, "a", 1, 5.0), update(2, "a", 1, 1e3), update(0, "b", 1, 4.0)):
+        server.receive(one)
+    server.aggregate()
+    assert kept.rounds[0].squares.keys() == told and kept.rounds[0].held[0] == {"a": 1.0, "b": 1.0}

@@ -49,13 +49,14 @@ def questions_of(federation: Federation) -> list[Question[Any]]:
     sketching = Sketching(federation.initial, 1)
     rows = {client.id: np.arange(len(client.examples)) % 2 for client in clients_of(federation)}
     sums = np.ones((2, SKETCH), dtype=np.float32)
+    counted = {client: np.ones(len(own), dtype=bool) for client, own in rows.items()}
     return [
         AskFeatureSums(),
         AskAgreement((NONE, AFFINE), 2, 1, sketching),
         AskLocalClusters(NONE, 2, seed=1),
         AskLocalClusters(AFFINE, 2, 1, sketching),
         AskParts(NONE, rows, rows, sketching),
-        AskCorrection(NONE, rows, rows, sums, sketching),
+        AskCorrection(NONE, rows, rows, sums, counted, sketching),
     ]
 
 
@@ -183,7 +184,8 @@ def line(*values: float) -> Floats:
 
 def corrected(client: Any, clusters: list[int], tasks: list[int], sums: Floats, rows: int = 24) -> list[int]:
     labels: Ints = np.array(clusters)
-    question = AskCorrection(NONE, {7: labels}, {7: np.array(tasks)}, sums, Sketching({}, 1, rows))
+    counted = {7: np.ones(len(labels), dtype=bool)}
+    question = AskCorrection(NONE, {7: labels}, {7: np.array(tasks)}, sums, counted, Sketching({}, 1, rows))
     found = question.answer(client)
     assert isinstance(found, RowTasks) and found.client == 7
     return [int(task) for task in found.tasks]
@@ -202,12 +204,23 @@ def test_a_row_does_not_pull_itself_back() -> None:
     sketches = near([1, 0, 1, 1])
     tasks = np.array([0, 0, 1, 1])
     sums = np.stack([sketches[tasks == task].sum(0) for task in range(2)])
-    with_itself, without = sketches @ unit_rows(sums).T, aligned(sketches, tasks, sums)
+    every = np.ones(4, dtype=bool)
+    with_itself, without = sketches @ unit_rows(sums).T, aligned(sketches, tasks, sums, every)
     assert with_itself[0, 0] > 0.6 and abs(without[0, 0]) < 0.3
     others = unit_rows(sums[0] - sketches[:1])
     np.testing.assert_allclose(without[0], [*(sketches[0] @ others.T), with_itself[0, 1]], atol=1e-6)
     np.testing.assert_allclose(without[1, 1], with_itself[1, 1], atol=1e-6)
-    assert aligned(sketches[:1], tasks[:1], sketches[:1]).tolist() == [[0]]  # the only row of all
+    assert aligned(sketches[:1], tasks[:1], sketches[:1], every[:1]).tolist() == [[0]]  # the only row of all
+    aside = np.array([False, True, True, True])  # its part was set aside: it is not in the sum
+    found = aligned(sketches, tasks, (sums - np.eye(2, 1) @ sketches[:1]).astype(np.float32), aside)
+    np.testing.assert_allclose(found[0], without[0], atol=1e-6)
+
+
+def test_no_row_goes_to_a_task_that_has_none_left() -> None:
+    sketches = near([0, 0, 1])
+    sums = np.stack([sketches[:2].sum(0), np.zeros(5), sketches[2]]).astype(np.float32)
+    found = aligned(-sketches, np.array([0, 0, 2]), sums, np.zeros(3, dtype=bool))
+    assert (found[:, 1] == -1).all() and found.argmax(axis=1).tolist() == [2, 2, 0]
 
 
 def test_a_row_in_doubt_goes_with_its_local_cluster() -> None:

@@ -10,6 +10,7 @@ from inside import backbone_of, clients_of, instructions_of
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.mixing import Mixture
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.scores import Cell
@@ -22,6 +23,11 @@ Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
 FEDDPA = find_method("feddpa")
 OWN = ["client_000", "client_001", "client_002", "client_003"]
+
+
+def test_a_layer_is_not_chosen_by_clusters_that_it_has_not(run_method: Simulator) -> None:
+    with pytest.raises(UserError, match="--embedding auto: goes by local clusters, of which --method feddpa has none"):
+        run_method("feddpa", embedding="auto")
 
 
 @pytest.fixture(scope="module")

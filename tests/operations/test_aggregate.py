@@ -163,6 +163,13 @@ def test_seed_changes_the_clustering_alone(run_copy: Path, tmp_path: Path) -> No
     assert [(a.client, a.instruction) for a in result.answers] == [(a.client, a.instruction) for a in before.answers]
 
 
+def test_a_seed_that_no_run_could_have_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    for seed in (-1, 2**63):
+        with pytest.raises(UserError, match=rf"--seed {seed}: must be"):
+            again(run_copy, tmp_path / "seeded", seed=seed)
+    assert not (tmp_path / "seeded").exists()
+
+
 def test_an_aggregated_run_can_be_evaluated(finished_run: Path, tmp_path: Path) -> None:
     done = again(finished_run, tmp_path / "two", tasks=2)
     summary, before = done.summary, Run(finished_run).summary

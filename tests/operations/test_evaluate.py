@@ -50,7 +50,11 @@ def test_test_data_that_the_run_has_not_is_refused(run_copy: Path) -> None:
 
 
 def test_at_most_so_many_samples(run_copy: Path) -> None:
-    [result] = evaluate(Run(run_copy), Display(), ("all",), ("none",), most=2).results
+    before = (run_copy / "eval" / "all-none.json").read_bytes()
+    done = evaluate(Run(run_copy), Display(), ("all",), ("none",), most=2)
+    assert done.files == [run_copy / "eval" / "most-2" / "all-none.json"]  # the run's own stay
+    assert (run_copy / "eval" / "all-none.json").read_bytes() == before
+    [result] = done.results
     assert {client: scores.samples for client, scores in result.per_client.items()} == dict.fromkeys(range(4), 2)
 
 

@@ -220,7 +220,21 @@ def test_a_task_that_no_update_falls_to_takes_the_nearest_ones_adapter(
     assert same(Run(done.folder).adapter("task_1"), Run(done.folder).adapter("task_0"))
 
 
-@pytest.mark.parametrize("what", ["dimension", "twice", "module", "nan", "tasks", "normalize", "standardised", "dora"])
+def test_what_is_read_is_not_written_over(raw_run: Path, micro_model: Path) -> None:
+    for folder in (raw_run, raw_run / "updates"):
+        with pytest.raises(UserError, match=r"--out .*: holds .*, whose updates would be lost; choose another name"):
+            aggregate_folders([folder], raw_run, str(micro_model), 4, overwrite=True)
+    assert Run(raw_run).manifest["command"] == "train"
+
+
+def test_the_rule_and_its_options_are_written_down(updates: Path, gathered: Gather) -> None:
+    config = Run(gathered(updates, aggregation="trimmed-mean", option=["trim=0.3"]).folder).config
+    assert (config.aggregation, config.option) == ("trimmed-mean", ("trim=0.3",))
+
+
+@pytest.mark.parametrize(
+    "what", ["dimension", "twice", "module", "nan", "tasks", "normalize", "standardised", "dora", "dropout"]
+)
 def test_what_does_not_fit_is_refused_by_folder_and_leaves_nothing(
     what: str, updates: Path, gathered: Gather, finished_run: Path, tmp_path: Path
 ) -> None:
@@ -249,6 +263,10 @@ def test_what_does_not_fit_is_refused_by_folder_and_leaves_nothing(
         options, words = {"normalize": "standardize"}, rf"--normalize standardize: {words} has no total"
     elif what == "standardised":
         given, words = [finished_run], r"group_0: not a usable update \(its centroids are standardised"
+    elif what == "dropout":
+        for path in updates.rglob("adapter_config.json"):
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_dropout": None}), encoding="utf-8")
+        words = r": its adapter configuration is damaged \(lora_dropout must be a number, not null\)"
     else:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         (folder / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}), encoding="utf-8")

@@ -67,6 +67,18 @@ def test_comparisons_have_it_as_a_method_of_its_own(run_copy: Path) -> None:
     assert methods == ["fedrouter", "fedrouter@knn", "fedrouter/local", "fedrouter/local@knn"]
 
 
+def test_adapters_weighed_by_token_know_unseen_texts_too(run_copy: Path) -> None:
+    routed = list(RoutedModel(run_copy, router="arrow").route(TEXTS))
+    nearest = list(RoutedModel(run_copy).route(TEXTS))
+    assert [one.unseen for one in routed] == [one.unseen for one in nearest] != [None] * len(TEXTS)
+    with pytest.raises(UserError, match="--unseen mix: does not go with --router arrow; take answer or bare"):
+        list(RoutedModel(run_copy, router="arrow", unseen="mix").route(TEXTS))
+    far = ["9 " * 40, "% % % %"]
+    weights = [one.weights for one in RoutedModel(run_copy, router="arrow", unseen="bare").route([*TEXTS, *far])]
+    unseen = [one.is_unseen for one in RoutedModel(run_copy, router="arrow").route([*TEXTS, *far])]
+    assert [not own for own in weights] == unseen
+
+
 def test_no_archive_and_no_such_rule_are_refused_in_one_line(run_copy: Path) -> None:
     with pytest.raises(UserError, match="--router magic: choose one of centroid, prototypes, soft, knn, arrow"):
         evaluate(run_copy, router="magic")

@@ -1,5 +1,6 @@
 """A training that was stopped goes on, from its folder alone, and ends with the bytes that it would have had."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.errors import Interrupted, UserError
+from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations import train as train_module
 from fedrouter_sim.operations.train import train
@@ -18,6 +19,9 @@ from fedrouter_sim.runs.unfinished import Begun, find_run, tidy
 
 ConfigMaker = Callable[..., RunConfig]
 BytesOf = Callable[[Path], dict[str, bytes]]
+ROUTER = (
+    "from fedrouter_sim.routing.centroid import NearestCentroid\n\n\nclass Own(NearestCentroid):\n    name = 'own'\n"
+)
 SHORT = {"rounds": 2, "local_steps": 1, "test_examples_per_client": 1}
 METHOD = "from fedrouter_sim.methods.fedavg import FedAvg\n\n\nclass Own(FedAvg):\n    name = 'own'\n"
 
@@ -48,6 +52,10 @@ def twice() -> None:
 
 def full() -> None:
     raise OSError(28, "No space left on device")
+
+
+def lost() -> None:
+    raise MayPass("--workers: a worker was lost")
 
 
 def fault() -> None:
@@ -81,6 +89,7 @@ ENDS: list[tuple[Callable[[], None], type[BaseException]]] = [
     (stop, Interrupted),
     (twice, Interrupted),
     (full, UserError),
+    (lost, MayPass),
     (fault, ZeroDivisionError),
 ]
 
@@ -150,6 +159,43 @@ def test_another_training_there_does_not_lose_it(stopped: Path, config: RunConfi
     train(config, stopped, overwrite=True, display=counter, backbone=backbone)
     assert -1 - counter.left == 8
     assert [path.name for path in stopped.parent.iterdir()] == ["run"]
+
+
+def test_a_training_that_is_refused_does_not_lose_what_it_was_to_replace(
+    stopped: Path, micro_config: ConfigMaker, backbone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"--method nope"):
+        train(micro_config(method="nope"), stopped, overwrite=True, backbone=backbone)
+    assert [path.name for path in stopped.parent.iterdir()] == [".run.partial"]
+    begun = Begun.load(stopped.with_name(".run.partial"))
+    assert begun is not None and begun.rounds == 1
+
+
+def test_what_a_run_was_begun_with_is_checked_like_all_from_a_folder(stopped: Path, tmp_path: Path) -> None:
+    building = stopped.with_name(".run.partial")
+    path = building / "checkpoint" / "begun.json"
+    kept = path.read_text()
+    for key in ("settings", "own_sha256", "overwrite"):
+        path.write_text(json.dumps(json.loads(kept) | {key: None}))
+        with pytest.raises(UserError, match=rf"begun.json: damaged \({key} must be"):
+            find_run(stopped)
+    path.write_text(kept)
+    (building / "updates" / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="updates/link: is a link, and none is followed"):
+        find_run(stopped)
+
+
+def test_a_run_with_a_router_of_the_users_own_goes_on(
+    micro_config: ConfigMaker, tmp_path: Path, backbone: Any, trained_bytes: BytesOf
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(ROUTER, encoding="utf-8")
+    config = micro_config(router=f"{file}:Own", **SHORT)
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "run", display=At(10, stop), backbone=backbone)
+    done = train(config, tmp_path / "run", backbone=backbone, resume=True)
+    whole = train(config, tmp_path / "whole", backbone=backbone)
+    assert trained_bytes(done.folder) == trained_bytes(whole.folder)
 
 
 def test_other_settings_are_refused_by_name(stopped: Path, micro_config: ConfigMaker, backbone: Any) -> None:

@@ -1,11 +1,17 @@
 """`verify`: each digest notices its change, and training again gives the same."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.operations.verify import CHANGED, SAME, UNKNOWN, verify
+from fedrouter_sim.runs.reader import Run
 
 
 def changed(run: Path) -> list[str]:
@@ -45,6 +51,23 @@ def test_other_data_and_another_backbone_are_noticed(run_copy: Path) -> None:
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"data_sha256": "0", "backbone_sha256": "0"}))
     assert changed(run_copy) == ["data", "backbone", "backbone of the router"]
+
+
+def test_an_entry_of_the_users_own_is_compared_and_not_run(
+    micro_config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("from fedrouter_sim.partition.splits.all import All\n\n\nclass Own(All):\n    name = 'own'\n")
+    run = train(micro_config(split=f"{file}:Own", test_examples_per_client=1), tmp_path / "run").folder
+    monkeypatch.setattr("fedrouter_sim.tables.Table.was_run", lambda table, name: False)  # as in another process
+    by_name = {check.what: check for check in verify(run)}
+    assert by_name["your own split"].state == SAME and CHANGED not in {check.state for check in by_name.values()}
+    assert by_name["data"].state == UNKNOWN and "--trust-code" in by_name["data"].said
+    assert {check.state for check in verify(Run(run, trust_code=True))} == {SAME}
+    with pytest.raises(UserError, match="not run on the folder's word"):
+        verify(run, rerun=train)
+    file.write_text(file.read_text() + "\n# changed\n")
+    assert [c.what for c in verify(run) if c.state == CHANGED] == ["your own split"]
 
 
 def test_a_run_from_before_digests_were_written_down_is_said_to_be_unknown(run_copy: Path) -> None:

@@ -21,6 +21,8 @@ from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.export import export
 from fedrouter_sim.operations.route import RoutedModel
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.operations.verify import verify
 from fedrouter_sim.report.run_report import write_run_report
 from fedrouter_sim.runs.entries import TABLES
 from fedrouter_sim.runs.reader import Run
@@ -36,6 +38,8 @@ USES: dict[str, Callable[[Path, Path], Any]] = {
     "aggregate": lambda run, out: aggregate(run, out),
     "report": lambda run, out: write_run_report(Run(run)),
     "compare": lambda run, out: open_comparison([run]),
+    "verify": lambda run, out: verify(run),
+    "verify-rerun": lambda run, out: verify(run, rerun=train),
     "compare-option": lambda run, out: open_comparison([run], option=["x=1"]),
 }
 
@@ -75,12 +79,12 @@ def name_code(run: Path, setting: str, mark: Path, digest: bool) -> Path:
 @pytest.mark.parametrize(
     ("setting", "uses"),
     [
-        ("method", "eval route aggregate export"),
-        ("metric", "eval eval-option report compare compare-option"),
-        ("split", "eval"),
-        ("drift_to", "eval"),
-        ("format", "eval eval-data"),
-        ("router", "eval route aggregate"),
+        ("method", "eval route aggregate export verify verify-rerun"),
+        ("metric", "eval eval-option report compare compare-option verify verify-rerun"),
+        ("split", "eval verify verify-rerun"),
+        ("drift_to", "eval verify"),
+        ("format", "eval eval-data verify"),
+        ("router", "eval route aggregate verify"),
         ("aggregation", "aggregate"),
         ("affinity", "aggregate"),
     ],
@@ -90,7 +94,7 @@ def test_no_command_runs_a_file_on_the_folders_word(
 ) -> None:
     name_code(run_copy, setting, mark, digest=True)
     for name in uses.split():
-        if (setting, name) in (("method", "aggregate"), ("method", "export")):  # which ask no method
+        if name == "verify" or (setting, name) in (("method", "aggregate"), ("method", "export")):  # nothing is asked
             USES[name](run_copy, tmp_path / name)
         else:
             with pytest.raises(UserError, match=r"not run on the folder's word|so its updates are no longer"):
@@ -115,7 +119,9 @@ def test_what_is_trusted_is_run(run_copy: Path, mark: Path) -> None:
 def test_settings_of_a_run_folder_that_name_code_are_not_trained_by(run_copy: Path, mark: Path) -> None:
     planted = name_code(run_copy, "method", mark, digest=True)
     with pytest.raises(UserError, match=r"--config .*is of a run folder, and its method names a file of code"):
-        resolve_settings(None, run_copy / "config.toml", {})
+        resolve_settings(None, run_copy / "config.toml", {"method": None})
+    config, _ = resolve_settings(None, run_copy / "config.toml", {"data": None})  # of a command that runs no method
+    assert config.method == f"{planted}:X"
     config, _ = resolve_settings(None, run_copy / "config.toml", {"method": f"{planted}:X"})
     assert config.method == f"{planted}:X" and not mark.exists()
 

@@ -1,4 +1,4 @@
-"""Adapters: LoRA states as plain tensors. Their weighted mean, their checks, and PEFT folders in and out."""
+"""Adapters: LoRA states as plain tensors, and their checks."""
 
 import hashlib
 from collections.abc import Mapping

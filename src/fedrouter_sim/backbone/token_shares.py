@@ -19,16 +19,20 @@ def mean_weights(
         body: the model without its head.
         slot: in use, with adapters that are weighed by token.
         prompts: at least one.
-        opening: tokens that all prompts begin with; their weights do not count.
+        opening: tokens that most prompts begin with; the weights of what a prompt has in common with it do not count.
         parts: the prompts that each pass takes; together all of them.
         fill: the token that padding consists of.
     """
-    shared = common_prefix([opening, *prompts], min(len(opening), min(map(len, prompts)) - 1))
+    given = [common_prefix([opening, prompt], min(len(opening), len(prompt) - 1)) for prompt in prompts]
+    shared = min(given)
     found: dict[int, NDArray[np.float64]] = {}
     for part in parts:
         past = run_prefix(body, opening[:shared], body.device)
         ids, mask = pad([prompts[row][shared:] for row in part], fill, body.device)
-        with slot.counting(mask) as sums:
+        counted = mask.clone()
+        for place, row in enumerate(part):
+            counted[place, : given[row] - shared] = 0  # whoever is asked along with it
+        with slot.counting(counted) as sums:
             run_rows(body, past, ids, mask)
         means = sums.double() / sums.double().sum(dim=1, keepdim=True)
         found |= dict(zip(part, means.cpu().numpy(), strict=True))

@@ -10,10 +10,11 @@ from fedrouter_sim.cli.output import note, print_result
 from fedrouter_sim.cli.settings import OwnOptions, TrustCode, setting_of_flag
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.declaring import check_limits
 from fedrouter_sim.config.words import NORMALIZATIONS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.folders import refuse_existing
-from fedrouter_sim.runs.layout import CONFIG_FILE, require_run
+from fedrouter_sim.runs.layout import RUN_MARKS, require_run
 
 _OLD_NAMES = {"factors": MEAN, "product": PRODUCT}  # of --average
 
@@ -57,8 +58,8 @@ def aggregate_command(
         str | None,
         typer.Option(
             metavar="|".join((*AGGREGATIONS.names, "FILE.py:CLASS")),
-            help="Mean of A and of B, or of the products B A with truncated SVD; by default by the digests of the "
-            "initial adapters: mean where they are all the same.",
+            help="Mean of A and of B, or of the products B A with truncated SVD; by default the run's own rule, and of "
+            "one with mean by the digests of the initial adapters: mean where they are all the same.",
         ),
     ] = None,
     option: OwnOptions = None,
@@ -84,8 +85,8 @@ def aggregate_command(
 
     Example: fedrouter-sim aggregate runs/first --tasks 3 --out runs/three
     """
-    if seed is not None and seed < 0:
-        raise UserError(f"--seed {seed}: must be at least 0")
+    if seed is not None:
+        check_limits(f"--seed {seed}", RunConfig.__dataclass_fields__["seed"], seed)
     wanted = None if tasks is None else setting_of_flag("tasks", tasks)
     if affinity is not None and ":" not in affinity and affinity not in AFFINITIES.names:
         AFFINITIES.class_of(affinity)  # which refuses it
@@ -112,7 +113,7 @@ def aggregate_command(
             "without what --affinity and --cut go by"
         )
 
-    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+    refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
     if model is None:
         require_run(folders[0])
     elif missing := next((folder for folder in folders if not folder.is_dir()), None):

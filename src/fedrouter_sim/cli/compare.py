@@ -35,6 +35,8 @@ def compare_command(
     """
     for run in runs:
         require_run(run)
+    if report is not None and report.is_dir():
+        raise UserError(f"--report {report}: is a folder; give the name of a file")
 
     from fedrouter_sim.report.comparison_terminal import comparison_table, differences_table, gains_table
     from fedrouter_sim.studies.reading import open_comparison

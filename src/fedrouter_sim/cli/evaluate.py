@@ -37,7 +37,7 @@ def eval_command(
         str | None,
         typer.Option(
             help="Other test data, assigned to the clients (under --split natural to those it names): a file, a folder "
-            "with a test file, 'multitask', 'paper', or a data set of the Hub as org/name."
+            "with a test file, 'multitask', 'unseen', 'paper', or a data set of the Hub as org/name."
         ),
     ] = None,
     instruction_column: Annotated[

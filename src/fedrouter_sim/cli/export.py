@@ -29,7 +29,7 @@ def export_command(
     Example: fedrouter-sim export runs/first --merged --task task_0 --out exports/first
     """
     require_run(run)
-    refuse_existing(out, overwrite, EXPORT_NAME, "an earlier export")
+    refuse_existing(out, overwrite, (EXPORT_NAME,), "an earlier export")
 
     from fedrouter_sim import export
 

@@ -1,5 +1,6 @@
 """The application, and how errors leave it: one line, exit code 2."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -104,6 +105,8 @@ def main() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding lacks is written out
     choose_waiting()
     try:
         if odd := next((word for word in sys.argv[1:] if half_character(word) and "route" not in sys.argv[1:2]), None):

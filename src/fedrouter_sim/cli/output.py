@@ -59,7 +59,10 @@ class _PlainConsole(Console):
 
 def as_json_line(record: Any) -> str:
     """Return a value as a line of JSON, in which what would steer a terminal is escaped."""
-    line = json.dumps(record, ensure_ascii=False)
+    spelled = (
+        "utf" in (sys.stdout.encoding or "utf-8").lower()
+    )  # else what the encoding lacks is escaped as JSON does it
+    line = json.dumps(record, ensure_ascii=not spelled)
     return line if line.isascii() and line.isprintable() else "".join(map(_escaped, line))
 
 

@@ -118,7 +118,9 @@ def resolve_settings(
     from_preset = read_preset(preset) if preset else {}
     from_file = read_settings(config_file) if config_file else {}
     if config_file and (config_file.parent / MANIFEST_NAME).exists():
-        refuse_code(f"--config {config_file}: is of a run folder", from_file, flags)
+        # A command without a setting's flag does not use the setting.
+        used = {name: value for name, value in from_file.items() if name in flags}
+        refuse_code(f"--config {config_file}: is of a run folder", used, flags)
     given = {key: setting_of_flag(key, value) for key, value in flags.items() if value not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
     config = absolute_paths(config)

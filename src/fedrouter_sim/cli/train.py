@@ -15,11 +15,11 @@ from fedrouter_sim.cli.settings import refuse_code, resolve_settings, takes_sett
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.sources import find_source
+from fedrouter_sim.examples.sources import NOT_ON_DISK, find_source
 from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.folders import refuse_existing, refuse_taken
-from fedrouter_sim.runs.layout import CONFIG_FILE, REPORT_NAME
-from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, find_run, tidy
+from fedrouter_sim.runs.layout import REPORT_NAME, RUN_MARKS
+from fedrouter_sim.runs.unfinished import EVERY_CLIENT, EVERY_ROUND, Found, find_run, tidy
 
 MOST_SEEDS = 1_000
 
@@ -82,14 +82,12 @@ def train_command(
         if found.config is None:
             tidy(found.out)
             if not (found.out / REPORT_NAME).exists():  # it was all that was left to do
-                from fedrouter_sim import Run
-                from fedrouter_sim.report.run_report import write_run_report
-
-                write_run_report(Run(found.out))
+                _draw(found.out)
             print_result({"run": str(found.out), "finished": True}, [f"{found.out} is finished"], as_json)
             return
         found.check(config, given)
         refuse_code(f"--resume {resume}: was begun in that folder", vars(found.config), settings)
+        _check_resumed(resume, found, tensorboard, checkpoint_every)
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
     # What leads nowhere is refused before seconds of imports.
@@ -100,7 +98,7 @@ def train_command(
     if out is not None and not dry:
         refuse_taken(out)
         if resume is None and seeds is None:
-            refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+            refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
 
     from fedrouter_sim import Run, train
     from fedrouter_sim.methods import METHODS
@@ -156,6 +154,37 @@ def train_command(
     print_result(
         record, [summary_table(done.summary, run.metric), f"The run is in {done.folder}, its report {report}"], as_json
     )
+
+
+def _draw(folder: Path) -> None:
+    """Draw the report of a finished run that has none."""
+    from fedrouter_sim import Run
+    from fedrouter_sim.report.run_report import write_run_report
+
+    try:
+        write_run_report(Run(folder))
+    except UserError as error:
+        raise UserError(f"{folder} is finished, and its report: {error}; `fedrouter-sim report {folder}`") from None
+
+
+def _check_resumed(resume: Path, found: Found, tensorboard: bool, checkpoint_every: str) -> None:
+    """Refuse what a run that goes on was not begun with, beyond its settings, and data that are nowhere to be read.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    begun = found.begun
+    if begun and tensorboard and not begun.tensorboard:
+        raise UserError(f"--tensorboard: {found.out} was begun without; it goes on as it was begun")
+    if begun and checkpoint_every == EVERY_CLIENT and not begun.every_client:
+        raise UserError(
+            f"--checkpoint-every {EVERY_CLIENT}: {found.out} was begun with {EVERY_ROUND}; it goes on as it was begun"
+        )
+    if found.config and found.config.data in NOT_ON_DISK:
+        raise UserError(
+            f"--resume {resume}: its data are not on disk ({found.config.data}); go on from Python, with "
+            "train(..., shares=..., resume=True)"
+        )
 
 
 def _train_seeds(

@@ -45,7 +45,8 @@ def cluster_globally(messages: Sequence[CentroidMessage], tasks: int, seed: int,
         robust: share of the local clusters that is set aside before; they then join the nearest task.
 
     Returns:
-        A clustering whose rows are the local clusters of all clients, in client order.
+        A clustering whose rows are the local clusters of all clients, in client order. Where some were set aside, its
+        sizes are of the others alone, and labels are not numbered by first member.
 
     Raises:
         UserError: there are fewer distinct local centroids than tasks.

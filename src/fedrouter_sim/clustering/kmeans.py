@@ -1,4 +1,4 @@
-"""FAISS k-means and nearest centroid over (n, d) arrays, and the normalisation of embeddings before both."""
+"""FAISS k-means and nearest centroid over (n, d) arrays."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -99,7 +99,7 @@ class RunConfig:
         "data's client column says.",
         table="splits",
     )
-    alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0)
+    alpha: float = setting(_DATA, 0.5, "Concentration of --split dirichlet; smaller is more skewed.", above=0, most=1e9)
     hold_out: tuple[str, ...] = setting(
         _DATA, (), "Task that is held back from all clients and scored at the end. Repeatable."
     )

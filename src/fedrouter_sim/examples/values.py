@@ -54,7 +54,7 @@ def label_of(value: Any) -> str:
     Raises:
         ValueRefused: as `text_of`.
     """
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal) or not math.isfinite(value):
+    if isinstance(value, bool | int) or not isinstance(value, Real | Decimal) or not math.isfinite(value):
         return text_of(value)
     whole = math.floor(value)
     return str(whole) if whole == value else str(value)

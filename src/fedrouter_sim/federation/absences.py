@@ -38,7 +38,7 @@ def check_reachable(plan: Plan, clients: int, config: RunConfig) -> None:
         UserError: `min_participants` is above the number of clients that are sampled.
     """
     most = participants(clients, config.participation)
-    if plan.groups and not plan.gathered and config.min_participants > most:
+    if plan.groups and plan.shares and config.min_participants > most:
         raise UserError(
             f"--min-participants {config.min_participants}: a round has {most} clients at most, so that none would "
             "change anything; lower it, or raise --clients or --participation"

@@ -18,7 +18,7 @@ from fedrouter_sim.backbone.asking import Asking, Replies
 from fedrouter_sim.backbone.devices import resolve_device
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.engine import Engine, connected
 from fedrouter_sim.federation.hand import Hand, Means, Sketches
@@ -228,7 +228,7 @@ class Crew:
             except _Lost as lost:
                 first.losses += 1
                 if first.losses > LOSSES:
-                    raise UserError(
+                    raise MayPass(
                         f"--workers: a worker was lost {first.losses} times with the same work ({lost}); give fewer "
                         "workers if it was for want of memory"
                     ) from lost.__cause__
@@ -253,7 +253,7 @@ class Crew:
         while not self._ray.wait([promise], timeout=_LOOK)[0]:
             self._waited()
             if until is not None and monotonic() > until:
-                raise UserError(
+                raise MayPass(
                     f"--workers {self.size}: a worker was not there after {most:.0f} s; give as many as the cluster "
                     "has processors (and cards) free"
                 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.across_clients import (
@@ -86,9 +87,10 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     sketched = sum(min(int(message.sizes.sum()), sketching.rows) for message in messages)
     clusters = {answer.sent.client: answer.grouping.labels for answer in answers}
     federation.tell({a.sent.client: Tasks(a.sent.client, own) for a, own in zip(answers, assignment, strict=True)})
-    tasks, sums = _of_rows(answers, assignment), _sums(messages, assignment, config.robust_clustering)
+    tasks = _of_rows(answers, assignment)
+    sums, counted = _sums(messages, assignment, config.robust_clustering)
     del answers, messages  # of many clients they take more memory than all else
-    parts = _corrected(federation, affinity, normalizer, sketching, clusters, tasks, sums)
+    parts = _corrected(federation, affinity, normalizer, sketching, clusters, tasks, sums, counted)
     ended = np.concatenate([_tasks_of_most_rows(part, clusters[part.sent.client]) for part in parts])
     linked = replace(linked, corrected=ended, rows_sketched=sketched)
     return FoundTasks(normalizer, parts, tuple(part.tasks for part in parts), linked)
@@ -181,6 +183,7 @@ def _corrected(
     clusters: Mapping[int, Ints],
     tasks: Mapping[int, Ints],
     sums: Floats,
+    counted: Mapping[int, NDArray[np.bool_]],
 ) -> tuple[LocalClusters, ...]:
     """Send rows to the tasks that their gradients are aligned with, link again, and have the final parts described.
 
@@ -194,13 +197,18 @@ def _corrected(
         clusters: client -> its local clusters.
         tasks: client -> task of each of its examples so far.
         sums: (T, m), of the sketches of each task.
+        counted: client -> whether each of its local clusters is in them.
     """
     config = federation.config
     parts: Sequence[LocalClusters] = ()
+    labels = clusters
     for _ in range(CORRECTIONS):
         if parts:
-            sums = _sums([part.sent for part in parts], [part.tasks for part in parts], config.robust_clustering)
-        corrections = federation.ask(AskCorrection(normalizer, clusters, tasks, sums, sketching))
+            sent, assignment = [part.sent for part in parts], [part.tasks for part in parts]
+            sums, counted = _sums(sent, assignment, config.robust_clustering)
+            labels = {part.sent.client: part.grouping.labels for part in parts}
+        inside = {client: own[labels[client]] for client, own in counted.items()}
+        corrections = federation.ask(AskCorrection(normalizer, clusters, tasks, sums, inside, sketching))
         left = sum(len(np.unique(correction.tasks)) for correction in corrections)
         if not isinstance(config.tasks, str) and left < config.tasks:
             break
@@ -219,12 +227,17 @@ def _of_rows(parts: Sequence[LocalClusters], assignment: Sequence[tuple[int, ...
     }
 
 
-def _sums(messages: Sequence[CentroidMessage], assignment: Sequence[Sequence[int]], robust: float) -> Floats:
+def _sums(
+    messages: Sequence[CentroidMessage], assignment: Sequence[Sequence[int]], robust: float
+) -> tuple[Floats, dict[int, NDArray[np.bool_]]]:
     """Add up the sketches of each task's parts, (T, m), but for those that are set aside; zeros for a task that has
-    none."""
+    none. Return as well, for each client, which of its parts are in them."""
     tasks = np.array([task for own in assignment for task in own])
     counted = counted_parts(messages, robust, tasks)
     halves = np.concatenate(
         [message.halves.sum(axis=1, dtype=np.float32) for message in messages if message.halves is not None]
     )
-    return np.stack([halves[(tasks == task) & counted].sum(axis=0) for task in range(int(tasks.max()) + 1)])
+    sums = np.stack([halves[(tasks == task) & counted].sum(axis=0) for task in range(int(tasks.max()) + 1)])
+    ends = np.cumsum([len(own) for own in assignment])[:-1]
+    of_client = zip((message.client for message in messages), np.split(counted, ends), strict=True)
+    return sums, dict(of_client)

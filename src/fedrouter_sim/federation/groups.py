@@ -56,9 +56,7 @@ def group_by(
     return groups
 
 
-def whole_group(
-    client: ClientFacts, pool: str, rank: int = 0, pull: Pull | None = None, steps: int | None = None
-) -> Group:
+def whole_group(client: ClientFacts, pool: str, rank: int = 0, steps: int | None = None) -> Group:
     """Put all of a client's examples into one group."""
     examples = tuple(range(client.examples))
-    return Group(client.id, rank, examples, pool, pull=pull, steps=steps, answer_tokens=client.answer_tokens)
+    return Group(client.id, rank, examples, pool, steps=steps, answer_tokens=client.answer_tokens)

@@ -98,7 +98,13 @@ class Lies:
 
 
 def _books(message: Any) -> tuple[Any, ...]:
-    """Return what a lie must leave as it is, or the simulation's books do not hold: the kind of message and of whom."""
+    """Return what a lie must leave as it is, or the simulation's books do not hold: the kind of message, of whom, and
+    of how many local clusters."""
+    if isinstance(message, LocalClusters):
+        return type(message).__name__, *_books(message.sent)
+    if isinstance(message, CentroidMessage):
+        arrays = (message.centroids, message.sizes, message.answer_tokens, message.halves)
+        return type(message).__name__, message.client, *(None if one is None else np.shape(one) for one in arrays)
     names = ("client", "group", "pool", "round", "clusters") if isinstance(message, Update) else ("client",)
     return type(message).__name__, *(getattr(message, name) for name in names if hasattr(message, name))
 

@@ -63,6 +63,11 @@ class Plan:
         return self._by_client.get(client, [])
 
     @property
+    def shares(self) -> bool:
+        """Whether clients send anything: not where all examples are in one place, or all pools are one client's own."""
+        return not self.gathered and not all(pool.private for pool in self.pools)
+
+    @property
     def deployment(self) -> "Deployment":
         """What answers under this plan, beside the adapters."""
         return Deployment(self.pools, self.router, self.archive, self.state)

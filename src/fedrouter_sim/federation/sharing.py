@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS
 from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
@@ -28,10 +29,13 @@ class TaskSharing:
     Args:
         rule: the sharing rule.
         rounds: of the run.
+        guarded: whether aggregation guards against single updates: no length of one is then gone by, which one client
+            could make so large that the changes of all tasks would count as noise.
     """
 
-    def __init__(self, rule: Sharing, rounds: int) -> None:
+    def __init__(self, rule: Sharing, rounds: int, guarded: bool = False) -> None:
         self.rule = rule
+        self._guarded = guarded
         self.shared_from: SharedFrom | None = None
         """What the sharing of this round went by; None before it, and where nothing was shared."""
         self._rounds = rounds
@@ -65,6 +69,8 @@ class TaskSharing:
         """
         own = self._held.setdefault(client, {})
         own[pool] = own.get(pool, 0.0) + examples
+        if self._guarded:
+            return
         sums = self._squares.setdefault(pool, {})
         for key, value in adapter.items():
             length = float((value.double() - start[key].double()).square().sum())
@@ -101,6 +107,8 @@ class TaskSharing:
             for pool, mean in means.items():
                 check_compatible(mean, found[pool])
                 check_finite(found[pool])
+                if odd := next((k for k, value in found[pool].items() if value.dtype != mean[k].dtype), None):
+                    raise ValueError(f"{odd!r} is of type {found[pool][odd].dtype}, not {mean[odd].dtype}")
         except UserError:
             raise
         except Exception as error:  # the rule may be the user's own
@@ -113,7 +121,7 @@ class TaskSharing:
 
 
 def task_sharing(config: RunConfig, uses: Collection[str]) -> TaskSharing | None:
-    """Return what shares among the task pools of a run; None where nothing does.
+    """Return what shares among the task pools of a run; None where nothing does, or aggregation keeps no basis.
 
     Args:
         config: the settings.
@@ -122,6 +130,7 @@ def task_sharing(config: RunConfig, uses: Collection[str]) -> TaskSharing | None
     Raises:
         UserError: there is no such rule.
     """
-    if config.sharing == NONE or "sharing" not in uses:
+    aggregation = AGGREGATIONS.class_of(config.aggregation)
+    if config.sharing == NONE or "sharing" not in uses or not aggregation.keeps_basis:
         return None
-    return TaskSharing(find_sharing(config.sharing, parse_options(config.option)), config.rounds)
+    return TaskSharing(find_sharing(config.sharing, parse_options(config.option)), config.rounds, aggregation.guards)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
@@ -74,7 +75,8 @@ class Sketching:
 @dataclass(frozen=True)
 class FirstUpdates(Sketching):
     """Sketches of what a first round would make of each half of a local cluster, in place of its gradient: what other
-    methods cluster clients by. It costs the optimizer steps of a round of the client, shared among the halves."""
+    methods cluster clients by. It costs the optimizer steps of a round of the client, shared among the halves, of
+    which each takes one at least."""
 
     steps: int = 10  # of a client
 
@@ -220,12 +222,13 @@ class AskCorrection(Question[RowTasks]):
     normalizer: Normalizer
     clusters: Mapping[int, Ints] = field(repr=False)  # client -> its local clusters
     tasks: Mapping[int, Ints] = field(repr=False)  # client -> task of each example so far
-    sums: Floats = field(repr=False)  # (T, m), the sums of the sketches of all clients' rows
+    sums: Floats = field(repr=False)  # (T, m), the sums of the sketches of all clients' rows, bar those set aside
+    counted: Mapping[int, NDArray[np.bool_]] = field(repr=False)  # client -> whether each example's part is in them
     sketching: Sketching
 
     @property
     def nbytes(self) -> int:
-        """Size of the tasks' gradients that are sent along."""
+        """Size of the tasks' gradients that are sent along; which parts count is too small to be."""
         return self.sums.nbytes
 
     def answer(self, client: Client) -> RowTasks:
@@ -233,7 +236,7 @@ class AskCorrection(Question[RowTasks]):
         clusters, tasks = self.clusters[client.id], self.tasks[client.id].copy()
         positions = self.sketching.positions(client)
         rows = client.sketches(positions.tolist(), self.sketching.start, self.sketching.seed)
-        alignment = aligned(rows, tasks[positions], self.sums)
+        alignment = aligned(rows, tasks[positions], self.sums, self.counted[client.id][positions])
         points = self.normalizer(client.embeddings)
         for cluster in range(int(clusters.max()) + 1):
             sketched = np.flatnonzero(clusters[positions] == cluster)
@@ -244,15 +247,17 @@ class AskCorrection(Question[RowTasks]):
         return RowTasks(client.id, tasks)
 
 
-def aligned(rows: Floats, tasks: Ints, sums: Floats) -> Floats:
-    """Return the cosine of each row's sketch with the sum of each task's others, (n, T).
+def aligned(rows: Floats, tasks: Ints, sums: Floats, counted: NDArray[np.bool_]) -> Floats:
+    """Return the cosine of each row's sketch with the sum of each task's others, (n, T); -1 where a task has none.
 
     Args:
         rows: unit sketches (n, m).
-        tasks: of the rows, (n,): in whose sums they are.
+        tasks: of the rows, (n,).
         sums: (T, m).
+        counted: whether the rows are in the sums of their tasks, (n,).
     """
     found = rows @ unit_rows(sums).T
-    own = sums[tasks] - rows
+    found[:, ~sums.any(axis=1)] = -1
+    own = sums[tasks] - rows * counted[:, None]
     found[np.arange(len(rows)), tasks] = (rows * unit_rows(own)).sum(axis=1)
     return np.asarray(found, dtype=np.float32)

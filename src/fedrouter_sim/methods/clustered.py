@@ -7,12 +7,14 @@ from sklearn.cluster import AgglomerativeClustering
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Ints
+from fedrouter_sim.clustering.kmeans import numbered_by_first
 from fedrouter_sim.clustering.linking import link
 from fedrouter_sim.clustering.normalizing import unit_rows
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
 from fedrouter_sim.methods.fedavg import FedAvg
+from fedrouter_sim.randomness import derive_seed
 
 
 class Clustered(FedAvg):
@@ -51,7 +53,8 @@ class Clustered(FedAvg):
         changes = [_change_of_b(last.starts[update.pool], update.adapter) for update in last.updates]
         tasks = federation.config.tasks
         if isinstance(tasks, str):
-            known = link(unit_rows(np.stack(changes).astype(np.float32)), federation.config.cut).labels
+            seed = derive_seed(federation.config.seed, "micro-clusters")
+            known = link(unit_rows(np.stack(changes).astype(np.float32)), federation.config.cut, seed=seed).labels
         else:
             known = ward(np.stack(changes), tasks)
         of_client = dict(zip((update.client for update in last.updates), known.tolist(), strict=True))
@@ -78,8 +81,7 @@ def ward(changes: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", pools: in
     if len(unit) <= pools:
         return np.arange(len(unit))
     found = AgglomerativeClustering(n_clusters=pools, linkage="ward").fit_predict(unit)
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.int64)
+    return numbered_by_first(found)
 
 
 def _change_of_b(start: Adapter, trained: Adapter) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from fedrouter_sim.clustering.normalizing import unit_rows
+from fedrouter_sim.config.words import AUTO
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import whole_group
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
@@ -32,7 +34,15 @@ class FedDPA(FedAvg):
     plans_by_clients = True
 
     def plan(self, federation: Federation) -> Plan:
-        """Plan as FedAvg does, with the shared adapter's part of the steps."""
+        """Plan as FedAvg does, with the shared adapter's part of the steps.
+
+        Raises:
+            UserError: the layer of embeddings is to be chosen, which is by how well clusters agree: here are none.
+        """
+        if federation.config.embedding == AUTO:
+            raise UserError(
+                f"--embedding {AUTO}: goes by local clusters, of which --method {self.name} has none; name a layer"
+            )
         plan = super().plan(federation)
         groups = tuple(
             replace(group, steps=_parts(federation, client)[0])

@@ -1,9 +1,11 @@
 """FedRouter (arXiv 2604.00050): a group per local cluster, pools by global clustering, answered by the router."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS
 from fedrouter_sim.clustering.affinities.affinity import UPDATES as FIRST_UPDATES
@@ -24,7 +26,7 @@ from fedrouter_sim.routing import GLOBAL, LOCAL, task_name
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.reach import counts_as_unseen
-from fedrouter_sim.routing.router import Router
+from fedrouter_sim.routing.router import Router, check_mixed
 from fedrouter_sim.routing.rule import Routes
 from fedrouter_sim.tables import parse_options
 
@@ -58,6 +60,7 @@ class FedRouter(Method):
         router = router_of(
             archive, found.normalizer, federation.max_tokens, federation.backbone_digest, config.router, config.option
         )
+        check_mixed(router, config.unseen)
         told = zip(federation.ids, archive.assignment, strict=True)
         federation.tell({client: Tasks(client, own, router.told) for client, own in told})
         groups: list[Group] = []
@@ -92,9 +95,7 @@ class FedRouter(Method):
         router = _of(deployment.router)
         candidates = _archive(deployment).tasks_of(asked.client) if routing == LOCAL else None
         if router.by_token is not None:
-            names = [task_name(task) for task in candidates or range(len(router.centroids))]
-            even = tuple((name, 1 / len(names)) for name in names)
-            return [Choice(even, by_token=router.by_token)] * len(asked.instructions)
+            return _by_token(router, router.by_token, candidates, asked)
         found = router.route(asked.embeddings, candidates)
         margins = found.margin.tolist() if np.isfinite(found.margin).all() else [None] * len(found.margin)
         sure = [None] * len(margins) if found.confidence is None else found.confidence.tolist()
@@ -106,6 +107,20 @@ class FedRouter(Method):
                 _weights(found), margins, found.distance.tolist(), unseen, sure, strict=True
             )
         ]
+
+
+def _by_token(router: Router, by_token: ByToken, candidates: Sequence[int] | None, asked: Asked) -> list[Choice]:
+    """Have all candidates answer together; embeddings say no more than whether a text counts as unseen."""
+    names = [task_name(task) for task in candidates or range(len(router.centroids))]
+    even = tuple((name, 1 / len(names)) for name in names)
+    scores = None if router.reach_of_all is None else router.unseen(asked.embeddings)
+    if scores is None:
+        return [Choice(even, by_token=by_token)] * len(asked.instructions)
+    return [
+        Choice(weights, unseen=score, by_token=by_token if weights else None)
+        for score in scores.tolist()
+        for weights in [_answering(even, score, router.on_unseen)]
+    ]
 
 
 def _finds(config: RunConfig) -> bool:

@@ -16,6 +16,7 @@ from fedrouter_sim.clustering.affinities.affinity import NOTHING, Affinity
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.declaring import check_limits
 from fedrouter_sim.config.paths import absolute_paths
 from fedrouter_sim.config.words import COSINE, L2, NONE, RAW, STANDARDIZE
 from fedrouter_sim.errors import UserError
@@ -36,7 +37,7 @@ from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import own_digests
-from fedrouter_sim.runs.layout import CONFIG_FILE, LABELS_NAME
+from fedrouter_sim.runs.layout import LABELS_NAME, RUN_MARKS
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.sharing import load_shared, shared_again
 from fedrouter_sim.runs.updates import StoredUpdate
@@ -82,7 +83,7 @@ def aggregate(
     """
     out = Path(out)
     run = open_run(run)
-    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+    refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
     if out.resolve() == run.folder.resolve():
         raise UserError(f"--out {out}: is the run that is aggregated, and would be lost; choose another name")
     old, archive = _routing_of(run)
@@ -105,6 +106,8 @@ def aggregate(
         normalize=normalize or run.config.normalize,
     )
     run.check_own("affinity")
+    if seed is not None:
+        check_limits(f"--seed {seed}", RunConfig.__dataclass_fields__["seed"], seed)
     clustering_seed = run.clustering_seed if seed is None else seed
     # Rows were corrected on the way to the run's own tasks: local clusters, linked once, need not give the same.
     if by_kmeans(config) or (config, clustering_seed) != (run.config, run.clustering_seed):
@@ -129,7 +132,7 @@ def aggregate(
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, old_tasks, _in_space_of(router, old), lambda t: run.adapter(task_name(t))
     )
-    shared, apart = _shared_from(run, chosen)
+    shared, apart = _shared_from(run, chosen, averaged.aggregation)
     if shared is not None:
         run.check_own("sharing")
         rule, name_of = find_sharing(config.sharing, options), partial(_name_of, archive=archive)
@@ -160,7 +163,7 @@ def aggregate(
     return report(out, last, averaged, inherited, summary, *apart)
 
 
-def _shared_from(run: Run, updates: Sequence[StoredUpdate]) -> tuple[SharedFrom | None, list[str]]:
+def _shared_from(run: Run, updates: Sequence[StoredUpdate], aggregation: str) -> tuple[SharedFrom | None, list[str]]:
     """Return what the sharing of the round of these updates went by; None where tasks did not share, or it is not
     known, and then what the user has to know."""
     if run.config.sharing == NONE:
@@ -169,7 +172,9 @@ def _shared_from(run: Run, updates: Sequence[StoredUpdate]) -> tuple[SharedFrom 
     found = load_shared(run.folder, shapes)
     if found is None and "sharing" not in _known_uses(run.config.method):
         return None, []
-    if found is None:
+    if not AGGREGATIONS.class_of(aggregation).keeps_basis:
+        why = f"--aggregation {aggregation} makes factors that cannot be compared between tasks"
+    elif found is None:
         why = "the run did not keep what it goes by"
     elif found.round != updates[0].round:
         why = f"the tasks shared last in round {found.round}, and the updates are of round {updates[0].round}"

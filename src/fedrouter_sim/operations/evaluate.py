@@ -112,8 +112,16 @@ def evaluate(
     display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))
     results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
-    # The run's own cells are answered as it was told; others must not take their place.
-    under = "" if unseen is None else f"unseen-{unseen}"
+    # The run's own cells are answered as it was told, all of its samples; others must not take their place.
+    fewer = data is None and most is not None and most != config.test_examples_per_client
+    others = data is None and on_bad_row is not None and on_bad_row != config.on_bad_row
+    under = "-".join(
+        [
+            *([] if unseen is None else [f"unseen-{unseen}"]),
+            *([f"most-{most}"] if fewer else []),
+            *([f"bad-row-{on_bad_row}"] if others else []),
+        ]
+    )
     files = [write_cell(run.folder, result, under, **context) for result in results]
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")

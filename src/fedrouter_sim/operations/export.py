@@ -13,6 +13,7 @@ from fedrouter_sim.backbone.loading import load_model, quiet, skeleton_of
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
+from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
 from fedrouter_sim.examples.templates import TEMPLATES
@@ -65,7 +66,7 @@ def export(
     """
     run = open_run(run)
     out = Path(out)
-    refuse_existing(out, overwrite, RECORD_NAME, "an earlier export")
+    refuse_existing(out, overwrite, (RECORD_NAME,), "an earlier export")
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
     chosen = _chosen(run, pools)
@@ -110,8 +111,11 @@ def _backbone_of(run: Run) -> Path:
 
 
 def _slot_shapes(run: Run) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of an adapter of the run's backbone; None where that is not on this machine."""
+    """Return the shapes of an adapter of the run's backbone; None where that is not on this machine: nothing is
+    downloaded for it."""
     name = run.config.model
+    if name not in (BUNDLED_MODEL, *FETCHED) and not Path(name).exists():
+        return None
     try:
         folder = resolve_model(name)
     except UserError:

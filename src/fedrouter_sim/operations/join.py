@@ -1,9 +1,9 @@
 """`aggregate FOLDER... --model M`: a run folder from the updates of clients that trained elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -30,7 +30,7 @@ from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
-from fedrouter_sim.runs.layout import CONFIG_FILE
+from fedrouter_sim.runs.layout import RUN_MARKS
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.update_folders import (
     ForeignUpdate,
@@ -40,6 +40,8 @@ from fedrouter_sim.runs.update_folders import (
     read_update_folder,
 )
 from fedrouter_sim.runs.writer import RunWriter
+from fedrouter_sim.tables import option_texts
+from fedrouter_sim.typed import Within, taken
 
 _PEFT_PREFIX = "base_model.model."
 
@@ -81,7 +83,10 @@ def aggregate_folders(
         UserError: a folder is not usable, does not fit the others or the backbone; the message names it.
     """
     out = Path(out)
-    refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+    refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
+    for path in map(Path, folders):
+        if out.resolve() in (inside := path.resolve(), *inside.parents):
+            raise UserError(f"--out {out}: holds {path}, whose updates would be lost; choose another name")
     options = AGGREGATIONS.options(aggregation or MEAN, (), option)
     backbone = resolve_model(model)
     found = [read_update_folder(folder) for folder in find_update_folders([Path(folder) for folder in folders])]
@@ -105,7 +110,7 @@ def aggregate_folders(
             model=model,
             template=template,
             max_tokens=max_tokens,
-            **_lora_settings(scale, load_peft_config(largest.folder)),
+            **_lora_settings(scale, largest.folder),
             lora_targets=_targets(example, skeleton, updates[0].folder, model),
             rounds=max(1, rounds[-1]),
             local_clusters=max(len(message.sizes) for message in messages),
@@ -121,6 +126,7 @@ def aggregate_folders(
     router = router_of(archive, normalizer, limit, model_digest(backbone), config.router)
     count = len(router.centroids)
     averaged = average_by_task(updates, lambda u: task_of(u, archive), count, aggregation, scale, options)
+    config = replace(config, aggregation=averaged.aggregation, option=option_texts(options))
     received = sorted(averaged.adapters)
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, received, router.centroids[received], averaged.adapters.__getitem__
@@ -168,12 +174,20 @@ def _check_dimension(found: Sequence[ForeignUpdate], dimension: int, model: str)
             )
 
 
-def _lora_settings(scale: LoraScale, peft_config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that describe adapters of a rank and scale."""
+def _lora_settings(scale: LoraScale, folder: Path) -> dict[str, Any]:
+    """Return the settings that describe adapters of a rank and scale.
+
+    Raises:
+        UserError: the folder's configuration has a dropout that is none.
+    """
+    try:
+        dropout = taken(load_peft_config(folder), "lora_dropout", Annotated[float, Within(0, 0.99)], 0.0)
+    except ValueError as error:
+        raise UserError(f"{folder}: its adapter configuration is damaged ({error}); correct it") from None
     return {
         "lora_rank": scale.rank,
         "lora_alpha": scale.factor * scale.rank,
-        "lora_dropout": float(peft_config.get("lora_dropout", 0.0)),
+        "lora_dropout": float(dropout),
     }
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.trial import try_out
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.federation.seats import seats
+from fedrouter_sim.runs.layout import MANIFEST_NAME
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import PlannedRun, Study
@@ -65,8 +67,10 @@ def pending_runs(study: Study, out: Path, records: Records | None = None) -> lis
     """Return the runs that are neither in `out` nor in the records yet; the latter get those that are in `out` alone.
 
     Raises:
-        UserError: as `Study.pending`, or a run in `out` was never evaluated.
+        UserError: as `Study.pending`, or `out` is a run itself, or a run in it was never evaluated.
     """
+    if (out / MANIFEST_NAME).exists():
+        raise UserError(f"--out {out}: is a run folder, and runs of several seeds or a plan do not go into one")
     if records is None:
         return study.pending(out)
     pending = study.pending(out, {name: record.origin for name, record in records.runs.items()})

@@ -42,7 +42,7 @@ from fedrouter_sim.runs.checkpoint import Checkpoint
 from fedrouter_sim.runs.clock import Clock
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import check_entries, own_digests
-from fedrouter_sim.runs.layout import CONFIG_FILE
+from fedrouter_sim.runs.layout import RUN_MARKS
 from fedrouter_sim.runs.notes import notes_of
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.runs.tensorboard import TensorBoard, board_for, require_tensorboard
@@ -111,7 +111,7 @@ def train(
     clock = Clock()
     out = Path(out)
     if not resume:
-        refuse_existing(out, overwrite, CONFIG_FILE, "a run folder")
+        refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
     if tensorboard:
         require_tensorboard()
     if config.dp_epsilon:

@@ -9,12 +9,15 @@ from typing import Any
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.model import Backbone
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.config.declaring import flag
+from fedrouter_sim.config.paths import table_settings
+from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.examples.sources import NOT_ON_DISK
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.cells import read_cells, samples_digest
 from fedrouter_sim.runs.digests import file_digest, file_digests
+from fedrouter_sim.runs.entries import named_entries
 from fedrouter_sim.runs.layout import NOT_IN_MANIFEST
 from fedrouter_sim.runs.reader import Run, open_run
 
@@ -45,7 +48,8 @@ def verify(run: Run | Path | str, display: Display = SILENT, rerun: Train | None
             all that its settings decide.
 
     Raises:
-        UserError: the folder is no run, or its data or its backbone are not there.
+        UserError: the folder is no run, or its data or its backbone are not there; or it is to be trained again and
+            names code that is not trusted.
     """
     run = open_run(run)
     display.started("computing digests")
@@ -87,29 +91,43 @@ def _cells(run: Run) -> Iterator[Check]:
 
 
 def _own(run: Run) -> Iterator[Check]:
-    for setting in run.own_digests:
-        try:
-            run.check_own(setting)
-        except UserError as error:
-            yield Check(f"your own {setting}", CHANGED, str(error))
-        else:
-            yield Check(f"your own {setting}", SAME)
+    """Compare the files of the user's own entries; none is run."""
+    for setting, (table, value) in named_entries(run.config).items():
+        if table.is_own(value):
+            said = f"{flag(setting)} {value}: the file is gone or has changed"
+            yield _check(f"your own {setting}", run.own_digests.get(setting), table.digest(value), said)
+
+
+def _untrusted(run: Run, *settings: str) -> str:
+    """Return why the user's own entries of some settings may not be run; '' where they may."""
+    try:
+        run.check_own(*settings)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _data(run: Run) -> Iterator[Check]:
     if run.config.data in NOT_ON_DISK or run.manifest.get("data_sha256") is None:
         yield Check("data", UNKNOWN, f"are not on disk ({run.config.data})")
         return
-    run.check_own("split", "drift_to")
+    if why := _untrusted(run, "format", "split", "drift_to"):
+        yield Check("data", UNKNOWN, why)
+        return
     found = partition_data(run.config).shares.digest()
     yield _check("data", run.manifest["data_sha256"], found, f"--data {run.config.data} has changed")
 
 
 def _backbone(run: Run) -> Iterator[Check]:
-    recorded = run.manifest["backbone_sha256"]
+    recorded = run.manifest.get("backbone_sha256")
+    if recorded is None:
+        yield _check("backbone", None, None)
+        return
     same = has_digest(resolve_model(run.config.model), recorded)
     yield Check("backbone", SAME if same else CHANGED, "" if same else f"--model {run.config.model} has changed")
-    if (router := run.router) is not None:
+    if why := _untrusted(run, "router"):
+        yield Check("backbone of the router", UNKNOWN, why)
+    elif (router := run.router) is not None:
         yield _check("backbone of the router", recorded, router.backbone_digest, "is another than the run's")
     beginnings = {update.initial_sha256 for update in run.updates()} - {None}
     if same and beginnings:
@@ -121,8 +139,12 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
     if run.manifest.get("command") != "train":
         yield Check("training again", UNKNOWN, f"{run.manifest.get('command')} wrote this run")
         return
+    run.check_own(*table_settings())
     with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place:
-        again = train(run.config, Path(place) / "again", False, display).folder
+        try:
+            again = train(run.config, Path(place) / "again", False, display).folder
+        except Interrupted as error:  # nothing is kept to go on with
+            raise KeyboardInterrupt from error
         first, second = _decided(run.folder), _decided(again)
         # What `eval` scored later is not scored in training.
         for name in sorted(name for name in {*first, *second} if name in second or not name.startswith("eval/")):

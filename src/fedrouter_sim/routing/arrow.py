@@ -6,7 +6,8 @@ from fedrouter_sim.routing.prototypes import NearestPrototype
 
 
 class Arrow(NearestPrototype):
-    """All tasks that may answer do so together, weighed by token (`ByToken`, arXiv 2405.11157); no embedding is used.
+    """All tasks that may answer do so together, weighed by token (`ByToken`, arXiv 2405.11157). Of the embedding
+    of a text goes no more than whether it counts as unseen.
 
     The task of an answered text is that of the largest mean weight over its prompt, and that weight its confidence.
     Where a text needs a task and nobody answers, as a training row after drift, it is that of the nearest prototype.

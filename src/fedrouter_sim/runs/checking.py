@@ -13,17 +13,17 @@ _REMEDY = "train the run anew"
 
 _MANIFEST: dict[str, Any] = {
     "backbone": str | None,
-    "backbone_sha256": str | None,
+    "backbone_sha256": str,
     "data_sha256": str | None,
-    "clustering_seed": Count | None,
+    "clustering_seed": Count,
     "own_sha256": Mapping[str, str] | None,
     "method_sha256": str | None,
-    "wall_seconds": Annotated[float, Within(0)] | None,
+    "wall_seconds": Annotated[float, Within(0)],
     "data_clients": list[str] | None,
     "data_notes": list[str] | None,
     "libraries": Mapping[str, str] | None,
 }
-"""What of a manifest is read."""
+"""What of a manifest is read, where it is there."""
 
 _ROUND: dict[str, Any] = {
     "gaps": Mapping[str, float | None] | None,

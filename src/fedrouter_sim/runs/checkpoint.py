@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from fedrouter_sim.runs.updates import update_folder
 from fedrouter_sim.simulation import Outcome, Stage
 from fedrouter_sim.storage import read_json, sync_files, write_bytes
 from fedrouter_sim.tensors import Tensors
+from fedrouter_sim.typed import Within, taken
 
 STATE_NAME = "state.json"
 _ADAPTERS, _LATE, _PLANS = "adapters.safetensors", "late.safetensors", "plans"
@@ -162,7 +163,13 @@ class Checkpoint(Observer):
     def spent(self) -> dict[str, float]:
         """Return how long what took in earlier processes, in seconds."""
         kept = states(self._folder)
-        return dict(read_json(kept[-1] / STATE_NAME, _REMEDY).get("seconds", {})) if kept else {}
+        if not kept:
+            return {}
+        path = kept[-1] / STATE_NAME
+        try:
+            return dict(taken(read_json(path, _REMEDY), "seconds", Mapping[str, Annotated[float, Within(0)]], {}))
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
 
     def _plan(self, number: int) -> Path:
         return self._folder / _PLANS / f"{number:03d}"
@@ -187,7 +194,7 @@ class Checkpoint(Observer):
             raise UserError(f"{state}: {odd[0]} is damaged; train the run anew with --overwrite")
 
     def _stage(self, federation: Federation, number: int, values: Mapping[str, Any]) -> Stage:
-        plan = load_plan(self._plan(number))
+        plan = load_plan(self._plan(number), federation.config.router)
         own = federation.after_drift() if values["drifted"] else federation
         own = own.gathered() if plan.gathered else own
         own.workers.recall(_sketches(Tensors(self._plan(number) / _SKETCHES, _REMEDY)))

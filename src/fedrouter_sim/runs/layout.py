@@ -23,6 +23,9 @@ REPORT_NAME = "report.html"
 NOT_IN_MANIFEST = (MANIFEST_NAME, CHECKPOINT_FOLDER, "eval", "tensorboard", REPORT_NAME, "figures")
 """Files and folders whose digests the manifest does not have: they are written anew now and then, or not yet whole."""
 
+RUN_MARKS = (CONFIG_FILE, MANIFEST_NAME)
+"""The files that every run folder has: what lacks one of them is not overwritten."""
+
 EXPORT_NAME = "export.json"
 """What says that a folder is an export."""
 

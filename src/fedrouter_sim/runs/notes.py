@@ -2,18 +2,27 @@
 
 from collections.abc import Mapping
 
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS
 from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.federation.hostile import said_of_attackers
 from fedrouter_sim.federation.observers import said_of_clients
+from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.run_data import RunData
 from fedrouter_sim.runs.births import asleep_after, births_of, said_of
 from fedrouter_sim.simulation import Outcome
 
 
+def _shares_in_vain(config: RunConfig) -> bool:
+    if config.sharing == NONE or AGGREGATIONS.class_of(config.aggregation).keeps_basis:
+        return False
+    return "sharing" in METHODS.class_of(config.method).uses
+
+
 def notes_of(config: RunConfig, data: RunData, outcome: Outcome, cut: Mapping[str, int]) -> list[str]:
-    """Return a sentence each on conversations put as text, instructions cut, clients that lied or failed, tasks that
-    were born or sleep, and clusters or tasks fewer than asked for.
+    """Return a sentence each on conversations put as text, instructions cut, sharing without effect, clients that lied
+    or failed, tasks that were born or sleep, and clusters or tasks fewer than asked for.
 
     Args:
         config: the settings.
@@ -30,6 +39,11 @@ def notes_of(config: RunConfig, data: RunData, outcome: Outcome, cut: Mapping[st
     if any(cut.values()):
         notes.append(
             f"{cut['train']} training and {cut['test']} test instructions were cut to fit --max-tokens and context"
+        )
+    if _shares_in_vain(config):
+        notes.append(
+            f"tasks share nothing: --aggregation {config.aggregation} makes factors that cannot be compared between "
+            f"tasks; take another rule, or --sharing {NONE} to say so"
         )
     notes += [*said_of_attackers(len(data.clients), config), *said_of_clients(outcome.records)]
     router, archive = outcome.plan.router, outcome.plan.archive

@@ -23,7 +23,7 @@ from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, MOST_TOKENS, Archive
 from fedrouter_sim.routing.making import router_of
-from fedrouter_sim.routing.router import RECIPE_NAME, Router
+from fedrouter_sim.routing.router import RECIPE_NAME, Router, check_mixed
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
@@ -123,6 +123,8 @@ class Run:
         if not (self.folder / RECIPE_NAME).exists():
             return None
         self.check_own("router")
+        if not self.pools:
+            raise UserError(f"{self.folder}: has a router and no adapters in {POOLS_NAME}; train the run anew")
         router = Router.load(self.folder, self.config.router)
         archive = self.archive
         if archive is not None:
@@ -312,6 +314,8 @@ class Run:
             )
         if unseen is not None:
             deployment = self._when_unseen(unseen, deployment)
+        if deployment.router is not None:
+            check_mixed(deployment.router, deployment.router.on_unseen)
         if router is not None and router.width != backbone.dimension:
             raise UserError(
                 f"{self.folder}: its router is of embeddings of {router.width} numbers, and those of the "

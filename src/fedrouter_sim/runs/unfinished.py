@@ -11,14 +11,17 @@ from typing import Any
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.config.reading import read_settings
-from fedrouter_sim.errors import Interrupted, UserError
+from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.folders import building_of, claimed, place_of, refuse_existing
-from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME
-from fedrouter_sim.storage import NoRoom, read_json, write_json, write_text
+from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME, RUN_MARKS
+from fedrouter_sim.storage import read_json, refuse_links, write_json, write_text
+from fedrouter_sim.typed import fitted
 
 CHECKPOINT_FORMAT = 1
 EVERY_ROUND, EVERY_CLIENT = "round", "client"
 """What is kept while a run trains: the state after each round, or what each client sent as well."""
+
+_ANEW = "train the run anew with --overwrite"
 
 BEGUN_NAME = "begun.json"
 RECEIVED_NAME = "received.jsonl"
@@ -51,21 +54,23 @@ class Begun:
         """Read it from the folder in which a run grows; None if there is none.
 
         Raises:
-            UserError: it is damaged or of another format.
+            UserError: it is damaged or of another format, or the folder holds a link, which is not followed.
         """
         path = run / CHECKPOINT_FOLDER / BEGUN_NAME
         if not path.exists():
             return None
-        record = read_json(path, "train the run anew with --overwrite")
+        refuse_links(run)
+        record = read_json(path, _ANEW)
         if (found := record.pop("format", None)) != CHECKPOINT_FORMAT:
             raise UserError(
                 f"--resume {run}: its format is {found}, and this version goes on with {CHECKPOINT_FORMAT}; go on with "
                 "the version that began it, or train anew with --overwrite"
             )
         try:
-            return cls(run, **record)
-        except TypeError as error:
-            raise UserError(f"{path}: damaged ({error}); train the run anew with --overwrite") from None
+            begun: Begun = fitted(cls, record | {"run": run}, "")
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); {_ANEW}") from None
+        return begun
 
     @property
     def rounds(self) -> int | None:
@@ -110,6 +115,7 @@ class Found:
 
     out: Path  # where it is, or will be
     config: RunConfig | None  # of a run that is under way; None: it is finished
+    begun: Begun | None = None  # how
 
     def check(self, config: RunConfig, given: Collection[str]) -> None:
         """Refuse settings beside `--resume` that are not the run's own.
@@ -138,8 +144,8 @@ def find_run(out: Path) -> Found:
     place = place_of(out)
     building = building_of(place)
     own = out if place_of(out) == Path(os.path.realpath(out)) else place
-    if Begun.load(building) is not None:
-        return Found(own, RunConfig.build(read_settings(building / CONFIG_FILE)))
+    if (begun := Begun.load(building)) is not None:
+        return Found(own, RunConfig.build(read_settings(building / CONFIG_FILE)), begun)
     if (place / MANIFEST_NAME).is_file():
         return Found(own, None)
     raise UserError(
@@ -161,7 +167,7 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
     """Hold the place of a run, yield how the run in its growing folder was begun, and let it take its place at the end.
 
     What was trained is kept in the folder where it grew if the run does not come to its end for a reason that may pass:
-    an interrupt, a full disk, a fault of the program. Otherwise nothing is left.
+    an interrupt, a full disk, a lost worker, a fault of the program. Otherwise all is as it was before.
 
     Args:
         out: where the run is to be.
@@ -182,14 +188,14 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
             )
         resumed = begun is not None and resume
         begun = begun if begun is not None and resumed else replace(new, run=place.building)
-        refuse_existing(out, begun.overwrite, CONFIG_FILE, "a run folder")
+        refuse_existing(out, begun.overwrite, RUN_MARKS, "a run folder")
         if resumed:
             begun.check(new)
         try:
             if resumed:
                 _sweep(place.building)
             else:
-                place.begin()
+                place.begin(aside=True)
                 begun.save()
             yield begun
             if not (begun.folder / BEGUN_NAME).is_file():
@@ -197,13 +203,14 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
             place.finish(begun.overwrite)
         except BaseException as error:
             if not place.done:
-                may_pass = isinstance(error, NoRoom) or not isinstance(error, UserError)
+                may_pass = isinstance(error, MayPass) or not isinstance(error, UserError)
                 if not (resumed or (begun.worth_keeping and may_pass)):
-                    place.drop()
+                    place.restore()
                     raise
                 _tell(error, out, begun)
             raise
         finally:
+            place.forget()
             if place.done:  # only now: until it was at its place it might have had to go on
                 shutil.rmtree(place.path / CHECKPOINT_FOLDER, ignore_errors=True)
 

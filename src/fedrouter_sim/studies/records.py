@@ -4,6 +4,7 @@ With such a file a study goes on, and is compared, where its run folders are not
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ class Records:
         self.runs[record.name] = record
         before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         ended = "\n" if before and not before.endswith("\n") else ""
-        write_text(self.path, before + ended + record.to_line())
+        write_text(Path(os.path.realpath(self.path)), before + ended + record.to_line())  # through a link, not over it
 
     def compare(
         self, names: Sequence[str], metric: Metric, also: Sequence[str] = (), planned: Sequence[Told] = ()

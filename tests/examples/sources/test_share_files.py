@@ -29,6 +29,10 @@ def test_parts_of_a_share_come_in_numeric_order(tmp_path: Path) -> None:
     assert found(tmp_path / "one", *shards("train", 2, begin=1))["train"] == shards("train", 2, begin=1)
 
 
+def test_a_number_longer_than_any_is_none_of_a_part(tmp_path: Path) -> None:
+    assert found(tmp_path, f"train_{'1' * 60}.csv", "train.csv") == {"train": ["train.csv"]}
+
+
 def test_suffixes_may_be_large_or_compressed(tmp_path: Path) -> None:
     assert found(tmp_path, "Train.JSONL", "test.csv.GZ", "dev.tsv.zst") == {
         "train": ["Train.JSONL"], "validation": ["dev.tsv.zst"], "test": ["test.csv.GZ"]
@@ -47,6 +51,8 @@ def test_a_folder_named_data_serves_where_the_folder_has_no_share_itself(tmp_pat
         (shards("train", 4)[:2] + shards("train", 4)[3:], "train-00002-of-00004.parquet is missing; .* 3 of 4 files"),
         (shards("train", 4)[:3], "train-00003-of-00004.parquet is missing"),
         (["train_1.csv", "train_3.csv"], r"train_2\.csv is missing"),
+        (["train_1.csv", f"train_{10**17}.csv"], r"train_2\.csv is missing; .* 2 of 100000000000000000 files"),
+        (["train-00000-of-99999999999.parquet"], "train-00001-of-99999999999.parquet is missing"),
         (["train.csv", "train_1.csv"], r"both train\.csv and train_1\.csv"),
         (["train_1.csv", "train_01.csv"], r"both train_01\.csv and train_1\.csv"),
         (["train_1.csv", "train_2.jsonl"], r"both train_1\.csv and train_2\.jsonl"),

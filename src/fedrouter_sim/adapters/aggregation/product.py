@@ -30,14 +30,15 @@ class ProductMean(Aggregation):
 
     The mean of n products of rank r is one product of rank n r: the B's side by side, each times its weight, and the
     A's stacked. That is what is kept, in float64; the matrix B A of (d_out, d_in) is never formed. Where the stacked
-    rank passes the smaller of d_out and d_in, it is brought down to that, exactly, so memory has a limit however many
-    adapters are added. Add in a fixed order.
+    rank passes twice the smaller of d_out and d_in, it is brought down to that, exactly, so memory has a limit however
+    many adapters are added. Add in a fixed order.
 
     Args:
         rank: of the result.
     """
 
     name = "product"
+    keeps_basis = False  # the factors of a truncated SVD, whose signs and axes are of each result's own
 
     def __init__(self, rank: int) -> None:
         super().__init__(rank)

@@ -18,6 +18,10 @@ class Aggregation(ABC):
     """Whether it guards an adapter against the updates of others: of a pool that one client has for itself there is
     nothing to guard, and the mean is taken in its place."""
 
+    keeps_basis: ClassVar[bool] = True
+    """Whether the result's factors are of the basis that the updates' are of, so that the change of a factor means
+    something. Where they are not, tasks share nothing."""
+
     def __init__(self, rank: int) -> None:
         self.rank = rank
         self.lost: float | None = None

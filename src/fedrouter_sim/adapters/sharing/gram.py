@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.sharing.rule import SharedRound
 
-LEAST_RELIABLE = 0.1
-"""The least share of a change's squared length that is taken for other than noise, as in the discovery of tasks."""
+LEAST_SHARE = 0.1
+"""The least share of a change's squared length that is not taken for noise, as `LEAST_RELIABILITY` of a sketch."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def gram_of(round_: SharedRound) -> Gram:
         single = sum(round_.squares[pool][key] for key in keys) if pool in round_.squares else 0.0
         if share < 1 and single > 0 and whole[place] > 0:
             common = (whole[place] - share * single) / (1 - share)
-            reliable[place] = min(max(common / whole[place], LEAST_RELIABLE), 1.0)
+            reliable[place] = min(max(common / whole[place], LEAST_SHARE), 1.0)
     known = reliable[~np.isnan(reliable)]
     filled = np.where(np.isnan(reliable), known.mean() if len(known) else 1.0, reliable)
     return Gram(pools, products, whole * filled)

@@ -7,7 +7,8 @@ from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
 class UpdateAffinity(GradientAffinity):
     """The cosine of how two local clusters change the adapter in a first round, corrected for noise as gradients are.
 
-    Several steps see more than the gradient at the start does, and cost as many.
+    Steps see more than the gradient at the start does, and cost as many: at least one for each half of a local cluster,
+    which is more than a client's steps of a round where it has many.
     """
 
     name = "update"

@@ -11,7 +11,8 @@ from fedrouter_sim.examples.files import is_data_file
 from fedrouter_sim.examples.reading import SHARE_NAMES
 
 _SHARE_OF = {name: share for share, names in SHARE_NAMES.items() for name in names}
-_NAME = re.compile(rf"({'|'.join(_SHARE_OF)})(?:-(\d+)-of-(\d+)|[-_](\d+))?(\..+)", flags=re.IGNORECASE)
+_NUMBER = r"(\d{1,18})"  # longer ones, such as times, number no parts
+_NAME = re.compile(rf"({'|'.join(_SHARE_OF)})(?:-{_NUMBER}-of-{_NUMBER}|[-_]{_NUMBER})?(\..+)", flags=re.IGNORECASE)
 _NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 """What `datasets` writes beside the rows."""
 
@@ -82,9 +83,10 @@ def _in_order(folder: Path, parts: Sequence[_Part]) -> list[Path]:
     numbers = [part.number or 0 for part in parts]
     begin = 0 if first.of and numbers[-1] < first.of else 1 if first.of else first.number
     expected = range(begin, begin + first.of if first.of else numbers[-1] + 1)
-    if missing := [number for number in expected if number not in numbers]:
+    have = set(numbers)
+    if (missing := next((number for number in expected if number not in have), None)) is not None:
         raise UserError(
-            f"--data {folder}: {_renumbered(first, missing[0])} is missing; the share {first.name} has "
+            f"--data {folder}: {_renumbered(first, missing)} is missing; the share {first.name} has "
             f"{len(parts)} of {len(expected)} files"
         )
     return [part.path for part in parts]
