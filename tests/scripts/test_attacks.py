@@ -50,8 +50,8 @@ def test_tables_hold_means_over_seeds_and_say_what_was_refused() -> None:
         record("updates", "scale", "krum", 0.4, 2, score=None, refused="too few"),
     ]
     lines = tables("updates", records)
-    assert "| noise | krum | 0.500 |  |  |  | 0.200 (1 refused) |" in lines  # without attackers it is the same run
-    assert "| scale | krum | 0.500 |  |  |  | refused |" in lines
+    assert "| noise | krum | 0.500 (1 of 2 seeds) |  |  |  | 0.200 (1 refused) |" in lines  # without attackers: one run
+    assert "| scale | krum | 0.500 (1 of 2 seeds) |  |  |  | refused |" in lines
 
 
 def test_the_page_has_the_marks() -> None:

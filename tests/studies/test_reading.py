@@ -152,8 +152,8 @@ def test_finished_runs_are_compared(
     assert (gain.ratio.mean, gain.ratio.low) == (pytest.approx(1.5), None)
     with pytest.raises(UserError, match="are both fedrouter on dual with seed 1"):
         open_comparison([finished_run, run_copy])
-    # Fewer samples a client are other samples.
-    evaluate(Run(fixed), Display(), ("all",), most=2)
+    path = fixed / "eval" / "all-fixed.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"samples_sha256": "0"}))
     with pytest.raises(UserError, match="answered different test samples in the cell 'all' of dual, seed 1"):
         open_comparison([finished_run, fixed])
 
