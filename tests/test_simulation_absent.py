@@ -47,6 +47,14 @@ def test_where_nobody_sends_anything_nobody_is_late_or_missed(run_method: Callab
     assert said_of_clients(done.outcome.records) == []
 
 
+def test_in_the_rounds_in_which_clients_train_alone_nobody_is_missed(run_method: Callable[..., Any]) -> None:
+    """FedDPA's second half: the shared adapter is there, and nobody trains it."""
+    done = run_method("feddpa", stragglers=0.9, client_dropout=0.9, min_participants=1, **QUICK)
+    shared, alone = done.outcome.records[:2], done.outcome.records[2:]
+    assert any(record.dropped or record.late for record in shared[:1])
+    assert [(record.dropped, record.late, record.skipped) for record in alone] == [([], [], False)] * 2
+
+
 def test_who_vanishes_has_trained_and_sent_nothing(run_method: Callable[..., Any], fail: Fail) -> None:
     fail({2: Absences(dropped=(1,))})
     done = run_method("fedavg", **QUICK)

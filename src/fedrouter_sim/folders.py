@@ -78,26 +78,18 @@ class Place:
     shown: str  # what messages call it
     done: bool = False  # whether it is there
 
-    @property
-    def _aside(self) -> Path:
-        return _aside_of(self.path)
-
     def begin(self, aside: bool = False) -> None:
         """Make the folder in which it grows, instead of what a dead process left there; that is gone, or put aside."""
         if aside and self.building.is_dir():
-            self.building.rename(self._aside)
+            self.building.rename(_aside_of(self.building))
         self.drop()
         self.building.mkdir()
 
     def restore(self) -> None:
         """Remove the folder in which it grows, and put back what was put aside for it."""
         self.drop()
-        if self._aside.is_dir():
-            self._aside.rename(self.building)
-
-    def forget(self) -> None:
-        """Remove what was put aside."""
-        shutil.rmtree(self._aside, ignore_errors=True)
+        if (aside := _aside_of(self.building)).is_dir():
+            aside.rename(self.building)
 
     def drop(self) -> None:
         """Remove the folder in which it grows, if it is there."""
@@ -218,8 +210,13 @@ def _lock_of(path: Path) -> Path:
     return path.with_name(f".{path.name}{_LOCK}")
 
 
-def _aside_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_ASIDE}")
+def forget_aside(building: Path) -> None:
+    """Remove what was put aside for a folder that grows: what grows is worth more by now."""
+    shutil.rmtree(_aside_of(building), ignore_errors=True)
+
+
+def _aside_of(building: Path) -> Path:
+    return building.with_name(f"{building.name.removesuffix(_BUILDING)}{_ASIDE}")
 
 
 def _real(out: Path) -> Path:
@@ -275,12 +272,10 @@ def _swap(new: Path, old: Path) -> None:
 
 def _mend(path: Path) -> None:
     """Put back what a process that died between the renames of `_swap` or of `Place.begin` had taken away."""
-    begun = _aside_of(path)
-    if begun.is_dir():
-        if building_of(path).exists():
-            shutil.rmtree(begun, ignore_errors=True)
-        else:
-            begun.rename(building_of(path))
+    building = building_of(path)
+    if (before := _aside_of(building)).is_dir():
+        shutil.rmtree(building, ignore_errors=True)
+        before.rename(building)
     aside = path.with_name(f".{path.name}{_OLD}")
     if aside.is_dir():
         if path.exists():

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,10 +222,22 @@ def test_a_task_that_no_update_falls_to_takes_the_nearest_ones_adapter(
 
 
 def test_what_is_read_is_not_written_over(raw_run: Path, micro_model: Path) -> None:
-    for folder in (raw_run, raw_run / "updates"):
-        with pytest.raises(UserError, match=r"--out .*: holds .*, whose updates would be lost; choose another name"):
+    for folder in (raw_run, raw_run / "updates", raw_run.parent):
+        with pytest.raises(UserError, match=r"--out .*: holds .*, which is averaged, and would be lost; choose"):
             aggregate_folders([folder], raw_run, str(micro_model), 4, overwrite=True)
     assert Run(raw_run).manifest["command"] == "train"
+
+
+def test_a_rule_of_the_users_own_is_written_down_with_its_digest(
+    updates: Path, gathered: Gather, tmp_path: Path
+) -> None:
+    file = tmp_path / "rule.py"
+    code = "from fedrouter_sim.adapters.aggregation.mean import WeightedMean\n\n\n"
+    file.write_text(f"{code}class Mine(WeightedMean):\n    name = 'mine'\n")
+    with chdir(tmp_path):
+        run = gathered(updates, aggregation="rule.py:Mine").folder
+    assert Run(run).config.aggregation == f"{file}:Mine"
+    assert aggregate(Run(run, trust_code=True), tmp_path / "again", tasks=3).aggregation == f"{file}:Mine"
 
 
 def test_the_rule_and_its_options_are_written_down(updates: Path, gathered: Gather) -> None:

@@ -13,6 +13,9 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations import train as train_module
+from fedrouter_sim.operations.aggregate import aggregate
+from fedrouter_sim.operations.export import export
+from fedrouter_sim.operations.join import aggregate_folders
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.runs.unfinished import Begun, find_run, tidy
@@ -39,6 +42,17 @@ class At(Display):
 
     def noted(self, text: str) -> None:
         self.notes.append(text)
+
+
+class Both(Display):
+    """Tells two displays of steps."""
+
+    def __init__(self, *others: Display) -> None:
+        self._others = others
+
+    def stepped(self, loss: float) -> None:
+        for other in self._others:
+            other.stepped(loss)
 
 
 def stop() -> None:
@@ -171,6 +185,23 @@ def test_a_training_that_is_refused_does_not_lose_what_it_was_to_replace(
     assert begun is not None and begun.rounds == 1
 
 
+def test_once_a_round_is_kept_what_it_replaces_is_gone(stopped: Path, config: RunConfig, backbone: Any) -> None:
+    aside = stopped.with_name(".run.aside")
+    before = At(1, lambda: aside.is_dir() or pytest.fail("it is gone"))
+    with pytest.raises(ZeroDivisionError):
+        train(config, stopped, overwrite=True, backbone=backbone, display=Both(before, At(4 + 1, fault)))
+    assert [path.name for path in stopped.parent.iterdir()] == [".run.partial"]
+
+
+def test_nothing_else_is_made_where_a_run_was_interrupted(stopped: Path, finished_run: Path, tmp_path: Path) -> None:
+    for make in (aggregate, export):
+        with pytest.raises(UserError, match=r"--out .*run: an interrupted run is there; .*--resume"):
+            make(finished_run, stopped)
+    with pytest.raises(UserError, match=r"--out .*run: an interrupted run is there"):
+        aggregate_folders([finished_run], stopped, "tiny-gpt2", 2)
+    assert find_run(stopped).config is not None
+
+
 def test_what_a_run_was_begun_with_is_checked_like_all_from_a_folder(stopped: Path, tmp_path: Path) -> None:
     building = stopped.with_name(".run.partial")
     path = building / "checkpoint" / "begun.json"
@@ -238,8 +269,8 @@ def test_another_file_of_the_users_own_is_refused_and_not_run(
 
 def test_another_format_is_refused(stopped: Path, config: RunConfig, backbone: Any) -> None:
     path = stopped.with_name(".run.partial") / "checkpoint" / "begun.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 7'))
-    with pytest.raises(UserError, match=r"--resume .*: its format is 7, and this version goes on with 1"):
+    path.write_text(path.read_text().replace('"format": 2', '"format": 7'))
+    with pytest.raises(UserError, match=r"--resume .*: its format is 7, and this version goes on with 2"):
         train(config, stopped, backbone=backbone, resume=True)
 
 

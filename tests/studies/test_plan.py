@@ -18,7 +18,7 @@ from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.entries import check_names
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Cost, Entry, compare
-from fedrouter_sim.studies.finished import portable
+from fedrouter_sim.studies.naming import portable
 from fedrouter_sim.studies.plan import PlannedRun, Study, read_study
 from fedrouter_sim.studies.records import Record, Records
 
@@ -58,7 +58,15 @@ def test_overrides_win_over_the_plan(tmp_path: Path) -> None:
 def test_shipped_plans_are_readable_and_their_claims_are_about_planned_runs(plan: str) -> None:
     study = read_study(Path(__file__).parents[2] / "scripts" / "plans" / f"{plan}.toml")
     runs = [
-        Entry(Path(run.name), run.config.method, run.config.split, run.config.seed, portable(run.config), NO_COST, ())
+        Entry(
+            Path(run.name),
+            run.config.method,
+            run.config.split,
+            run.config.seed,
+            portable(run.config.to_dict()),
+            NO_COST,
+            (),
+        )
         for run in study.runs
     ]
     # Of a method with several settings a claim names one by them: 'fedrouter (tasks=4)'.
@@ -67,6 +75,24 @@ def test_shipped_plans_are_readable_and_their_claims_are_about_planned_runs(plan
     for claim in study.claims:
         assert {(claim.split, claim.method), (claim.split, claim.baseline)} <= planned
         assert claim.test_data in ("own", "all")
+
+
+def test_files_and_models_are_told_apart_by_their_names_wherever_they_lie(tmp_path: Path) -> None:
+    for name in ("one", "two", "deep/one"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").touch()
+    block = '[[runs]]\nsplit = "dual"\nmethods = ["base"]\nlabel = "{0}"\nsettings = {{ model = "{1}" }}\n'
+    claim = (
+        '[[claims]]\nsays = "x"\nmethod = "base (model=one)"\nbaseline = "base (model=two)"\n'
+        'split = "dual"\ntest_data = "all"\n'
+    )
+    blocks = [block.format(label, tmp_path / name) for label, name in (("a", "one"), ("b", "two"), ("c", "deep/one"))]
+    study = read_study(written(tmp_path, f"seeds = [1]\n{blocks[0]}{blocks[1]}{claim}"))
+    runs = [Entry(Path(r.name), "base", "dual", 1, r.config.to_dict(), NO_COST, ()) for r in study.runs]
+    assert [one.method for one in compare(runs, planned=study.told).entries] == ["base (model=one)", "base (model=two)"]
+    assert [one.method for one in compare(runs).entries] == ["base (model=one)", "base (model=two)"]
+    with pytest.raises(UserError, match=r"dual-base-a-seed1 and dual-base-c-seed1 would both be base \(model=one\) on"):
+        read_study(written(tmp_path, f"seeds = [1]\n{''.join(blocks)}"))
 
 
 def test_the_default_plan_has_five_seeds_for_every_judged_claim() -> None:

@@ -13,7 +13,7 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.runs.reader import Run
-from fedrouter_sim.studies.finished import portable
+from fedrouter_sim.studies.naming import portable
 from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
 from fedrouter_sim.studies.records import Record, Records
@@ -102,7 +102,7 @@ def test_a_recorded_run_is_done_wherever_its_data_lies(finished_run: Path, micro
 
 def test_settings_are_without_the_folders_of_this_machine(micro_config: ConfigMaker, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("")
-    found = portable(micro_config(data=str(tmp_path / "rows.jsonl")))
+    found = portable(micro_config(data=str(tmp_path / "rows.jsonl")).to_dict())
     assert found["data"] == "rows.jsonl" and found["lr"] == micro_config().lr
 
 

@@ -62,10 +62,12 @@ class Plan:
         """Return the groups of one client, by rank."""
         return self._by_client.get(client, [])
 
-    @property
+    @cached_property
     def shares(self) -> bool:
-        """Whether clients send anything: not where all examples are in one place, or all pools are one client's own."""
-        return not self.gathered and not all(pool.private for pool in self.pools)
+        """Whether clients send anything: not where all examples are in one place, or all that is trained is a client's
+        own."""
+        shared = {pool.name for pool in self.pools if not pool.private}
+        return not self.gathered and any(group.pool in shared for group in self.groups)
 
     @property
     def deployment(self) -> "Deployment":

@@ -248,7 +248,8 @@ class AskCorrection(Question[RowTasks]):
 
 
 def aligned(rows: Floats, tasks: Ints, sums: Floats, counted: NDArray[np.bool_]) -> Floats:
-    """Return the cosine of each row's sketch with the sum of each task's others, (n, T); -1 where a task has none.
+    """Return the cosine of each row's sketch with the sum of each task's others, (n, T): -1 of a task that has no
+    sum, and 0 of the row's own if nothing else is in it.
 
     Args:
         rows: unit sketches (n, m).

@@ -26,7 +26,7 @@ from fedrouter_sim.routing import GLOBAL, LOCAL, task_name
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.reach import counts_as_unseen
-from fedrouter_sim.routing.router import Router, check_mixed
+from fedrouter_sim.routing.router import Router
 from fedrouter_sim.routing.rule import Routes
 from fedrouter_sim.tables import parse_options
 
@@ -60,7 +60,6 @@ class FedRouter(Method):
         router = router_of(
             archive, found.normalizer, federation.max_tokens, federation.backbone_digest, config.router, config.option
         )
-        check_mixed(router, config.unseen)
         told = zip(federation.ids, archive.assignment, strict=True)
         federation.tell({client: Tasks(client, own, router.told) for client, own in told})
         groups: list[Group] = []
@@ -116,10 +115,11 @@ def _by_token(router: Router, by_token: ByToken, candidates: Sequence[int] | Non
     scores = None if router.reach_of_all is None else router.unseen(asked.embeddings)
     if scores is None:
         return [Choice(even, by_token=by_token)] * len(asked.instructions)
+    on_unseen = BACKBONE if router.on_unseen == BACKBONE else ANSWER  # there is no weight to halve
     return [
         Choice(weights, unseen=score, by_token=by_token if weights else None)
         for score in scores.tolist()
-        for weights in [_answering(even, score, router.on_unseen)]
+        for weights in [_answering(even, score, on_unseen)]
     ]
 
 

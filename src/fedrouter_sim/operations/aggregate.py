@@ -40,6 +40,7 @@ from fedrouter_sim.runs.entries import own_digests
 from fedrouter_sim.runs.layout import LABELS_NAME, RUN_MARKS
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.sharing import load_shared, shared_again
+from fedrouter_sim.runs.unfinished import refuse_interrupted
 from fedrouter_sim.runs.updates import StoredUpdate
 from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.showing import shown
@@ -61,8 +62,9 @@ def aggregate(
     """Cluster the clients' local centroids again and average the last round's updates anew, into the folder `out`.
 
     An update falls to the task that most of the rows of its local clusters belong to. A task that gets none starts from
-    the adapter of the nearest old task. Then tasks share as those of the last round did. The run's own choices give its
-    own adapters and router back, where all updates of that round counted as they were sent, in time.
+    the adapter of the nearest old task. Then tasks share as those of the last round did, but for what 'product' makes.
+    The run's own choices give its own adapters and router back, where all updates of that round counted as they were
+    sent, in time.
 
     Args:
         run: a run of a method with a router, or its folder.
@@ -84,6 +86,7 @@ def aggregate(
     out = Path(out)
     run = open_run(run)
     refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
+    refuse_interrupted(out)
     if out.resolve() == run.folder.resolve():
         raise UserError(f"--out {out}: is the run that is aggregated, and would be lost; choose another name")
     old, archive = _routing_of(run)
@@ -136,7 +139,8 @@ def aggregate(
     if shared is not None:
         run.check_own("sharing")
         rule, name_of = find_sharing(config.sharing, options), partial(_name_of, archive=archive)
-        adapters = dict(shared_again(shared, rule, run.config.rounds, chosen, name_of, adapters))
+        guarded = AGGREGATIONS.class_of(averaged.aggregation).guards
+        adapters = dict(shared_again(shared, rule, run.config.rounds, chosen, name_of, adapters, guarded))
     pools = tuple(Pool(task_name(task), tokens) for task, tokens in enumerate(archive.answer_tokens(count)))
     truth = run.truth.reassigned(archive, count, linked is not None) if run.truth else None
     agreement = truth.agreement() if truth else Agreement()

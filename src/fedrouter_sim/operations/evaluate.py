@@ -54,7 +54,8 @@ def evaluate(
     unseen: str | None = None,
     router: str | None = None,
 ) -> Evaluated:
-    """Evaluate cells of a run and write each to RUN/eval/, or with `unseen` to a folder of that name in it.
+    """Evaluate cells of a run and write each to RUN/eval/, or with `unseen`, or fewer samples of the run's own data, to
+    a folder in it that says so (unseen-bare, most-5): the run's own cells stay.
 
     Args:
         run: a run, or its folder.
@@ -114,14 +115,7 @@ def evaluate(
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
     # The run's own cells are answered as it was told, all of its samples; others must not take their place.
     fewer = data is None and most is not None and most != config.test_examples_per_client
-    others = data is None and on_bad_row is not None and on_bad_row != config.on_bad_row
-    under = "-".join(
-        [
-            *([] if unseen is None else [f"unseen-{unseen}"]),
-            *([f"most-{most}"] if fewer else []),
-            *([f"bad-row-{on_bad_row}"] if others else []),
-        ]
-    )
+    under = "-".join([*([f"unseen-{unseen}"] if unseen else []), *([f"most-{most}"] if fewer else [])])
     files = [write_cell(run.folder, result, under, **context) for result in results]
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")

@@ -23,6 +23,7 @@ from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.runs.checking import check_fits
 from fedrouter_sim.runs.layout import EXPORT_NAME
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.runs.unfinished import refuse_interrupted
 from fedrouter_sim.showing import plain as plain_text
 from fedrouter_sim.showing import shown
 from fedrouter_sim.storage import write_json, write_text
@@ -67,6 +68,7 @@ def export(
     run = open_run(run)
     out = Path(out)
     refuse_existing(out, overwrite, (RECORD_NAME,), "an earlier export")
+    refuse_interrupted(out)
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
     chosen = _chosen(run, pools)
@@ -111,8 +113,8 @@ def _backbone_of(run: Run) -> Path:
 
 
 def _slot_shapes(run: Run) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of an adapter of the run's backbone; None where that is not on this machine: nothing is
-    downloaded for it."""
+    """Return the shapes of an adapter of the run's backbone; None where that is not on this machine, or a model of the
+    Hub, which might have to be downloaded."""
     name = run.config.model
     if name not in (BUNDLED_MODEL, *FETCHED) and not Path(name).exists():
         return None

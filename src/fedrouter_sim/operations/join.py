@@ -30,8 +30,10 @@ from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.runs.aggregated import Aggregated, report, task_of
 from fedrouter_sim.runs.averaging import average_by_task, with_heirs
+from fedrouter_sim.runs.entries import own_digests
 from fedrouter_sim.runs.layout import RUN_MARKS
 from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.runs.unfinished import refuse_interrupted
 from fedrouter_sim.runs.update_folders import (
     ForeignUpdate,
     find_update_folders,
@@ -84,12 +86,13 @@ def aggregate_folders(
     """
     out = Path(out)
     refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
-    for path in map(Path, folders):
-        if out.resolve() in (inside := path.resolve(), *inside.parents):
-            raise UserError(f"--out {out}: holds {path}, whose updates would be lost; choose another name")
+    refuse_interrupted(out)
     options = AGGREGATIONS.options(aggregation or MEAN, (), option)
     backbone = resolve_model(model)
-    found = [read_update_folder(folder) for folder in find_update_folders([Path(folder) for folder in folders])]
+    places = find_update_folders([Path(folder) for folder in folders])
+    if lost := next((place for place in places if out.resolve() in place.resolve().parents), None):
+        raise UserError(f"--out {out}: holds {lost}, which is averaged, and would be lost; choose another name")
+    found = [read_update_folder(place) for place in places]
     skeleton = skeleton_of(backbone, model)
     _check_dimension(found, hidden_width(skeleton), model)
     gathered, messages = gather(found)
@@ -126,7 +129,7 @@ def aggregate_folders(
     router = router_of(archive, normalizer, limit, model_digest(backbone), config.router)
     count = len(router.centroids)
     averaged = average_by_task(updates, lambda u: task_of(u, archive), count, aggregation, scale, options)
-    config = replace(config, aggregation=averaged.aggregation, option=option_texts(options))
+    config = absolute_paths(replace(config, aggregation=averaged.aggregation, option=option_texts(options)))
     received = sorted(averaged.adapters)
     adapters, inherited = with_heirs(
         averaged.adapters, router.centroids, received, router.centroids[received], averaged.adapters.__getitem__
@@ -158,6 +161,7 @@ def aggregate_folders(
             "data_sha256": None,
             "backbone": describe_model(model, backbone),
             "backbone_sha256": router.backbone_digest,
+            "own_sha256": own_digests(config),
         }
         writer.write_summary(summary, manifest)
     stale = f"the updates are of rounds {rounds[0]} to {rounds[-1]}; all of them were averaged"

@@ -14,7 +14,7 @@ from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
-from fedrouter_sim.config.words import ANSWER, BACKBONE, LAST, MIX, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
+from fedrouter_sim.config.words import ANSWER, LAST, NORMALIZATIONS, STANDARDIZING, UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import CENTROID, ROUTERS, find_router, task_name
 from fedrouter_sim.routing.reach import LEVELS, unseen_score
@@ -212,13 +212,3 @@ def _landmarks_in(tensors: Tensors) -> dict[str, Any]:
         if (np.diff(found["reach_of_all"]) < 0).any() or found["reach_of_all"][0] < 0 or (found["reach"] < 0).any():
             raise tensors.refused("reach must be quantiles of distances: rising, and at least 0")
     return found
-
-
-def check_mixed(router: Router, on_unseen: str) -> None:
-    """Refuse to mix adapters that are weighed for each token with the bare backbone: they have no weight to halve.
-
-    Raises:
-        UserError: that is wanted.
-    """
-    if router.by_token is not None and on_unseen == MIX:
-        raise UserError(f"--unseen {MIX}: does not go with --router {router.rule}; take {ANSWER} or {BACKBONE}")

@@ -18,6 +18,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import Traffic
+from fedrouter_sim.folders import forget_aside
 from fedrouter_sim.messages import Failed, Update
 from fedrouter_sim.parsing import parse_json
 from fedrouter_sim.runs.digests import file_digest, file_digests
@@ -81,7 +82,7 @@ class Checkpoint(Observer):
             self._lines = []
 
     def keep(self, outcome: Outcome) -> None:
-        """Keep the state after a round in place of the last one.
+        """Keep the state after a round in place of the last one. After the first round no earlier run is put back.
 
         Raises:
             UserError: the folder has gone.
@@ -130,6 +131,8 @@ class Checkpoint(Observer):
         (self._folder / RECEIVED_NAME).unlink(missing_ok=True)
         for path in older:
             shutil.rmtree(path)
+        if outcome.records:
+            forget_aside(self._run)
 
     def load(self, federation: Federation) -> Outcome | None:
         """Return the state that was kept last, and the updates of the round after it; None if none was kept.

@@ -18,6 +18,7 @@ from fedrouter_sim.federation.attacks import ATTACKS
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.routing import ROUTERS
+from fedrouter_sim.routing.rule import check_mixed
 from fedrouter_sim.tables import Table, parse_options
 
 TABLES: dict[str, Table[Any]] = {
@@ -84,7 +85,9 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
         given = {"rank": config.lora_rank} if "rank" in table.given else {}
         entry = method if setting == "method" and method is not None else table.class_of(value)
         known |= dict.fromkeys(table.option_names(entry))
-        table.make(entry, options, **given)  # an option of the wrong type is refused now, not after training
+        made = table.make(entry, options, **given)  # an option of the wrong type is refused now, not after training
+        if setting == "router":
+            check_mixed(made, value, config.unseen)
     for name in options:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "none of them takes any"

@@ -23,7 +23,8 @@ from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, MOST_TOKENS, Archive
 from fedrouter_sim.routing.making import router_of
-from fedrouter_sim.routing.router import RECIPE_NAME, Router, check_mixed
+from fedrouter_sim.routing.router import RECIPE_NAME, Router
+from fedrouter_sim.routing.rule import check_mixed
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
@@ -314,8 +315,6 @@ class Run:
             )
         if unseen is not None:
             deployment = self._when_unseen(unseen, deployment)
-        if deployment.router is not None:
-            check_mixed(deployment.router, deployment.router.on_unseen)
         if router is not None and router.width != backbone.dimension:
             raise UserError(
                 f"{self.folder}: its router is of embeddings of {router.width} numbers, and those of the "
@@ -337,6 +336,7 @@ class Run:
         if router is None or router.reach_of_all is None:
             lacks = "has no router" if router is None else "has a router that was not calibrated"
             raise UserError(f"--unseen {unseen}: {self.folder} {lacks}, so it cannot tell which texts are unseen")
+        check_mixed(router, router.rule, unseen)
         return replace(deployment, router=replace(router, on_unseen=unseen))
 
 

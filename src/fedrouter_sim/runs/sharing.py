@@ -68,6 +68,7 @@ def shared_again(
     updates: Sequence[StoredUpdate],
     name_of: Callable[[StoredUpdate], str],
     means: Mapping[str, Adapter],
+    guarded: bool = False,
 ) -> Mapping[str, Adapter]:
     """Share among task adapters that were averaged anew, as the last round of training did.
 
@@ -82,6 +83,7 @@ def shared_again(
         updates: of that round, in client and group order; each is of a pool that `by` has the start of.
         name_of: the task that an update falls to.
         means: task -> what aggregation made of it, in the order of tasks; what it has, of one without updates.
+        guarded: as of `TaskSharing`.
 
     Raises:
         UserError: the rule fails, or an update cannot be read.
@@ -94,7 +96,7 @@ def shared_again(
         rule.memory = by.memory
         means = {task: mean if of_task[task] else by.starts[task] for task, mean in means.items()}
     starts = {task: _start(by, of_task[task], mean) for task, mean in means.items()}
-    sharing = TaskSharing(rule, rounds)
+    sharing = TaskSharing(rule, rounds, guarded)
     sharing.begin(by.round)
     for update in updates:
         task, adapter = name_of(update), load_adapter(update.folder)

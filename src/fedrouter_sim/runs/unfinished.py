@@ -12,12 +12,12 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.errors import Interrupted, MayPass, UserError
-from fedrouter_sim.folders import building_of, claimed, place_of, refuse_existing
+from fedrouter_sim.folders import building_of, claimed, forget_aside, place_of, refuse_existing
 from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME, RUN_MARKS
 from fedrouter_sim.storage import read_json, refuse_links, write_json, write_text
 from fedrouter_sim.typed import fitted
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2  # 1 had tasks share factors of no common basis, and by lengths of single updates under guards
 EVERY_ROUND, EVERY_CLIENT = "round", "client"
 """What is kept while a run trains: the state after each round, or what each client sent as well."""
 
@@ -142,6 +142,8 @@ def find_run(out: Path) -> Found:
         UserError: there is none.
     """
     place = place_of(out)
+    with suppress(UserError), claimed(place):  # which puts back what a process that died had put aside
+        pass
     building = building_of(place)
     own = out if place_of(out) == Path(os.path.realpath(out)) else place
     if (begun := Begun.load(building)) is not None:
@@ -150,6 +152,24 @@ def find_run(out: Path) -> Found:
         return Found(own, None)
     raise UserError(
         f"--resume {out}: there is no run, and none was interrupted; `fedrouter-sim train --out {own}` begins one"
+    )
+
+
+def refuse_interrupted(out: Path) -> None:
+    """Refuse a place where an interrupted training would be lost.
+
+    Raises:
+        UserError: one is there.
+    """
+    begun = Begun.load(building_of(place_of(out)))
+    if begun is not None and begun.worth_keeping:
+        raise _interrupted(out)
+
+
+def _interrupted(out: Path) -> UserError:
+    return UserError(
+        f"--out {out}: an interrupted run is there; `fedrouter-sim train --resume {out}` goes on with it, and "
+        "--overwrite begins anew"
     )
 
 
@@ -182,10 +202,7 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
     with claimed(out) as place:
         begun = Begun.load(place.building) if resume or not new.overwrite else None
         if begun is not None and not resume and begun.worth_keeping:
-            raise UserError(
-                f"--out {out}: an interrupted run is there; `fedrouter-sim train --resume {out}` goes on with it, and "
-                "--overwrite begins anew"
-            )
+            raise _interrupted(out)
         resumed = begun is not None and resume
         begun = begun if begun is not None and resumed else replace(new, run=place.building)
         refuse_existing(out, begun.overwrite, RUN_MARKS, "a run folder")
@@ -200,6 +217,7 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
             yield begun
             if not (begun.folder / BEGUN_NAME).is_file():
                 raise UserError(f"{place.building}: has gone while the run grew in it; train it anew")
+            forget_aside(place.building)
             place.finish(begun.overwrite)
         except BaseException as error:
             if not place.done:
@@ -207,10 +225,10 @@ def run_under_way(out: Path, new: Begun, resume: bool) -> Iterator[Begun]:
                 if not (resumed or (begun.worth_keeping and may_pass)):
                     place.restore()
                     raise
+                forget_aside(place.building)
                 _tell(error, out, begun)
             raise
         finally:
-            place.forget()
             if place.done:  # only now: until it was at its place it might have had to go on
                 shutil.rmtree(place.path / CHECKPOINT_FOLDER, ignore_errors=True)
 

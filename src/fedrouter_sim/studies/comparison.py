@@ -19,7 +19,7 @@ from fedrouter_sim.arrays import Doubles
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
-from fedrouter_sim.studies.naming import Told, name_of
+from fedrouter_sim.studies.naming import Told, names_of, portable
 from fedrouter_sim.studies.resampling import CONFIDENCE, OverSamples, Power, Values, interval, power
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
@@ -75,7 +75,7 @@ class Entry:
     @property
     def told(self) -> Told:
         """What the run is told from others by."""
-        return Told(self.method, self.split, self.seed, self.settings)
+        return Told(self.method, self.split, self.seed, portable(self.settings))
 
 
 @dataclass(frozen=True)
@@ -309,8 +309,8 @@ def compare(entries: Sequence[Entry], metric: Metric | None = None, planned: Seq
     Raises:
         UserError: two runs are the same in method, clients and settings, or the test samples of two runs differ.
     """
-    beside = planned or [entry.told for entry in entries]
-    entries = [_named(entry, beside) for entry in entries]
+    names = names_of([entry.told for entry in entries], planned)
+    entries = [_named(entry, name) for entry, name in zip(entries, names, strict=True)]
     seen: dict[tuple[str, str, int], Entry] = {}
     asked: dict[tuple[str, int, str], tuple[str, Entry]] = {}
     for entry in entries:
@@ -331,9 +331,8 @@ def compare(entries: Sequence[Entry], metric: Metric | None = None, planned: Seq
     return Comparison(tuple(entries), metric, _differences(entries))
 
 
-def _named(entry: Entry, beside: Sequence[Told]) -> Entry:
-    """Add to a run's method the settings that tell it from others."""
-    name = name_of(entry.told, beside)
+def _named(entry: Entry, name: str) -> Entry:
+    """Call a run's method by a name."""
     scores = (replace(score, method=score.method.replace(entry.method, name, 1)) for score in entry.scores)
     return replace(entry, method=name, scores=tuple(scores))
 

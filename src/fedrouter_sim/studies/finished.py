@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config.paths import path_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.runs.entries import own_digests
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import shown
+from fedrouter_sim.studies.naming import portable
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,7 @@ class Origin:
     def of(cls, run: Run) -> "Origin":
         """Return that of a run whose folder is there."""
         data, backbone = (run.manifest.get(f"{name}_sha256") for name in ("data", "backbone"))
-        return cls(portable(run.config), data, backbone, run.own_digests)
-
-
-def portable(config: RunConfig) -> dict[str, Any]:
-    """Return the settings without the folders that files and models lie in, which are others on another machine."""
-    settings = config.to_dict()
-    local = {name: settings[name] for name in path_settings() if Path(settings[name]).is_absolute()}
-    return settings | {name: Path(value).name for name, value in local.items()}
+        return cls(portable(run.config.to_dict()), data, backbone, run.own_digests)
 
 
 class Origins:
@@ -58,7 +50,7 @@ class Origins:
         Raises:
             UserError: a setting is another, or a file has changed.
         """
-        old, new = found.settings, portable(planned)
+        old, new = found.settings, portable(planned.to_dict())
         for name in new:
             if old[name] != new[name]:
                 raise UserError(

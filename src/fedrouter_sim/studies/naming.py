@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.paths import path_settings
 
 
 @dataclass(frozen=True)
@@ -15,27 +17,42 @@ class Told:
     method: str
     split: str
     seed: int
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  # as `portable` returns them
 
 
-def name_of(run: Told, runs: Sequence[Told]) -> str:
-    """Return a run's method, with the settings in which runs of that method differ on the same clients, if any.
+def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the folders that files and models lie in, which are others on another machine."""
+    local = {name for name in path_settings() if Path(str(settings.get(name, ""))).is_absolute()}
+    return {name: Path(value).name if name in local else value for name, value in settings.items()}
+
+
+def names_of(runs: Sequence[Told], beside: Sequence[Told] = ()) -> list[str]:
+    """Return what runs are called: the method, with the settings in which runs of it differ on the same clients.
 
     Args:
-        run: the run.
-        runs: all that it stands beside, or that are planned to.
+        runs: the runs.
+        beside: all that they stand beside, or are planned to; none: each other.
     """
-    alike = [other for other in runs if other.method == run.method]
-    varied = sorted(
-        name
-        for name in run.settings
-        for clients in {(other.split, other.seed) for other in alike}
-        if len({repr(other.settings[name]) for other in alike if (other.split, other.seed) == clients}) > 1
-    )
+    alike: dict[str, list[Told]] = {}
+    for run in beside or runs:
+        alike.setdefault(run.method, []).append(run)
+    varied = {method: _varied(own) for method, own in alike.items()}
+    found = []
+    for run in runs:
+        told = ", ".join(f"{name}={run.settings[name]}" for name in varied.get(run.method, ()))
+        found.append(f"{run.method} ({told})" if told else run.method)
+    return found
+
+
+def _varied(runs: Sequence[Told]) -> list[str]:
+    """Return the settings in which runs of a method differ on the same clients, sorted."""
+    values: dict[tuple[str, str, int], set[str]] = {}
+    for run in runs:
+        for name, value in run.settings.items():
+            values.setdefault((name, run.split, run.seed), set()).add(repr(value))
+    names = sorted({name for (name, *_), own in values.items() if len(own) > 1})
     # What only follows from other settings names nothing.
-    varied = [name for name in varied if not all(_follows(name, other.settings) for other in alike)]
-    told = ", ".join(f"{name}={run.settings[name]}" for name in dict.fromkeys(varied))
-    return f"{run.method} ({told})" if told else run.method
+    return [name for name in names if not all(_follows(name, run.settings) for run in runs)]
 
 
 def _follows(name: str, settings: Mapping[str, Any]) -> bool:

@@ -21,8 +21,8 @@ from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.studies.comparison import Claim
-from fedrouter_sim.studies.finished import Origin, Origins, portable
-from fedrouter_sim.studies.naming import Told, name_of
+from fedrouter_sim.studies.finished import Origin, Origins
+from fedrouter_sim.studies.naming import Told, names_of, portable
 
 MOST_SEEDS = 1_000  # of a block
 MOST_RUNS = 5_000  # of a plan
@@ -47,7 +47,7 @@ class Study:
     @property
     def told(self) -> tuple[Told, ...]:
         """What its runs are told apart by, as they are when they have been run."""
-        return tuple(_told(run.config) for run in self.runs)
+        return tuple(map(_told, self.runs))
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -119,8 +119,9 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
             f"{path}: {twice} is planned twice; name each method once per split and seed, or give a block with other "
             "settings a label"
         )
+    names = _names(path, runs)
     claims = [
-        _claim(f"{path}, [[claims]] {number}", claim, runs)
+        _claim(f"{path}, [[claims]] {number}", claim, names)
         for number, claim in enumerate(_list(path, plan, "claims"), 1)
     ]
     return Study(plain(str(plan.get("title", path.stem))), tuple(runs), tuple(claims))
@@ -204,7 +205,25 @@ def _block(path: Path, number: int, block: Any, seeds: Any) -> _Block:
     return _Block(split, [at_home(method) for method in methods], own, settings, label)
 
 
-def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
+def _names(path: Path, runs: Sequence[PlannedRun]) -> dict[str, list[str]]:
+    """Return, by split, what the runs will be called in a comparison.
+
+    Raises:
+        UserError: two runs will be called the same.
+    """
+    told, found = list(map(_told, runs)), dict[str, list[str]]()
+    seen: dict[tuple[str, str, int], str] = {}
+    for run, one, name in zip(runs, told, names_of(told), strict=True):
+        if (twin := seen.setdefault((name, one.split, one.seed), run.name)) != run.name:
+            raise UserError(
+                f"{path}: {twin} and {run.name} would both be {name} on {one.split} with seed {one.seed}, as files and "
+                "models go by their names without folders; rename one"
+            )
+        found.setdefault(one.split, []).append(name)
+    return {split: list(dict.fromkeys(own)) for split, own in found.items()}
+
+
+def _claim(where: str, claim: Any, planned: Mapping[str, Sequence[str]]) -> Claim:
     """Return a claim, if the plan has the runs that it is about."""
     if not isinstance(claim, dict):
         raise UserError(f"{where}: {shown(claim)} must be a table")
@@ -218,8 +237,7 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
         raise UserError(f"{where}: {error}".replace("Claim.__init__()", "a claim")) from None
     if made.metric and made.metric not in METRICS.names:
         raise UserError(f"{where}: metric = {shown(made.metric)}: choose one of {', '.join(METRICS.names)}")
-    told = [_told(run.config) for run in runs]
-    names = list(dict.fromkeys(name_of(one, told) for one in told if one.split == made.split))
+    names = planned.get(made.split, ())
     for method in (made.method, made.baseline):
         # Behind a name stand, where they are not a method's own, the routing and the router: 'fedrouter/local@knn'.
         if not any(method == name or method.startswith((f"{name}/", f"{name}@")) for name in names):
@@ -230,6 +248,7 @@ def _claim(where: str, claim: Any, runs: Sequence[PlannedRun]) -> Claim:
     return made
 
 
-def _told(config: RunConfig) -> Told:
+def _told(run: PlannedRun) -> Told:
+    config = run.config
     split, method = SPLITS.class_of(config.split).name, METHODS.class_of(config.method).name
-    return Told(method, split, config.seed, portable(config))
+    return Told(method, split, config.seed, portable(config.to_dict()))

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from fedrouter_sim.adapters.sharing.rule import SharedRound
 
 LEAST_SHARE = 0.1
-"""The least share of a change's squared length that is not taken for noise, as `LEAST_RELIABILITY` of a sketch."""
+"""The least share of a change's squared length that is not taken for noise; of sketches, `affinities/gradient.py` has
+one."""
 
 
 @dataclass(frozen=True)
