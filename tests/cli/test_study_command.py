@@ -174,6 +174,16 @@ def test_with_records_a_study_is_compared_where_its_folders_are_not(smoke, recor
     assert one == two
 
 
+def test_what_is_there_so_far_is_drawn_without_more_runs(records, monkeypatch, tmp_path):
+    lines = records.read_text(encoding="utf-8").splitlines(keepends=True)
+    some = tmp_path / "some.jsonl"
+    some.write_text("".join(lines[:5]), encoding="utf-8")
+    leave_figures_blank(monkeypatch)
+    monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran"))
+    call(monkeypatch, SMOKE, "--only-draw", "--out", str(tmp_path / "out"), "--records", str(some), "--quiet")
+    assert "5 of 14 runs" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
 def test_records_of_another_plan_are_refused(records, monkeypatch, tmp_path, capsys):
     lines = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
     lines[3]["origin"]["settings"]["lr"] = 0.25

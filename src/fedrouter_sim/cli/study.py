@@ -30,6 +30,9 @@ def study_command(
             "and is compared where the run folders are not."
         ),
     ] = None,
+    only_draw: Annotated[
+        bool, typer.Option("--only-draw", help="Run nothing more: compare and judge what is there so far.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
 ) -> None:
@@ -59,9 +62,9 @@ def study_command(
     study = read_study(plan, overrides)
     kept = Records(records) if records else None
     display = StudyDisplay(pending_runs(study, out, kept), Console(stderr=True, quiet=quiet))
-    at_a_time = workers or (usable_cores() if installed() else 1)
+    limit, at_a_time = (0, 1) if only_draw else (None, workers or (usable_cores() if installed() else 1))
     try:
-        with display.shown(), closing(run_study(study, out, train, display, workers=at_a_time, records=kept)) as runs:
+        with display.shown(), closing(run_study(study, out, train, display, limit, at_a_time, kept)) as runs:
             for planned, run in runs:
                 display.finished(planned.name, run.summary)
     except KeyboardInterrupt:
