@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.arrays import Floats, Ints
-from fedrouter_sim.config.words import ANSWER, BACKBONE, MIX
-from fedrouter_sim.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -83,18 +81,3 @@ class RoutingRule(ABC):
             points: (n, d).
             landmarks: of the T > 0 tasks that may answer.
         """
-
-
-def check_mixed(rule: "RoutingRule | Any", name: str, on_unseen: str) -> None:
-    """Refuse to mix adapters that are weighed for each token with the bare backbone: they have no weight to halve.
-
-    Args:
-        rule: the rule, or what is made of it.
-        name: what --router calls it.
-        on_unseen: what answers unseen texts.
-
-    Raises:
-        UserError: that is wanted.
-    """
-    if rule.by_token is not None and on_unseen == MIX:
-        raise UserError(f"--unseen {MIX}: does not go with --router {name}; take {ANSWER} or {BACKBONE}")

@@ -10,7 +10,7 @@ from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.config.paths import table_settings
-from fedrouter_sim.config.words import NONE
+from fedrouter_sim.config.words import ANSWER, BACKBONE, MIX, NONE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.examples.formats import ROW_FORMATS
@@ -18,7 +18,6 @@ from fedrouter_sim.federation.attacks import ATTACKS
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.routing import ROUTERS
-from fedrouter_sim.routing.rule import check_mixed
 from fedrouter_sim.tables import Table, parse_options
 
 TABLES: dict[str, Table[Any]] = {
@@ -95,6 +94,21 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
                 f"--option {name}={options[name]}: is no option of the run's method, split, aggregation or "
                 f"sharing rule, affinity, router, attack or metric; {there}"
             )
+
+
+def check_mixed(rule: Any, name: str, on_unseen: str) -> None:
+    """Refuse to mix adapters that are weighed for each token with the bare backbone: they have no weight to halve.
+
+    Args:
+        rule: the rule, or what is made of it.
+        name: what --router calls it.
+        on_unseen: what answers unseen texts.
+
+    Raises:
+        UserError: that is wanted.
+    """
+    if rule.by_token is not None and on_unseen == MIX:
+        raise UserError(f"--unseen {MIX}: does not go with --router {name}; take {ANSWER} or {BACKBONE}")
 
 
 def own_digests(config: RunConfig) -> dict[str, str]:

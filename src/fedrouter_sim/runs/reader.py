@@ -24,11 +24,10 @@ from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, MOST_TOKENS, Archive
 from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
-from fedrouter_sim.routing.rule import check_mixed
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
-from fedrouter_sim.runs.entries import check_trusted
+from fedrouter_sim.runs.entries import check_mixed, check_trusted
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
