@@ -24,6 +24,13 @@ def check_compatible(reference: Adapter, adapter: Adapter) -> None:
             )
 
 
+def check_types(reference: Adapter, adapter: Adapter) -> None:
+    """Raise ValueError unless the tensors of both, which have the same keys, are of the same types."""
+    for key, value in reference.items():
+        if adapter[key].dtype != value.dtype:
+            raise ValueError(f"{key!r} is of type {adapter[key].dtype}, not {value.dtype}")
+
+
 def check_shapes(wanted: Mapping[str, tuple[int, ...]], adapter: Adapter) -> None:
     """Raise ValueError unless an adapter has these keys with these shapes, and no others."""
     if odd := sorted(wanted.keys() - adapter.keys()):

@@ -59,9 +59,8 @@ class _PlainConsole(Console):
 
 def as_json_line(record: Any) -> str:
     """Return a value as a line of JSON, in which what would steer a terminal is escaped."""
-    spelled = (
-        "utf" in (sys.stdout.encoding or "utf-8").lower()
-    )  # else what the encoding lacks is escaped as JSON does it
+    # What another encoding lacks is escaped as JSON does it.
+    spelled = "utf" in (sys.stdout.encoding or "utf-8").lower()
     line = json.dumps(record, ensure_ascii=not spelled)
     return line if line.isascii() and line.isprintable() else "".join(map(_escaped, line))
 

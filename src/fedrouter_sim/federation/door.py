@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import torch
 
-from fedrouter_sim.adapters.state import Adapter, check_finite, check_shapes
+from fedrouter_sim.adapters.state import Adapter, check_finite, check_shapes, check_types
 from fedrouter_sim.messages import Update
 
 
@@ -48,9 +48,7 @@ class Door:
             ValueError: it must not count; the message is the reason.
         """
         check_shapes(self._shapes, update.adapter)
-        for key, value in self._initial.items():
-            if update.adapter[key].dtype != value.dtype:
-                raise ValueError(f"{key!r} is of type {update.adapter[key].dtype}, not {value.dtype}")
+        check_types(self._initial, update.adapter)
         check_finite(update.adapter)
         self._check_examples(update)
         return replace(update, adapter=clipped(start, update.adapter, self._clip)) if self._clip else update

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
 from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
-from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite
+from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite, check_types
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.words import NONE
 from fedrouter_sim.errors import UserError, first_line
@@ -107,8 +107,7 @@ class TaskSharing:
             for pool, mean in means.items():
                 check_compatible(mean, found[pool])
                 check_finite(found[pool])
-                if odd := next((k for k, value in found[pool].items() if value.dtype != mean[k].dtype), None):
-                    raise ValueError(f"{odd!r} is of type {found[pool][odd].dtype}, not {mean[odd].dtype}")
+                check_types(mean, found[pool])
         except UserError:
             raise
         except Exception as error:  # the rule may be the user's own

@@ -56,7 +56,7 @@ def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True, poo
     Raises:
         UserError: the rule fails, or its result lacks a key, has another shape or type, or is not finite.
     """
-    from fedrouter_sim.adapters.state import check_compatible, check_finite
+    from fedrouter_sim.adapters.state import check_compatible, check_finite, check_types
 
     rule = f"--aggregation: {type(running).__name__}"
     try:
@@ -66,8 +66,7 @@ def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True, poo
         elif like.keys() != found.keys():
             raise ValueError("its keys are not those of the updates")
         check_finite(found)
-        if odd := next((key for key, value in found.items() if value.dtype != like[key].dtype), None):
-            raise ValueError(f"{odd!r} is of type {found[odd].dtype}, not {like[odd].dtype}")
+        check_types(like, found)
     except UserError as error:
         raise UserError(f"{pool}: {error}" if pool else str(error)) from None
     except Exception as error:  # the rule may be the user's own
