@@ -102,17 +102,6 @@ def test_several_adapters_in_one_peft_model_by_name(
         assert greedy(model, tokenizer, one.text, tokens[one.task]) == one.answer
 
 
-def test_the_card_says_what_it_is(finished_run: Path, micro_model: Path, tmp_path: Path) -> None:
-    run = Run(finished_run)
-    for merged, kind in ((True, "merged into its weights"), (False, "a LoRA adapter (PEFT)")):
-        done = export(run, tmp_path / str(merged), merged=merged, pools=["task_1"])
-        card = (done.folders["task_1"] / "README.md").read_text(encoding="utf-8")
-        assert run.truth is not None
-        [(label, count)] = [max(run.truth.pools["task_1"].items(), key=lambda item: item[1])]
-        known = (kind, f"`{micro_model}`", run.manifest["backbone_sha256"], f"{label} {count}", "rank 2, alpha 4")
-        assert all(text in card for text in (*known, "    {instruction}\n", "4 clients, 2 rounds, seed 1"))
-
-
 def test_a_method_without_router_exports_its_pools(micro_config: ConfigMaker, tmp_path: Path) -> None:
     run = train(micro_config(method="local", rounds=1, local_steps=1), tmp_path / "local").folder
     done = export(run, tmp_path / "out", pools=["client_002", "client_000", "client_002"])
@@ -158,6 +147,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
         (base, {}, "method base trains no adapter"),
         (run_copy, {"pools": ["task_9"]}, r"--task task_9: .* has no such adapter; it has task_0, task_1"),
         (run_copy, {"merged": True, "dtype": "int8"}, "--dtype int8: choose one of float32"),
+        (run_copy, {"dtype": "bfloat16"}, "--dtype bfloat16: is the type of merged weights; give --merged too"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             export(run, out, **options)

@@ -1,6 +1,5 @@
 """`export`: a run's adapters as folders for other tools, as PEFT adapters or merged into plain models."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +11,16 @@ from fedrouter_sim.adapters.folders import plain_peft_config, save_adapter
 from fedrouter_sim.backbone.loading import load_model, quiet, skeleton_of
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
-from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.examples.sources import TRAINED_ELSEWHERE
-from fedrouter_sim.examples.templates import TEMPLATES
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.federation.plan import Pool
 from fedrouter_sim.folders import new_folder, refuse_existing
+from fedrouter_sim.operations.card import answers_by_mixtures, card_of
 from fedrouter_sim.runs.checking import check_fits
 from fedrouter_sim.runs.layout import EXPORT_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.unfinished import refuse_interrupted
-from fedrouter_sim.showing import plain as plain_text
 from fedrouter_sim.showing import shown
 from fedrouter_sim.storage import write_json, write_text
 
@@ -71,7 +67,9 @@ def export(
     refuse_interrupted(out)
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: choose one of {', '.join(DTYPES)}")
-    chosen = _chosen(run, pools)
+    if dtype != "float32" and not merged:
+        raise UserError(f"--dtype {dtype}: is the type of merged weights; give --merged too, or drop it")
+    chosen, mixed = _chosen(run, pools), answers_by_mixtures(run)
     backbone = _backbone_of(run) if merged else None
     shapes = None if merged else _slot_shapes(run)
     display.started("merging" if merged else "copying", len(chosen))
@@ -87,7 +85,7 @@ def export(
                 save_adapter(place, read, plain_peft_config(adapter))
             else:
                 _write_merged(run, backbone, pool.name, place, DTYPES[dtype])
-            write_text(place / "README.md", _card(run, pool, merged))
+            write_text(place / "README.md", card_of(run, pool, merged, mixed))
             display.advanced(1)
         write_json(folder / RECORD_NAME, _record(run, chosen, dtype if merged else None))
     return Exported(out, {pool.name: out / pool.name for pool in chosen})
@@ -158,7 +156,7 @@ def _record(run: Run, pools: Sequence[Pool], dtype: str | None) -> dict[str, Any
         "format": FORMAT,
         "run": run.folder.resolve().name,
         "method": run.summary.method,
-        "seed": run.config.seed,
+        **({} if run.config.dp_epsilon else {"seed": run.config.seed}),  # with it the noise is taken off again
         "model": run.config.model,
         "backbone_sha256": run.manifest.get("backbone_sha256"),
         "template": run.config.template,
@@ -166,44 +164,3 @@ def _record(run: Run, pools: Sequence[Pool], dtype: str | None) -> dict[str, Any
         "dtype": dtype,
         "pools": {pool.name: {"answer_tokens": pool.answer_tokens} for pool in pools},
     }
-
-
-def _card(run: Run, pool: Pool, merged: bool) -> str:
-    """Return README.md: what the folder is, what it was trained on, and how it wants to be asked."""
-    config = run.config
-    what = "the base model with a LoRA adapter merged into its weights" if merged else "a LoRA adapter (PEFT)"
-    counts = run.truth.pools.get(pool.name, {}) if run.truth else {}
-    trained = ", ".join(f"{label} {count}" for label, count in counts.items())
-    prompt = ["It was trained with the chat template of its tokenizer, the instruction as the user's one turn.", ""]
-    if config.template != CHAT_TEMPLATE:
-        template = TEMPLATES.get(config.template, config.template)
-        prompt = ["It was trained with this prompt, and the answer follows at once:", ""]
-        prompt += [f"    {line}".rstrip() for line in template.split("\n")]
-    origin = (
-        f"from {config.clients} clients that trained elsewhere"
-        if config.data == TRAINED_ELSEWHERE
-        else f"from a simulated federation: method {run.summary.method}, split {config.split}, {config.clients} "
-        f"clients, {config.rounds} rounds, seed {config.seed}"
-    )
-    front = ["library_name: " + ("transformers" if merged else "peft"), "tags: [lora, federated-learning, fedrouter]"]
-    if not Path(config.model).exists() and "/" in config.model:  # a card may name models of the Hub only
-        front.append(f"base_model: {json.dumps(config.model)}")
-    lines = [
-        "---",
-        *front,
-        "---",
-        "",
-        f"# {pool.name} of {run.folder.resolve().name}",
-        "",
-        f"This is {what}, {origin}, made by fedrouter-sim.",
-        "",
-        f"- Base model: `{config.model}` (SHA-256 of weights, configuration and tokenizer: "
-        f"`{run.manifest.get('backbone_sha256')}`)",
-        f"- LoRA: rank {config.lora_rank}, alpha {config.lora_alpha:g}",
-        f"- Training examples by label, for those who measure: {trained or 'unknown'}",
-        f"- Answers: at most {pool.answer_tokens} tokens, the longest training response; greedy; they end with EOS",
-        "",
-        *prompt,
-        "",
-    ]
-    return plain_text("\n".join(lines))
