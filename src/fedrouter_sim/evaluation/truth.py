@@ -59,11 +59,13 @@ class Truth:
             for group in stage.plan.groups:
                 if group.pool in pools:
                     pools[group.pool].update(of_client[group.client][i] or "" for i in group.examples)
-        clusters = {
-            client: [_count(labels[0][client], found == cluster) for cluster in range(int(found.max()) + 1)]
-            for client, found in stages[0].plan.local_clusters.items()
-        }
         plan = stages[0].plan
+        # Under differential privacy a client sends as many centroids as all others: some are of no rows.
+        sent = {message.client: len(message.sizes) for message in plan.archive.clients} if plan.archive else {}
+        clusters = {
+            client: [_count(labels[0][client], found == one) for one in range(sent.get(client, int(found.max()) + 1))]
+            for client, found in plan.local_clusters.items()
+        }
         tasks = _tasks_of(plan.archive) if plan.linked is not None and plan.archive is not None else {}
         return cls({name: _sorted(counts) for name, counts in pools.items()}, clusters, tasks)
 
@@ -105,13 +107,14 @@ class Truth:
         return Agreement(mean(a for a, _ in local), mean(n for _, n in local), ari, nmi)
 
     def _together(self, client: int) -> Sequence[Counts]:
-        """Return the counts of a client's local clusters, those of one task added up where they were linked."""
+        """Return the counts of a client's local clusters that have rows, those of one task added up where they were
+        linked."""
         if client not in self.tasks:
-            return self.clusters[client]
+            return [counts for counts in self.clusters[client] if counts]
         found: dict[int, Counter[str]] = {}
         for counts, task in zip(self.clusters[client], self.tasks[client], strict=True):
             found.setdefault(task, Counter()).update(counts)
-        return list(found.values())
+        return [counts for counts in found.values() if counts]
 
     def save(self, path: Path) -> None:
         """Write the counts as JSON."""

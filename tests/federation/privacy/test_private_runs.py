@@ -97,6 +97,19 @@ def test_tasks_are_found_by_noised_sketches(micro_config: ConfigMaker, tmp_path:
     assert "gradient sketches" in {one.kind for one in budget.releases}
 
 
+def test_clients_with_fewer_rows_than_clusters_are_counted_by_their_rows(
+    micro_config: ConfigMaker, tmp_path: Path
+) -> None:
+    """Each sends as many centroids as all others, of which some are of no rows."""
+    done = train(micro_config(**PRIVATE, tasks="auto", examples_per_client=4), tmp_path / "run")
+    run = Run(done.folder)
+    assert run.truth is not None and run.archive is not None
+    sizes = [[sum(counts.values()) for counts in own] for own in run.truth.clusters.values()]
+    assert [len(own) for own in sizes] == [len(message.sizes) for message in run.archive.clients]
+    assert [sum(own) for own in sizes] == [4] * 4 and all(own[-1] == 0 for own in sizes)
+    assert done.summary.ari_global is not None
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

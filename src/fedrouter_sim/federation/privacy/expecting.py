@@ -30,15 +30,17 @@ def expected_clients(plan: Plan, participation: float) -> Mapping[str, float]:
     return {pool: participation * sum(pool in own for own in members) for pool in shared}
 
 
-def public_members(plan: Plan) -> list[set[str]]:
-    """Return the shared pools that each client is known to be of, by what is public (see `expected_clients`)."""
-    shared = {pool.name for pool in plan.pools if not pool.private}
-    if plan.archive is not None:
-        return [{task_name(task) for task in own} & shared for own in plan.archive.assignment]
+def public_members(plan: Plan) -> list[tuple[str, ...]]:
+    """Return the shared pools that each client is known to be of, by what is public (see `expected_clients`), in the
+    order of the plan's pools: sums over them have one order."""
     of_client: dict[int, set[str]] = {}
-    for group in plan.groups:
-        of_client.setdefault(group.client, set()).add(group.pool)
-    return [own & shared for own in of_client.values()]
+    if plan.archive is not None:
+        of_client = {place: {task_name(task) for task in own} for place, own in enumerate(plan.archive.assignment)}
+    else:
+        for group in plan.groups:
+            of_client.setdefault(group.client, set()).add(group.pool)
+    shared = [pool.name for pool in plan.pools if not pool.private]
+    return [tuple(name for name in shared if name in own) for own in of_client.values()]
 
 
 def refused_with_privacy(method: str, why: str) -> str:
