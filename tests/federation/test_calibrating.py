@@ -14,7 +14,8 @@ from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.finding import find_tasks
 from fedrouter_sim.federation.task_questions import AskParts, Sketching
 from fedrouter_sim.methods.fedrouter import FedRouter
-from fedrouter_sim.routing.reach import LEVELS, TEMPERATURES
+from fedrouter_sim.routing.prototypes import task_distances
+from fedrouter_sim.routing.reach import LEVELS, TEMPERATURES, temperature_losses
 
 
 def test_a_tenth_of_the_rows_drawn_by_the_seed(federate: Any, backbone: Any) -> None:
@@ -49,6 +50,21 @@ def test_a_client_describes_the_distances_of_its_calibration_rows(federate: Any)
     assert answer.nbytes == own + 8 * len(answer.counts) + 8 * len(TEMPERATURES)
     assert plan.router.rule == "centroid" and question.nbytes == landmarks.prototypes.nbytes + 8 * len(landmarks.owners)
     assert AskReach(replace(plan.router, rule="prototypes"), tasks).nbytes == 0  # they were told before
+
+
+def test_the_temperature_is_of_the_distances_that_the_rule_goes_by(federate: Any) -> None:
+    federation = federate()
+    router, client = FedRouter().plan(federation).router, clients_of(federation)[1]
+    assert router is not None and len(router.landmarks.prototypes) > len(router.centroids)
+    tasks = np.arange(len(client.examples)) % len(router.centroids)
+    rows = client.calibration_rows
+    points = router.normalizer(client.embeddings[rows])
+    to_centroids = distances(points, router.centroids)
+    to_prototypes = task_distances(points, router.landmarks)
+    assert (to_prototypes.min(axis=1) < to_centroids.min(axis=1)).any()
+    for rule, expected in (("centroid", to_centroids), ("prototypes", to_prototypes)):
+        answer = AskReach(replace(router, rule=rule), {client.id: tasks}).answer(client)
+        np.testing.assert_array_equal(answer.losses, temperature_losses(expected, tasks[rows]))
 
 
 def test_a_client_of_few_rows_answers_for_all_of_them(federate: Any) -> None:

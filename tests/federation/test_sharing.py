@@ -142,6 +142,17 @@ def test_only_methods_whose_pools_are_tasks_share() -> None:
     assert task_sharing(RunConfig(sharing="none"), {"sharing"}) is None
 
 
+def test_a_rule_is_told_whether_the_groups_of_a_client_share_its_steps() -> None:
+    for budget, summed in (("shared", True), ("per-group", False)):
+        sharing = task_sharing(RunConfig(budget=budget), {"sharing"})
+        assert sharing is not None
+        sharing.rule = told = Told()
+        sharing.begin(1)
+        sharing.add(0, "a", 3, constant(1.0), constant(0.0))
+        sharing.result({"a": constant(0.0)}, {"a": constant(1.0)})
+        assert [round_.summed for round_ in told.rounds] == [summed]
+
+
 def test_factors_of_no_common_basis_are_not_shared() -> None:
     assert task_sharing(RunConfig(aggregation="product"), {"sharing"}) is None
     assert task_sharing(RunConfig(aggregation="krum"), {"sharing"}) is not None

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from fedrouter_sim.errors import UserError
+from fedrouter_sim.evaluation.reliability import calibration_error
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.route import BACKBONE, RoutedModel
@@ -74,6 +75,20 @@ def test_eval_under_another_answer_leaves_the_runs_own_cells(run_copy: Path) -> 
     assert all(list(answer.weights.values()) == [0.5] for answer in mixed)
     losses = {name: [a.sample.loss for a in one.results[0].answers] for name, one in done.items()}
     assert losses["mix"] != losses["answer"] and losses["mix"] != losses["bare"]
+
+
+def test_the_routers_confidence_is_judged_by_the_texts_that_it_sent_to_an_adapter(run_copy: Path) -> None:
+    reached(run_copy, 0.8)
+    truth = Run(run_copy).truth
+    assert truth is not None
+    [own, bare] = [
+        evaluate(run_copy, test_data=["all"], routing=["global"], unseen=unseen).results[0]
+        for unseen in ("answer", "bare")
+    ]
+    sent = [answer for answer in bare.answers if answer.pool is not None]
+    assert 0 < len(sent) < len(bare.answers)
+    right = [truth.majority_task(answer.pool or "") == answer.task for answer in sent]
+    assert bare.routing_ece == calibration_error([answer.confidence for answer in sent], right) != own.routing_ece
 
 
 def test_a_mix_leaves_the_answers_to_seen_texts_as_they_are(run_copy: Path) -> None:

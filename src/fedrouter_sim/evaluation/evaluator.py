@@ -189,6 +189,8 @@ class Evaluator:
         }
         routed = self._routed(cell, answers)
         right = [right for _, right in routed]
+        # Confidence is that of an adapter; a text that is left to the backbone has none.
+        sure = [(answer.confidence, right) for answer, right in routed if answer.pool is not None]
         return CellResult(
             cell=cell,
             mean=Scores.over_clients(answers, self._metrics),
@@ -200,7 +202,7 @@ class Evaluator:
             samples_sha256=_digest((a.client, a.instruction, a.sample.reference) for a in answers),
             answers=answers,
             label_tasks=self._labels.look(answers),
-            routing_ece=calibration_error([answer.confidence for answer, _ in routed], right),
+            routing_ece=calibration_error([said for said, _ in sure], [right for _, right in sure]),
         )
 
     def _worst(self, per_client: dict[int, Scores]) -> int:

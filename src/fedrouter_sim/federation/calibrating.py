@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedrouter_sim.arrays import Ints
+from fedrouter_sim.clustering.kmeans import distances
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.questions import Question
@@ -35,9 +36,12 @@ class AskReach(Question[Reach]):
         """Measure the distances."""
         rows = client.calibration_rows if len(client.calibration_rows) else np.arange(len(client.examples))
         landmarks = self.router.landmarks
-        distances = task_distances(self.router.normalizer(client.embeddings[rows]), landmarks)
-        quantiles, counts = quantiles_by_task(distances.min(axis=1), distances.argmin(axis=1), distances.shape[1])
-        return Reach(client.id, quantiles, counts, temperature_losses(distances, self.tasks[client.id][rows]))
+        points = self.router.normalizer(client.embeddings[rows])
+        near = task_distances(points, landmarks)
+        quantiles, counts = quantiles_by_task(near.min(axis=1), near.argmin(axis=1), near.shape[1])
+        # The temperature is of the distances that the rule goes by, the reach is always of those to prototypes.
+        weighed = near if self.router.by_prototypes else distances(points, landmarks.centroids)
+        return Reach(client.id, quantiles, counts, temperature_losses(weighed, self.tasks[client.id][rows]))
 
 
 def calibrated(federation: Federation, router: Router, tasks: Mapping[int, Ints]) -> Router:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.words import PER_GROUP
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.randomness import numpy_generator
@@ -68,7 +69,7 @@ def share_steps(groups: Sequence[Group], local_steps: int, budget: str) -> list[
         if len(fixed) < len(groups):
             raise ValueError("a client's groups have either all or none of them a fixed number of steps")
         return fixed
-    if budget == "per-group" or not groups:
+    if budget == PER_GROUP or not groups:
         return [local_steps] * len(groups)
     sizes = np.array([len(group.examples) for group in groups], dtype=np.float64)
     free = local_steps - len(groups)

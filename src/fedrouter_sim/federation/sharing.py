@@ -8,7 +8,7 @@ from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.adapters.sharing.rule import Memory, SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_finite, check_types
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config.words import NONE
+from fedrouter_sim.config.words import NONE, PER_GROUP
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.tables import parse_options
 
@@ -31,11 +31,13 @@ class TaskSharing:
         rounds: of the run.
         guarded: whether aggregation guards against single updates: no length of one is then gone by, which one client
             could make so large that the changes of all tasks would count as noise.
+        summed: whether the groups of a client share its steps; else each takes all of them.
     """
 
-    def __init__(self, rule: Sharing, rounds: int, guarded: bool = False) -> None:
+    def __init__(self, rule: Sharing, rounds: int, guarded: bool = False, summed: bool = True) -> None:
         self.rule = rule
         self._guarded = guarded
+        self._summed = summed
         self.shared_from: SharedFrom | None = None
         """What the sharing of this round went by; None before it, and where nothing was shared."""
         self._rounds = rounds
@@ -98,7 +100,7 @@ class TaskSharing:
         squares = {
             pool: {key: value / counts[pool] for key, value in sums.items()} for pool, sums in self._squares.items()
         }
-        round_ = SharedRound(self._round, self._rounds, starts, means, held, squares)
+        round_ = SharedRound(self._round, self._rounds, starts, means, held, squares, self._summed)
         before = self.rule.memory
         try:
             found = self.rule.shared(round_)
@@ -132,4 +134,5 @@ def task_sharing(config: RunConfig, uses: Collection[str]) -> TaskSharing | None
     aggregation = AGGREGATIONS.class_of(config.aggregation)
     if config.sharing == NONE or "sharing" not in uses or not aggregation.keeps_basis:
         return None
-    return TaskSharing(find_sharing(config.sharing, parse_options(config.option)), config.rounds, aggregation.guards)
+    rule = find_sharing(config.sharing, parse_options(config.option))
+    return TaskSharing(rule, config.rounds, aggregation.guards, config.budget != PER_GROUP)

@@ -71,9 +71,14 @@ class Router:
         return self._rule.by_token
 
     @property
+    def by_prototypes(self) -> bool:
+        """Whether it goes by the tasks' prototypes, and not by their centroids."""
+        return self._rule.prototypes
+
+    @property
     def told(self) -> tuple[NDArray[Any], ...]:
         """What a client has to know of where the tasks lie in order to route: what the rule goes by."""
-        if self.prototypes is None or self.owners is None or not self._rule.prototypes:
+        if self.prototypes is None or self.owners is None or not self.by_prototypes:
             return (self.centroids,)
         return self.centroids, self.prototypes, self.owners
 

@@ -29,6 +29,16 @@ def test_in_between_a_client_counts_by_what_it_has_that_is_like_the_task() -> No
     assert work_weights([{"b": 10.0}], "a", {}) == {}
 
 
+def test_where_each_task_has_all_of_a_clients_steps_what_agrees_is_one_change_and_not_several() -> None:
+    dual = [{"a": 30.0, "b": 10.0}, {"a": 30.0, "b": 10.0}]
+    assert work_weights(dual, "a", ONE, summed=False) == {"a": 0.75, "b": 0.25}  # FedAvg, as long as one change
+    assert work_weights(dual, "a", {}, summed=False) == {"a": 1.0}
+    half = work_weights(dual, "a", {"b": 0.5}, summed=False)
+    assert half == pytest.approx({"a": 30 / 35, "b": 5 / 35})
+    single = [{"a": 30.0}, {"b": 10.0}]
+    assert work_weights(single, "a", {"b": 0.5}, summed=False) == work_weights(single, "a", {"b": 0.5})
+
+
 def test_a_pool_is_moved_from_its_own_start() -> None:
     start = random_adapter(1)
     mean = plus(start, unit(0))

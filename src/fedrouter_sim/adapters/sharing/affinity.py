@@ -44,7 +44,7 @@ class Affinity(Sharing):
         found = dict(round_.means)
         for pool in round_.changes:
             agreement = {other: max(cosine(self.memory, pool, other), 0.0) ** self.power for other in round_.changes}
-            weights = work_weights(round_.held, pool, agreement)
+            weights = work_weights(round_.held, pool, agreement, round_.summed)
             found[pool] = moved(round_.starts[pool], round_.means[pool], round_.changes, weights)
         return found
 

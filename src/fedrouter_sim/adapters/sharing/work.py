@@ -2,7 +2,8 @@
 
 A client with two tasks takes half of its steps for each. If both tasks want the same, what it did for either is what it
 did for both, one after the other: the sum. What several clients did side by side is averaged, as ever. So where all
-agree this is FedAvg, to first order, and where none agree every pool has the mean of its own updates.
+agree this is FedAvg, to first order, and where none agree every pool has the mean of its own updates. Where each task
+has all of a client's steps, its work is not the sum of its changes but their mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,29 +12,36 @@ from fedrouter_sim.adapters.sharing.rule import Change
 from fedrouter_sim.adapters.state import Adapter
 
 
-def work_weights(held: Sequence[Mapping[str, float]], pool: str, agreement: Mapping[str, float]) -> dict[str, float]:
+def work_weights(
+    held: Sequence[Mapping[str, float]], pool: str, agreement: Mapping[str, float], summed: bool = True
+) -> dict[str, float]:
     """Return by what weights the mean changes of all pools make the change of one.
 
     A client counts by how many examples it has of the pool's task, those of another task by their agreement. With c
-    over clients, n examples and a the agreement: w_s = a_s * (sum of n_c over clients that hold s) / (sum of n_c over
-    all), where n_c is the sum of a_r n_cr over r.
+    over clients, n examples and a the agreement: w_s = a_s * (sum of n_c f_cs over clients that hold s) / (sum of n_c
+    over all), where n_c is the sum of a_r n_cr over r. Where the changes of a client are `summed`, f_cs is 1; else it
+    is n_cs / n_c times the largest a_r of the client, so that all that agrees is weighed together as one change.
 
     Args:
         held: of each client: pool -> examples.
         pool: the one whose change is made.
         agreement: of the other pools with it, how much of what was done for them was done for it, in [0, 1]; 0 where
             one is missing.
+        summed: whether a client's pools share its steps; else each has all of them.
     """
     agreeing = {**agreement, pool: 1.0}
     counts = [sum(agreeing.get(other, 0.0) * n for other, n in own.items()) for own in held]
     total = sum(counts)
     if not total:
         return {}
+
+    def counting(other: str) -> float:
+        if summed:
+            return sum(n for own, n in zip(held, counts, strict=True) if other in own)
+        return sum(own[other] * max(agreeing.get(one, 0.0) for one in own) for own in held if other in own)
+
     others = dict.fromkeys(other for own in held for other in own)
-    weights = {
-        other: agreeing.get(other, 0.0) * sum(n for own, n in zip(held, counts, strict=True) if other in own) / total
-        for other in others
-    }
+    weights = {other: agreeing.get(other, 0.0) * counting(other) / total for other in others}
     return {other: weight for other, weight in weights.items() if weight}
 
 
