@@ -8,7 +8,8 @@ from marked_tables import markdown
 from matplotlib.figure import Figure
 
 from fedrouter_sim.report.figures import COLOURS, GREY, WIDTH
-from fedrouter_sim.studies.comparison import Comparison, Estimate
+from fedrouter_sim.studies.comparison import Comparison
+from fedrouter_sim.studies.gains import Estimate
 
 Records = Sequence[Mapping[str, Any]]
 

@@ -25,7 +25,8 @@ from fedrouter_sim.report.comparison_tables import (
     task_grids,
 )
 from fedrouter_sim.report.page import Grid
-from fedrouter_sim.studies.comparison import Claim, Comparison, Estimate, Judged, compare
+from fedrouter_sim.studies.comparison import Claim, Comparison, Judged, compare
+from fedrouter_sim.studies.gains import Estimate
 
 NASTY = "mine|a&b <i>_$x$"
 ESCAPED = "mine|a&amp;b &lt;i&gt;_$x$"

@@ -112,6 +112,7 @@ def test_settings_are_without_the_folders_of_this_machine(micro_config: ConfigMa
         (lambda line: line.replace('"seed": 1', '"seed": "one"'), "line 1 is damaged .*seed must be a whole number"),
         (lambda line: line.replace('"lr":', '"lrr":'), "line 1 is damaged .*lrr"),
         (lambda line: line[:-30], "damaged"),
+        (lambda line: re.sub(r'"rows": \{"0": \["\w+", ', '"rows": {"0": [', line), "rows must be as many as values"),
         (lambda line: line + line, "has 'dual-micro' twice; remove one of the lines"),
         (lambda line: json.dumps(json.loads(line) | {"scores": {}}), "line 1 is damaged .it has no scores"),
         (

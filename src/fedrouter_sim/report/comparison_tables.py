@@ -14,7 +14,8 @@ from fedrouter_sim.report.comparison_terminal import power_text
 from fedrouter_sim.report.page import Entry, Grid
 from fedrouter_sim.report.tables import estimate_text, number
 from fedrouter_sim.showing import plain
-from fedrouter_sim.studies.comparison import Comparison, Estimate, Judged, Score
+from fedrouter_sim.studies.comparison import Comparison, Judged, Score
+from fedrouter_sim.studies.gains import Estimate
 from fedrouter_sim.studies.resampling import OverSamples
 
 TITLES = {

@@ -9,7 +9,8 @@ from rich.table import Table
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.machine import size
 from fedrouter_sim.report.tables import interval
-from fedrouter_sim.studies.comparison import Comparison, Gain, Judged
+from fedrouter_sim.studies.comparison import Comparison, Judged
+from fedrouter_sim.studies.gains import Gain
 from fedrouter_sim.studies.resampling import Power
 
 

@@ -16,7 +16,7 @@ from fedrouter_sim.machine import size
 from fedrouter_sim.routing import BARE
 from fedrouter_sim.runs.aggregated import Aggregated
 from fedrouter_sim.runs.summary import Summary
-from fedrouter_sim.studies.comparison import Estimate
+from fedrouter_sim.studies.gains import Estimate
 from fedrouter_sim.studies.resampling import OverSamples
 
 

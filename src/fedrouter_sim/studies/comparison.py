@@ -9,18 +9,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from fedrouter_sim.arrays import Doubles
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.studies.gains import Estimate, Gain
 from fedrouter_sim.studies.naming import Told, names_of, portable
-from fedrouter_sim.studies.resampling import CONFIDENCE, OverSamples, Power, Values, interval, power
+from fedrouter_sim.studies.resampling import OverSamples, Power, Rows, Values, distinct, interval
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
 NOT_MEASURED = "not measured"
@@ -52,7 +51,8 @@ class Score:
     samples: str  # digest of who was asked what: only equal ones may be compared
     asked: int = 0  # number of test samples
     values: Values | None = field(default=None, compare=False, repr=False)  # of single answers
-    draws: Doubles | None = field(default=None, compare=False, repr=False)  # the mean on other draws of test samples
+    rows: Rows | None = field(default=None, compare=False, repr=False)  # that these answers are to; None: not known
+    draws: Doubles | None = field(default=None, compare=False, repr=False)  # the mean on other draws of test rows
 
 
 @dataclass(frozen=True)
@@ -76,62 +76,6 @@ class Entry:
     def told(self) -> Told:
         """What the run is told from others by."""
         return Told(self.method, self.split, self.seed, portable(self.settings))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds with its 95% t-interval; without one where there is a single seed."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    seeds: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate":
-        """Estimate the mean of at least one value."""
-        mean, n = fmean(values), len(values)
-        if n < 2:
-            return cls(mean, None, None, n)
-        half = _t(n) * stdev(values) / math.sqrt(n)
-        return cls(mean, mean - half, mean + half, n)
-
-
-def _t(seeds: int) -> float:
-    return float(student_t.ppf((1 + CONFIDENCE) / 2, seeds - 1))
-
-
-@dataclass(frozen=True)
-class Gain:
-    """How a method stands to a baseline in one cell, over the seeds that both have."""
-
-    method: str
-    baseline: str
-    split: str
-    test_data: str
-    log_ratio: Estimate
-    over_samples: OverSamples | None = None  # of the ratio
-    error_over_samples: float | None = None  # standard error of the log-ratio over test samples
-
-    @property
-    def ratio(self) -> Estimate:
-        """The estimate as a ratio of scores: 1.061 is 6.1% relative better."""
-        log = self.log_ratio
-        return Estimate(
-            math.exp(log.mean),
-            None if log.low is None else math.exp(log.low),
-            None if log.high is None else math.exp(log.high),
-            log.seeds,
-        )
-
-    def power(self, bar: float) -> Power:
-        """Say what it takes to tell the gain from a bar, a ratio, were it as large as it seems."""
-        log = self.log_ratio
-        spread = None
-        if log.high is not None:
-            spread = (log.high - log.mean) * math.sqrt(log.seeds) / _t(log.seeds)
-        asked = self.over_samples.samples if self.over_samples else 0
-        return power(log.mean - math.log(bar), self.error_over_samples, asked, spread)
 
 
 @dataclass(frozen=True)
@@ -245,7 +189,7 @@ class Comparison:
             if ours.draws is not None and other.draws is not None
         ]
         found = [one for one in drawn if one is not None]
-        over = interval(found, sum(ours.asked for ours, _ in pairs)) if len(found) == len(pairs) else None
+        over = interval(found, _samples([ours for ours, _ in pairs])) if len(found) == len(pairs) else None
         return Gain(
             *(method, baseline, split, test_data, Estimate.of(logs)),
             over and replace(over, low=math.exp(over.low), high=math.exp(over.high)),
@@ -261,7 +205,7 @@ class Comparison:
         """Return the interval of a method's score in a cell over test samples; None where they are not known."""
         found = self.select(method, split, test_data)
         draws = [score.draws for score in found if score.draws is not None]
-        return interval(draws, sum(s.asked for s in found)) if draws and len(draws) == len(found) else None
+        return interval(draws, _samples(found)) if draws and len(draws) == len(found) else None
 
     def judge(self, claim: Claim) -> Judged:
         """Say what became of a claim: the interval of the log-ratio lies above, below, or around log(least).
@@ -296,6 +240,11 @@ class Comparison:
 def _without_ratio(pairs: Sequence[tuple[Score, Score]]) -> list[int]:
     """Return the seeds at which a score is 0 (or below: a metric of the user's own), of which there is no ratio."""
     return [ours.seed for ours, other in pairs if min(ours.mean, other.mean) <= 0]
+
+
+def _samples(scores: Sequence[Score]) -> int:
+    """Return how many different test samples are behind some scores; of those that are not known, each is another."""
+    return distinct([score.rows for score in scores]) or sum(score.asked for score in scores)
 
 
 def compare(entries: Sequence[Entry], metric: Metric | None = None, planned: Sequence[Told] = ()) -> Comparison:

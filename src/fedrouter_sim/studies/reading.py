@@ -166,7 +166,7 @@ def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, spli
     clients = {client: value for client, s in cell.per_client.items() if (value := s.get(metric.name)) is not None}
     if mean is None or not clients:
         return None
-    values = values_of(answers(cell), metric)
+    values, rows = values_of(answers(cell), metric)
     asked = sum(map(len, values.values())) if values else len(answers(cell))  # what has no value has no say
     return Score(
         method=(method if cell.routing in OWN_ROUTINGS else f"{method}/{cell.routing}")
@@ -182,5 +182,6 @@ def _score(cell: StoredCell, metric: Metric, answers: Answers, method: str, spli
         samples=cell.samples,
         asked=asked,
         values=values,
-        draws=resampled(values, cell.samples),
+        rows=rows,
+        draws=resampled(values, rows, cell.samples),
     )

@@ -128,7 +128,7 @@ def _rounded(score: Score) -> Score:
         client: tuple((float(f"{value:.{_DIGITS}g}"), weight) for value, weight in own)
         for client, own in score.values.items()
     }
-    return replace(score, values=values, draws=resampled(values, score.samples))
+    return replace(score, values=values, draws=resampled(values, score.rows, score.samples))
 
 
 def _as_json(score: Score) -> dict[str, Any]:
@@ -167,4 +167,10 @@ def _drawn(score: Score) -> Score:
         pairs = np.array(own, dtype=float)  # (samples, 2)
         if pairs.shape != (len(own), 2) or not len(own) or not np.isfinite(pairs).all() or (pairs[:, 1] <= 0).any():
             raise Misfit("values must be pairs of a finite value and a weight above 0, at least one for each client")
-    return replace(score, draws=resampled(score.values, score.samples))
+    if score.rows is not None and _counts(score.rows) != _counts(score.values or {}):
+        raise Misfit("rows must be as many as values, client by client")
+    return replace(score, draws=resampled(score.values, score.rows, score.samples))
+
+
+def _counts(of_clients: Mapping[int, Sequence[Any]]) -> dict[int, int]:
+    return {client: len(own) for client, own in of_clients.items()}

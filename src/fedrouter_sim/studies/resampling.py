@@ -1,13 +1,16 @@
-"""What a score would have been on other test samples: bootstrap over the samples of each client.
+"""What a score would have been on other test samples: bootstrap over the rows of the test data.
 
-All methods of a seed answer the same samples, and all are scored on the same draws of them, so that what two methods
-have in common falls out of their difference: the bootstrap is paired. SciPy's (`scipy.stats.bootstrap`, paired) draws
-over all samples at once; this one keeps each client's number of them, as scores are means over clients.
+A row weighs the same wherever it is asked: by all methods of a seed, which all answer the same samples, so that what
+two methods have in common falls out of their difference; and at all seeds, which deal from the same rows. SciPy's
+bootstrap (`scipy.stats.bootstrap`, paired) has draws over all samples at once and nothing of clients, over whom scores
+are means, nor of rows that are asked several times.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +34,7 @@ class OverSamples:
 
     low: float
     high: float
-    samples: int  # over all seeds
+    samples: int  # different ones, over all seeds
 
 
 @dataclass(frozen=True)
@@ -41,52 +44,87 @@ class Power:
     Each assumes that the other source of chance is as it was; None: nothing of use would do.
     """
 
-    samples: int | None  # test samples, over all seeds of a method
+    samples: int | None  # different test samples, over all seeds of a method
     seeds: int | None
 
 
 Values = Mapping[int, Sequence[tuple[float, float]]]
-"""Client -> value and weight of each of its test samples, in order."""
+"""Client -> value and weight of each of its test samples, in order; its score is the sum of values over the sum of
+weights. The value of a loss is summed over tokens, of which the weight is the number; other weights are 1."""
+
+Rows = Mapping[int, Sequence[str]]
+"""Client -> the key of the row that each of these is, the same in every run of the same data."""
 
 
-def values_of(answers: Iterable[Mapping[str, Any]], metric: Metric) -> Values | None:
-    """Return the values of single answers whose weighted mean is a client's score; None where a score is no mean.
+def values_of(answers: Iterable[Mapping[str, Any]], metric: Metric) -> tuple[Values, Rows] | tuple[None, None]:
+    """Return the values of single answers of which a client's score is the mean, and the rows that they are to; None
+    where a score is no mean.
 
     Args:
         answers: the lines of the cell's file, in order.
         metric: what is scored.
     """
     if metric.pooled or not (metric.name == LOSS or type(metric).mean is Metric.mean):
-        return None
-    known: dict[int, list[tuple[float, float]]] = {}
+        return None, None
+    values: dict[int, list[tuple[float, float]]] = {}
+    rows: dict[int, list[str]] = {}
     for answer in answers:
         if metric.name not in answer:
-            return None
+            return None, None
         value: Any = answer[metric.name]
         weight: Any = answer.get("tokens") if metric.name == LOSS else 1
         if all(isinstance(one, int | float) and math.isfinite(one) for one in (value, weight)) and weight > 0:
-            known.setdefault(answer["client"], []).append((float(value), float(weight)))
+            values.setdefault(answer["client"], []).append((float(value), float(weight)))
+            rows.setdefault(answer["client"], []).append(row_key(answer["instruction"], answer["reference"]))
         elif metric.needs_all:
-            return None
+            return None, None
         # Else what has no value by one method has none by any, as a free answer no accuracy: draws stay paired.
-    return known or None
+    return (values, rows) if values else (None, None)
 
 
-def resampled(values: Values | None, samples: str) -> Doubles | None:
-    """Return a run's score in a cell on each of `DRAWS` draws of its test samples; None where no values are known.
+def row_key(instruction: str, reference: str) -> str:
+    """Return the key of a row: 6 letters, so that of 1,000 rows hardly two have the same."""
+    return hashlib.blake2b(f"{instruction}\x1f{reference}".encode(), digest_size=3).hexdigest()
+
+
+def distinct(rows: Iterable[Rows | None]) -> int | None:
+    """Return how many different rows these are; None where some are not known."""
+    known = list(rows)
+    if any(one is None for one in known):
+        return None
+    return len({key for one in known if one for own in one.values() for key in own})
+
+
+def resampled(values: Values | None, rows: Rows | None, samples: str) -> Doubles | None:
+    """Return a run's score in a cell on each of `DRAWS` draws of the test rows; None where no values are known, or a
+    client has a single one, which says nothing of others.
+
+    A draw gives every row a weight from Exp(1) (the Bayesian bootstrap, Rubin 1981). The mean of n rows varies by
+    (n - 1) / (n + 1) of the variance of a mean then, so deviations are made as much larger.
 
     Args:
         values: of its answers.
-        samples: digest of who was asked what, which keys the draws: they are the same for all methods.
+        rows: that they are to; None: not known, and each is another than those of other cells and seeds.
+        samples: digest of who was asked what, by which such rows are told apart.
     """
-    if not values:
+    if not values or min(map(len, values.values())) < 2:
         return None
     clients = []
     for client, own in values.items():
-        generator = numpy_generator(0, "test samples", samples, client)
-        drawn = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS) @ np.array(own)
-        clients.append(drawn[:, 0] / drawn[:, 1])
+        keys = [f"{samples} {client} {place}" for place in range(len(own))] if rows is None else rows[client]
+        pairs, weights = np.array(own), np.stack([_weights(key) for key in keys], axis=1)
+        drawn = weights @ pairs
+        score = pairs[:, 0].sum() / pairs[:, 1].sum()
+        wider = math.sqrt((len(own) + 1) / (len(own) - 1))
+        clients.append(score + (drawn[:, 0] / drawn[:, 1] - score) * wider)
     found: Doubles = np.mean(clients, axis=0)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _weights(key: str) -> Doubles:
+    """Return the weight of a row in each draw."""
+    found: Doubles = numpy_generator(0, "test row", key).standard_exponential(DRAWS)
     return found
 
 
@@ -105,7 +143,7 @@ def power(distance: float, of_samples: float | None, samples: int, of_seeds: flo
     Args:
         distance: of the observed effect from the bar.
         of_samples: standard error of the effect over test samples; None: not known.
-        samples: their number.
+        samples: the number of different ones.
         of_seeds: standard deviation of the effect between seeds; None: there is one.
     """
     if distance == 0:
