@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -84,7 +85,7 @@ def inline(engine, most, kept):
     def done(works):
         for number, (function, *given) in enumerate(works):
             function(*given)
-            yield number
+            yield number, None
 
     yield done
 
@@ -182,6 +183,73 @@ def test_what_is_there_so_far_is_drawn_without_more_runs(records, monkeypatch, t
     monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda *_, **__: pytest.fail("ran"))
     call(monkeypatch, SMOKE, "--only-draw", "--out", str(tmp_path / "out"), "--records", str(some), "--quiet")
     assert "5 of 14 runs" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+def test_data_and_backbone_that_are_not_here_are_needed_to_run_and_not_to_draw(records, monkeypatch, tmp_path, capsys):
+    plan, there = tmp_path / "plan.toml", tmp_path / "records.jsonl"
+    gone = '[settings]\ndata = "gone-data"\nmodel = "gone-model"'
+    plan.write_text(Path(SMOKE).read_text(encoding="utf-8").replace("[settings]", gone), encoding="utf-8")
+    kept = records.read_text(encoding="utf-8").replace('"data": "multitask"', '"data": "gone-data"')
+    there.write_text(kept.replace('"model": "tiny-gpt2"', '"model": "gone-model"'), encoding="utf-8")
+    leave_figures_blank(monkeypatch)
+    call(monkeypatch, str(plan), "--records", str(there), "--out", str(tmp_path / "out"), code=2)
+    assert "--data" in capsys.readouterr().err
+    call(monkeypatch, str(plan), "--records", str(there), "--out", str(tmp_path / "out"), "--only-draw")
+    assert "note: not compared with what the runs were made of: --data" in capsys.readouterr().err
+    assert "14 of 14 runs" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+def test_nothing_is_drawn_where_nothing_is_there(smoke, monkeypatch, tmp_path, capsys):
+    """A mistyped name would replace results by an empty page."""
+    gone = tmp_path / "mistyped.jsonl"
+    call(monkeypatch, SMOKE, "--only-draw", "--records", str(gone), "--out", str(tmp_path / "out"), code=2)
+    assert f"--only-draw: no run of {SMOKE} is in {gone} yet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    call(monkeypatch, SMOKE, "--only-draw", "--workers", "2", "--out", str(smoke), code=2)
+    assert "--workers 2: nothing is run with --only-draw; drop it" in capsys.readouterr().err
+
+
+FAILING = """
+title = "One that cannot be"
+seeds = [1]
+
+[settings]
+clients = 2
+rounds = 1
+local_steps = 1
+examples_per_client = 8
+test_examples_per_client = 2
+
+[[runs]]
+split = "natural"
+methods = ["fedavg"]
+
+[[runs]]
+split = "dual"
+methods = ["fedavg"]
+settings = { template = "plain", max_tokens = 40 }
+"""
+
+
+def test_a_run_that_cannot_be_made_is_named_and_the_others_are_made(monkeypatch, tmp_path, capsys):
+    plan, out = tmp_path / "plan.toml", tmp_path / "out"
+    plan.write_text(FAILING, encoding="utf-8")
+    leave_figures_blank(monkeypatch)
+    call(monkeypatch, str(plan), "--workers", "1", "--out", str(out), code=2)
+    said = capsys.readouterr().err
+    assert said.count("note: natural-fedavg-seed1 could not be made: --split natural") == 1
+    assert "error: 1 of 2 runs could not be made: natural-fedavg-seed1: --split natural" in said
+    assert [path.name for path in out.glob("*-seed1")] == ["dual-fedavg-seed1"]
+    table = (out / "table.md").read_text(encoding="utf-8")
+    assert "1 of 2 runs" in table
+    for text in (said, table, (out / "report.html").read_text(encoding="utf-8")):  # what the other had to say
+        assert re.search(r"dual-fedavg-seed1: \d+ training and \d+ test instructions were cut to fit", text)
+    shutil.rmtree(out / "dual-fedavg-seed1")
+    plan.write_text(FAILING[: FAILING.rindex("[[runs]]")], encoding="utf-8")
+    before = (out / "table.md").read_bytes()
+    call(monkeypatch, str(plan), "--workers", "1", "--out", str(out), code=2)
+    assert "error: 1 of 1 runs could not be made" in capsys.readouterr().err
+    assert (out / "table.md").read_bytes() == before
 
 
 def test_records_of_another_plan_are_refused(records, monkeypatch, tmp_path, capsys):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.federation import seats as seats_module
 from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.seats import Seat, Work, seats
@@ -100,7 +100,8 @@ def test_no_more_works_are_handed_over_than_there_are_seats_and_all_are_done(ray
     works = [(lambda: True,) for _ in range(5)]
     with seats(Engine(2), 5, "out") as done:
         found = []
-        for number in done(works):
+        for number, refused in done(works):
+            assert refused is None
             found.append(number)
             assert len(ray.heard) <= len(found) + 1
     assert sorted(found) == [0, 1, 2, 3, 4] and found[0] == 1
@@ -109,7 +110,7 @@ def test_no_more_works_are_handed_over_than_there_are_seats_and_all_are_done(ray
 
 def test_there_are_no_more_seats_than_works(ray: Ray) -> None:
     with seats(Engine(4), 1, "out") as done:
-        assert list(done([(lambda: True,)])) == [0]
+        assert list(done([(lambda: True,)])) == [(0, None)]
     assert ray.killed == 1
 
 
@@ -142,7 +143,7 @@ def failing(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (TaskError(UserError("--lr 0: too little")), r"^--lr 0: too little$"),
+        (TaskError(MayPass("the disk is full")), r"^the disk is full$"),
         (Gone(), r"^--workers: a worker process died, .*--workers 1 goes on in out$"),
     ],
 )
@@ -152,6 +153,13 @@ def test_what_goes_wrong_in_a_seat_is_one_line_and_ends_the_others(
     with pytest.raises(UserError, match=expected), seats(Engine(2), 2, "out") as done:
         list(done([(lambda: True,), (failing, error)]))
     assert len(told) == 1 and ray.killed == 2
+
+
+def test_a_work_that_is_refused_leaves_the_others_alone(ray: Ray, told: list[int]) -> None:
+    refusal = UserError("--lr 0: too little")
+    with seats(Engine(2), 3, "out") as done:
+        found = dict(done([(lambda: True,), (failing, TaskError(refusal)), (lambda: True,)]))
+    assert found == {0: None, 1: refusal, 2: None} and told == []
 
 
 def test_a_work_that_was_interrupted_interrupts(ray: Ray, told: list[int]) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from study_plans import PLAN, written
 
+from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations import study as studies
 from fedrouter_sim.operations.study import conclude, run_study
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.studies.plan import Study, read_study
+from fedrouter_sim.studies.plan import PlannedRun, Study, read_study
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +116,32 @@ def test_a_study_of_which_nothing_is_done_has_no_verdict(finished: tuple[Study, 
     study, _ = finished
     comparison, (judged,) = conclude(study, tmp_path)
     assert (comparison.entries, judged.gain, judged.verdict) == ((), None, "not measured")
+
+
+def test_a_run_that_is_refused_is_told_of_or_raised(tmp_path: Path) -> None:
+    study = read_study(written(tmp_path, PLAN.replace("[2, 3]", "[2]")))
+    chosen = Study("Two", study.runs[:2], ())
+
+    def refusing(config: RunConfig, *given: Any, **more: Any) -> Any:
+        if config.method == "base":
+            raise UserError("--lr 0: too little")
+        return train(config, *given, **more)
+
+    heard: list[tuple[str, str]] = []
+
+    def refused(planned: PlannedRun, error: UserError) -> None:
+        heard.append((planned.name, str(error)))
+
+    done = [planned.name for planned, _ in run_study(chosen, tmp_path / "out", refusing, Display(), refused=refused)]
+    assert (done, heard) == (["dual-fedavg-seed1"], [("dual-base-seed1", "--lr 0: too little")])
+    with pytest.raises(UserError, match="--lr 0: too little"):
+        list(run_study(chosen, tmp_path / "out", refusing, Display()))
+
+
+def test_what_may_pass_ends_the_study(tmp_path: Path) -> None:
+    def full(*given: Any, **more: Any) -> Any:
+        raise MayPass("the disk is full")
+
+    study = read_study(written(tmp_path))
+    with pytest.raises(MayPass):
+        list(run_study(study, tmp_path / "out", full, Display(), refused=lambda *_: pytest.fail("went on")))

@@ -20,6 +20,8 @@ from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Trained, train
 from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.report.run_report import write_run_report
+from fedrouter_sim.runs.checking import notes_in
 from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
@@ -270,3 +272,6 @@ def test_notes_tell_of_cut_instructions(micro_config: ConfigMaker, tmp_path: Pat
     done = train(micro_config(max_tokens=20, rounds=1), tmp_path / "run", False, Display())
     assert done.summary.truncated["train"] > 0
     assert [note for note in done.notes if "cut to fit --max-tokens" in note]
+    run = Run(done.folder)
+    assert notes_in(run.manifest) == done.notes  # for whoever looks at the run later
+    assert "instructions were cut to fit --max-tokens" in write_run_report(run).read_text(encoding="utf-8")

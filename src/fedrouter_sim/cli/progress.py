@@ -20,6 +20,7 @@ from rich.progress import (
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import LOSS
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.observers import Display, RoundRecord
@@ -150,8 +151,17 @@ class StudyDisplay(Display):
     def planned(self, plan: Plan, rounds: int, steps: int) -> None:
         self._progress.update(self._task, description=self._next())
 
-    def finished(self, name: str, summary: Summary) -> None:
-        """Say that a run is done, what it scored, and how long the rest may take."""
+    def noted(self, text: str) -> None:
+        self._console.print(f"note: {plain(text)}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def refused(self, name: str, error: UserError) -> None:
+        """Say that a run cannot be made, and why."""
+        self._units.pop(name)
+        self._progress.update(self._task, total=self._done + sum(self._units.values()), completed=self._done)
+        self.noted(f"{name} could not be made: {error}")
+
+    def finished(self, name: str, summary: Summary, notes: Sequence[str] = ()) -> None:
+        """Say that a run is done, what it scored, how long the rest may take, and what it had to say."""
         self._done += self._units.pop(name)
         self._progress.update(self._task, completed=self._done, description=self._next())
         spent = time.monotonic() - self._started
@@ -169,6 +179,8 @@ class StudyDisplay(Display):
             emoji=False,
             soft_wrap=True,
         )
+        for text in notes:
+            self.noted(f"{name}: {text}")
 
     def _next(self) -> str:
         return next(iter(self._units), "done")

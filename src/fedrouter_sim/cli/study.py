@@ -48,12 +48,16 @@ def study_command(
     from fedrouter_sim.cli.progress import StudyDisplay
     from fedrouter_sim.federation.engine import installed
     from fedrouter_sim.machine import usable_cores
-    from fedrouter_sim.operations.study import conclude, pending_runs, run_study
+    from fedrouter_sim.operations.study import conclude, not_made, pending_runs, run_study
+    from fedrouter_sim.report.comparison_tables import run_notes
     from fedrouter_sim.report.comparison_terminal import claims_table, comparison_table
     from fedrouter_sim.report.study_results import write_results
-    from fedrouter_sim.studies.plan import read_study
+    from fedrouter_sim.runs.checking import notes_in
+    from fedrouter_sim.studies.plan import PlannedRun, read_study
     from fedrouter_sim.studies.records import Records
 
+    if only_draw and workers is not None:
+        raise UserError(f"--workers {workers}: nothing is run with --only-draw; drop it")
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: must be at least 1")
     out = out or Path("runs") / f"reproduce-{plan.stem}"
@@ -61,21 +65,46 @@ def study_command(
     started = time.monotonic()
     study = read_study(plan, overrides)
     kept = Records(records) if records else None
-    display = StudyDisplay(pending_runs(study, out, kept), Console(stderr=True, quiet=quiet))
-    limit, at_a_time = (0, 1) if only_draw else (None, workers or (usable_cores() if installed() else 1))
-    try:
-        with display.shown(), closing(run_study(study, out, train, display, limit, at_a_time, kept)) as runs:
-            for planned, run in runs:
-                display.finished(planned.name, run.summary)
-    except KeyboardInterrupt:
-        note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
-        raise
+    pending = [] if only_draw else pending_runs(study, out, kept)
+    display = StudyDisplay(pending, Console(stderr=True, quiet=quiet))
+    failed: dict[str, UserError] = {}
+
+    def refused(planned: PlannedRun, error: UserError) -> None:
+        failed[planned.name] = error
+        display.refused(planned.name, error)
+
+    if only_draw:
+        absent: dict[str, None] = {}
+        pending_runs(study, out, kept, lambda why: absent.setdefault(why))
+        for why in absent:
+            note(f"not compared with what the runs were made of: {why}", quiet)
+    else:
+        at_a_time = workers or (usable_cores() if installed() else 1)
+        try:
+            with (
+                display.shown(),
+                closing(run_study(study, out, train, display, None, at_a_time, kept, refused)) as runs,
+            ):
+                for planned, run in runs:
+                    display.finished(planned.name, run.summary, notes_in(run.manifest))
+        except KeyboardInterrupt:
+            note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
+            raise
     comparison, judged = conclude(study, out, kept)
+    if not comparison.entries:
+        if failed:
+            raise not_made(failed, len(study.runs))
+        raise UserError(f"--only-draw: no run of {plan} is in {records or out} yet; run the study first")
     for text in comparison.notes:
         note(text, quiet)
     write_results(study, out, comparison, judged, " ".join(["fedrouter-sim", *sys.argv[1:]]))
     minutes = (time.monotonic() - started) / 60
-    record = {"out": str(out), "runs": len(comparison.entries), "claims": [asdict(one) for one in judged]}
+    record = {
+        "out": str(out),
+        "runs": len(comparison.entries),
+        "claims": [asdict(one) for one in judged],
+        "notes": run_notes(comparison),
+    }
     shown = [*map(comparison_table, comparison.views), *([claims_table(judged)] if judged else [])]
     print_result(
         record,
@@ -83,6 +112,8 @@ def study_command(
         as_json,
         width=160,
     )
+    if failed:
+        raise not_made(failed, len(study.runs))
 
 
 def _check_plan(plan: Path) -> None:

@@ -199,22 +199,31 @@ def _train_seeds(
     """Train one run per seed under a folder, going on where an earlier call stopped, and compare them."""
     from fedrouter_sim import train
     from fedrouter_sim.federation.crew import crew_of
-    from fedrouter_sim.operations.study import conclude, run_study
+    from fedrouter_sim.operations.study import conclude, not_made, run_study
     from fedrouter_sim.report.comparison_report import write_comparison_report
     from fedrouter_sim.report.comparison_terminal import comparison_table
     from fedrouter_sim.report.run_report import write_run_report
+    from fedrouter_sim.runs.checking import notes_in
     from fedrouter_sim.studies.plan import PlannedRun, Study
 
     if overwrite:
         raise UserError("--overwrite: does not go with --seeds, which goes on with what is there; remove the folder")
     runs = tuple(PlannedRun(f"seed-{seed}", replace(config, seed=seed)) for seed in seeds)
     study = Study(f"{config.method} with several seeds", runs, ())
+    failed: dict[str, UserError] = {}
+
+    def refused(planned: PlannedRun, error: UserError) -> None:
+        failed[planned.name] = error
+        note(f"{planned.name} could not be made: {error}", quiet)
+
     try:
         # Workers, where there are any, are started once for all seeds.
         with display_for(quiet) as display, crew_of(Engine.wanted(how["workers"], how["ray"]), config):
-            for _, run in run_study(study, folder, partial(train, **how), display):
+            for planned, run in run_study(study, folder, partial(train, **how), display, refused=refused):
                 display.started("drawing the report")
                 write_run_report(run)
+                for text in notes_in(run.manifest):
+                    note(f"{planned.name}: {text}", quiet)
     except KeyboardInterrupt:
         note(f"the finished runs are in {folder}; the same command with --out {folder} goes on from there", quiet=False)
         raise
@@ -231,6 +240,8 @@ def _train_seeds(
     print_result(
         record, [*map(comparison_table, comparison.views), f"The runs are in {folder}, their page {report}"], as_json
     )
+    if failed:
+        raise not_made(failed, len(runs))
 
 
 def _parsed(seeds: str) -> list[int]:

@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-import torch
 
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.asking import Asking, Replies
@@ -23,6 +22,7 @@ from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.engine import Engine, connected
 from fedrouter_sim.federation.hand import Hand, Means, Sketches
 from fedrouter_sim.tables import OWN_MODULES
+from fedrouter_sim.threads import torch_threads
 
 AHEAD = 16
 """Calls a worker, on average, that are handed over before their answers are wanted: what piles up where one is slow is
@@ -291,16 +291,14 @@ def crew_of(engine: Engine | None, config: RunConfig) -> Iterator[Crew | None]:
     if engine is None or engine in _there:
         yield None if engine is None else _there[engine]
         return
-    device, threads = resolve_device(config.device).type, torch.get_num_threads()
-    with connected(engine) as ray:
-        torch.set_num_threads(1)
+    device = resolve_device(config.device).type
+    with connected(engine) as ray, torch_threads(1):
         crew = None
         try:
             crew = _there[engine] = Crew(ray, engine, device)
             yield crew
         finally:
             _there.pop(engine, None)
-            torch.set_num_threads(threads)
             if crew is not None:
                 crew.dismiss()
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.federation.engine import Engine, connected
 from fedrouter_sim.stopping import interrupt_again_where_swallowed
 
 Work = tuple[Any, ...]
 """A function and what it is given."""
 
-Done = Callable[[Iterable[Work]], Iterator[int]]
-"""Has works done and yields the number of each as it is."""
+Done = Callable[[Iterable[Work]], Iterator[tuple[int, UserError | None]]]
+"""Has works done and yields the number of each as it is, or as it was refused, with why."""
 
 _LOOK = 0.2  # seconds between two looks at what is done, in which Ctrl-C is heard
 _ASKED = 2.0  # seconds to find out which process a seat is
@@ -66,8 +66,9 @@ class Seat:
 def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
     """Have processes that work side by side, and let them go at the end.
 
-    If this one is interrupted, or a work fails, those under way are interrupted as well and waited for, so that they
-    save what they have; if it is interrupted again, they are killed.
+    A work that is refused for good (`UserError`) leaves the others alone. If this process is interrupted, or a work
+    fails otherwise, those under way are interrupted as well and waited for, so that they save what they have; if it is
+    interrupted again, they are killed.
 
     Args:
         engine: how many there may be.
@@ -75,7 +76,7 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
         kept: what to call the place where all that is done is kept.
 
     Raises:
-        UserError: of a work; or a process has died.
+        MayPass: of a work; or a process has died.
     """
     with connected(engine) as ray:
         here = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
@@ -87,7 +88,7 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
         everyone = [(seat, seat.process.remote()) for seat in idle]
         running: dict[Any, tuple[int, Any]] = {}
 
-        def done(works: Iterable[Work]) -> Iterator[int]:
+        def done(works: Iterable[Work]) -> Iterator[tuple[int, UserError | None]]:
             # No more is handed over than is done at once: after an error or an interrupt nothing else begins.
             waiting = enumerate(works)
             while True:
@@ -98,10 +99,9 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
                     return
                 for promise in ray.wait(list(running), timeout=_LOOK)[0]:
                     number, seat = running.pop(promise)
-                    if not _value(ray, promise, kept):
-                        raise KeyboardInterrupt
+                    refused = _outcome(ray, promise, kept)
                     idle.append(seat)
-                    yield number
+                    yield number, refused
 
         try:
             yield done
@@ -123,15 +123,26 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
                     ray.kill(seat)
 
 
-def _value(ray: Any, promise: Any, kept: str) -> Any:
+def _outcome(ray: Any, promise: Any, kept: str) -> UserError | None:
+    """Return why a work was refused; None where it was done.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+        MayPass: it cannot be done now; or its process has died.
+    """
     try:
-        return ray.get(promise)
+        ended = ray.get(promise)
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
+        if not isinstance(error.cause, UserError):
+            raise error.cause from error
+        if isinstance(error.cause, MayPass):
             raise error.cause from None
-        raise error.cause from error
+        return error.cause
     except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-        raise UserError(
+        raise MayPass(
             f"--workers: a worker process died, perhaps for want of memory; the same command with --workers 1 goes on "
             f"in {kept}"
         ) from None
+    if not ended:
+        raise KeyboardInterrupt
+    return None

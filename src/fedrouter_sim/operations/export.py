@@ -16,7 +16,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.federation.plan import Pool
 from fedrouter_sim.folders import new_folder, refuse_existing
-from fedrouter_sim.operations.card import answers_by_mixtures, card_of
+from fedrouter_sim.runs.card import answers_by_mixtures, card_of
 from fedrouter_sim.runs.checking import check_fits
 from fedrouter_sim.runs.layout import EXPORT_NAME
 from fedrouter_sim.runs.reader import Run, open_run

@@ -1,12 +1,13 @@
 """A study is run: what its plan names and has not been run yet, in this process or in several of Ray."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.trial import try_out
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.observers import Display
@@ -14,13 +15,18 @@ from fedrouter_sim.federation.seats import seats
 from fedrouter_sim.runs.layout import MANIFEST_NAME
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Judged
+from fedrouter_sim.studies.finished import Absent
 from fedrouter_sim.studies.plan import PlannedRun, Study
 from fedrouter_sim.studies.reading import open_comparison
 from fedrouter_sim.studies.records import Record, Records
 from fedrouter_sim.tables import parse_options
+from fedrouter_sim.threads import torch_threads
 
 Train = Callable[..., Any]
 """What trains a run: (config, out, overwrite, display, backbone, resume)."""
+
+Refused = Callable[[PlannedRun, UserError], None]
+"""Is told of a run that cannot be made, and why."""
 
 
 def run_study(
@@ -31,6 +37,7 @@ def run_study(
     limit: int | None = None,
     workers: int = 1,
     records: Records | None = None,
+    refused: Refused | None = None,
 ) -> Generator[tuple[PlannedRun, Run], None, None]:
     """Run what has not been run, and yield each run as it is done.
 
@@ -46,34 +53,72 @@ def run_study(
         limit: most runs to do now; None for all.
         workers: how many runs at a time; with 1, or a single run to do, this process is enough.
         records: has finished runs, which are not run again, and gets those that are done now.
+        refused: is told of a run that cannot be made, and the others are; None: that is raised.
 
     Raises:
-        UserError: the package ray is missing, or a worker has died.
+        UserError: the package ray is missing; or of a run, and nobody is told.
+        MayPass: a worker has died, or the disk is full.
     """
     pending = pending_runs(study, out, records)[:limit]
+    for planned, error in _tried(pending, out, train, display, workers):
+        if error is None:
+            yield planned, _done(study, planned, out, records)
+        elif refused is None:
+            raise error
+        else:
+            refused(planned, error)
+
+
+def _tried(
+    pending: Sequence[PlannedRun], out: Path, train: Train, display: Display, workers: int
+) -> Iterator[tuple[PlannedRun, UserError | None]]:
+    """Run what is pending, and yield each run as it is done or was refused, with why."""
     engine = Engine.wanted(workers, None) if workers > 1 else None
     if engine is not None and len(pending) > 1:
         place = Path.cwd() / out
         with seats(engine, len(pending), str(out)) as done_by_them:
-            for number in done_by_them((_run_one, train, planned, place, Display()) for planned in pending):
-                yield pending[number], _done(study, pending[number], out, records)
+            for number, error in done_by_them((_run_one, train, planned, place, Display()) for planned in pending):
+                yield pending[number], error
         return
-    for planned in pending:
-        _run_one(train, planned, out, display)
-        yield planned, _done(study, planned, out, records)
+    # Of several workers a last run alone has the bytes that it would have had beside others.
+    with torch_threads(1) if engine is not None else nullcontext():
+        for planned in pending:
+            error = None
+            try:
+                _run_one(train, planned, out, display)
+            except MayPass:
+                raise
+            except UserError as refusal:
+                error = refusal
+            yield planned, error
 
 
-def pending_runs(study: Study, out: Path, records: Records | None = None) -> list[PlannedRun]:
+def not_made(failed: Mapping[str, UserError], planned: int) -> UserError:
+    """Return what is said at the end of a study of which some runs could not be made."""
+    said = "; ".join(f"{name}: {error}" for name, error in failed.items())
+    return UserError(f"{len(failed)} of {planned} runs could not be made: {said}")
+
+
+def pending_runs(
+    study: Study, out: Path, records: Records | None = None, absent: Absent | None = None
+) -> list[PlannedRun]:
     """Return the runs that are neither in `out` nor in the records yet; the latter get those that are in `out` alone.
+
+    Args:
+        study: what is planned.
+        out: folder of the run folders.
+        records: has finished runs.
+        absent: is told of data and backbones that are not here and so are not compared; None: they are refused.
 
     Raises:
         UserError: as `Study.pending`, or `out` is a run itself, or a run in it was never evaluated.
     """
     if (out / MANIFEST_NAME).exists():
         raise UserError(f"--out {out}: is a run folder, and runs of several seeds or a plan do not go into one")
+    recorded = None if records is None else {name: record.origin for name, record in records.runs.items()}
+    pending = study.pending(out, recorded, absent)
     if records is None:
-        return study.pending(out)
-    pending = study.pending(out, {name: record.origin for name, record in records.runs.items()})
+        return pending
     for planned in study.runs:
         if planned not in pending and planned.name not in records.runs:
             _done(study, planned, out, records)

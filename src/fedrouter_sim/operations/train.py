@@ -182,13 +182,9 @@ def _run(
     clock.done("evaluate")
     cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
     summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
-    writer.write_summary(summary, _manifest(job, summary))
-    notes = [
-        *job.data.notes,
-        *troubles_of(outcome.stages, outcome.records, results),
-        *notes_of(config, job.data, outcome, cut),
-    ]
-    return Trained(folder, config, summary, results, notes), failure
+    notes = [*troubles_of(outcome.stages, outcome.records, results), *notes_of(config, job.data, outcome, cut)]
+    writer.write_summary(summary, _manifest(job, summary) | ({"notes": notes} if notes else {}))
+    return Trained(folder, config, summary, results, [*job.data.notes, *notes]), failure
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from pathlib import Path
 from fedrouter_sim.report.comparison_figures import comparison_drawings
 from fedrouter_sim.report.comparison_tables import (
     cost_grid,
+    listed,
     ratio_text,
+    run_notes,
     score_grid,
     scored_data,
     spread_grid,
@@ -18,7 +20,6 @@ from fedrouter_sim.storage import write_text
 from fedrouter_sim.studies.comparison import CONTRADICTED, REPRODUCED, Comparison, Judged
 
 _SIGNS = {REPRODUCED: "✓", CONTRADICTED: "✗"}
-_LISTED = 4  # runs by name
 
 
 def write_comparison_report(
@@ -74,6 +75,8 @@ def write_comparison_report(
     if comparison.differences:
         text = "Beyond method, split and seed, the runs differ in these settings; a difference in score may be theirs."
         sections.append(Section("Settings that differ", [text], [_differences(comparison)]))
+    if said := run_notes(comparison):
+        sections.append(Section("Notes of the runs", said))
     if notes:
         sections.append(Section("Notes", list(notes)))
     write_text(path, rendered(title, lead, sections))
@@ -96,12 +99,8 @@ def _statement(judged: Judged) -> Statement:
 
 def _differences(comparison: Comparison) -> Grid:
     rows = [
-        [Entry(setting), Entry(value), Entry(str(len(names))), Entry(_listed(names))]
+        [Entry(setting), Entry(value), Entry(str(len(names))), Entry(listed(names))]
         for setting in comparison.differences
         for value, names in comparison.runs_by_value(setting).items()
     ]
     return Grid("Which runs have which value", ("Setting", "Value", "Runs", "Such as"), rows)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

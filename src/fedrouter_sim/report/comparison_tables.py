@@ -18,6 +18,8 @@ from fedrouter_sim.studies.comparison import Comparison, Judged, Score
 from fedrouter_sim.studies.gains import Estimate
 from fedrouter_sim.studies.resampling import OverSamples
 
+_LISTED = 4  # names of runs in a line
+
 TITLES = {
     OWN: "Interference: each client's own data",
     ALL: "Generalisation: all tasks",
@@ -250,3 +252,17 @@ def _in_cell(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", plain(" ".join(text.split())))
+
+
+def run_notes(comparison: Comparison) -> list[str]:
+    """Return what the runs had to say at their ends, each note once, behind the names of those that have it."""
+    found: dict[str, list[str]] = {}
+    for entry in comparison.entries:
+        for note in entry.notes:
+            found.setdefault(note, []).append(entry.folder.name)
+    return [f"{listed(names)}: {note}" for note, names in found.items()]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return some names in a line, the first ones of many."""
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

@@ -16,6 +16,7 @@ from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label,
 from fedrouter_sim.report.tables import number, summary_table
 from fedrouter_sim.routing import FIXED
 from fedrouter_sim.runs.cells import read_answers
+from fedrouter_sim.runs.checking import notes_in
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.runs.summary import Summary
 from fedrouter_sim.storage import write_text
@@ -45,6 +46,8 @@ def write_run_report(run: Run) -> Path:
     summary = run.summary
     gaps = _gaps(run)
     sections = [Section("Numbers", blocks=[_numbers(summary, run.metric), *([gaps] if gaps else [])])]
+    if notes := notes_in(run.manifest):
+        sections.append(Section("Notes", notes))
     if discovery := discovery_section(run):
         sections.append(discovery)
     if drawings:
@@ -127,6 +130,8 @@ def _provenance(run: Run) -> Grid:
     """Return what the manifest says: versions, machine and digests."""
     rows = []
     for key, value in run.manifest.items():
+        if key in ("notes", "data_notes"):  # which have a section
+            continue
         if isinstance(value, dict):
             value = ", ".join(f"{name} {of_name}" for name, of_name in value.items())
         elif isinstance(value, list):

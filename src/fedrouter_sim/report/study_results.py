@@ -10,7 +10,7 @@ from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.test_data import ALL, OWN
 from fedrouter_sim.report.comparison_figures import comparison_figures
 from fedrouter_sim.report.comparison_report import write_comparison_report
-from fedrouter_sim.report.comparison_tables import clients_csv, comparison_csv, comparison_markdown
+from fedrouter_sim.report.comparison_tables import clients_csv, comparison_csv, comparison_markdown, run_notes
 from fedrouter_sim.storage import write_json, write_text
 from fedrouter_sim.studies.comparison import Comparison, Judged
 from fedrouter_sim.studies.plan import Study
@@ -39,6 +39,7 @@ def write_results(study: Study, out: Path, comparison: Comparison, judged: Seque
         *_versions(comparison),
     ]
     write_comparison_report(out / "report.html", study.title, comparison, judged, notes)
+    notes = [*run_notes(comparison), *notes]  # the page has a section of them
     notes.append(f"Backbone: {'; '.join(comparison.backbones())}.")  # the page says it at its top
     tables = comparison_markdown(comparison, judged)
     write_text(out / "table.md", f"# {study.title}\n\n{tables}\n" + "\n\n".join(notes) + "\n")

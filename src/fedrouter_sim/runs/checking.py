@@ -21,6 +21,7 @@ _MANIFEST: dict[str, Any] = {
     "wall_seconds": Annotated[float, Within(0)],
     "data_clients": list[str] | None,
     "data_notes": list[str] | None,
+    "notes": list[str] | None,
     "libraries": Mapping[str, str] | None,
 }
 """What of a manifest is read, where it is there."""
@@ -48,6 +49,11 @@ def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
             taken(manifest, key, kind, None)
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); {_REMEDY}") from None
+
+
+def notes_in(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what a run had to say of its data and of its training, a sentence each; of older runs the former alone."""
+    return [*(manifest.get("data_notes") or ()), *(manifest.get("notes") or ())]
 
 
 def read_rounds(path: Path) -> list[dict[str, Any]]:

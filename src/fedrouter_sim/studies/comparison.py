@@ -71,6 +71,7 @@ class Entry:
     backbone: str = ""  # what it is, in a line
     rows: Mapping[str, int] = field(default_factory=dict)  # training rows of each task, of all clients; none unlabelled
     libraries: Mapping[str, str] = field(default_factory=dict)  # their versions; none where they were not kept
+    notes: tuple[str, ...] = ()  # what the run had to say at its end
 
     @property
     def told(self) -> Told:

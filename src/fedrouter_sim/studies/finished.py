@@ -1,6 +1,6 @@
 """Whether a finished run is the one that a plan names: of the same settings, data, backbone and own files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,6 +13,9 @@ from fedrouter_sim.runs.entries import own_digests
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import shown
 from fedrouter_sim.studies.naming import portable
+
+Absent = Callable[[str], None]
+"""Is told why something is not compared: it is not here."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,14 @@ class Origin:
 
 
 class Origins:
-    """Compares with what runs would be made of now; each file is read once."""
+    """Compares with what runs would be made of now; each file is read once.
 
-    def __init__(self) -> None:
+    Args:
+        absent: is told why something cannot be compared, which then counts as the same; None: that is refused.
+    """
+
+    def __init__(self, absent: Absent | None = None) -> None:
+        self._absent = absent
         self._of_data = cache(lambda key: load_data(RunConfig(**dict(key)))[0].digest())
         self._is_model = cache(lambda name, recorded: has_digest(resolve_model(name), recorded))
 
@@ -65,9 +73,18 @@ class Origins:
             "on_bad_row".split()
         )
         data = tuple((name, getattr(planned, name)) for name in names)
-        same = {
-            "data": found.data == self._of_data(data),
-            "backbone": self._is_model(planned.model, str(found.backbone)),
-            "file of your own method, split, rule or metric": found.own == own_digests(planned),
+        comparisons: dict[str, Callable[[], bool]] = {
+            "data": lambda: found.data == self._of_data(data),
+            "backbone": lambda: self._is_model(planned.model, str(found.backbone)),
+            "file of your own method, split, rule or metric": lambda: found.own == own_digests(planned),
         }
-        return next((name for name, is_same in same.items() if not is_same), None)
+        return next((name for name, is_same in comparisons.items() if not self._same(is_same)), None)
+
+    def _same(self, is_same: Callable[[], bool]) -> bool:
+        try:
+            return is_same()
+        except UserError as error:
+            if self._absent is None:
+                raise
+            self._absent(str(error))
+            return True

@@ -21,7 +21,7 @@ from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.studies.comparison import Claim
-from fedrouter_sim.studies.finished import Origin, Origins
+from fedrouter_sim.studies.finished import Absent, Origin, Origins
 from fedrouter_sim.studies.naming import Told, names_of, portable
 
 MOST_SEEDS = 1_000  # of a block
@@ -54,17 +54,20 @@ class Study:
         """The metrics that claims name."""
         return tuple(dict.fromkeys(claim.metric for claim in self.claims if claim.metric))
 
-    def pending(self, out: Path, recorded: Mapping[str, Origin] | None = None) -> list[PlannedRun]:
+    def pending(
+        self, out: Path, recorded: Mapping[str, Origin] | None = None, absent: Absent | None = None
+    ) -> list[PlannedRun]:
         """Return the runs that are not in `out` yet.
 
         Args:
             out: folder of the run folders.
             recorded: what further finished runs were made of, by name; their folders may be elsewhere.
+            absent: as of `Origins`.
 
         Raises:
             UserError: a run is there, but with other settings, data, backbone or method file than the plan's.
         """
-        origins, pending = Origins(), []
+        origins, pending = Origins(absent), []
         for run in self.runs:
             folder = out / run.name
             if recorded and run.name in recorded:

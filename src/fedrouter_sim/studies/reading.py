@@ -12,6 +12,7 @@ from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, FIXED, GLOBAL, ORACLE
 from fedrouter_sim.runs.cells import StoredCell, has_answers, read_answers
+from fedrouter_sim.runs.checking import notes_in
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Cost, Entry, Score, compare
 from fedrouter_sim.studies.naming import Told
@@ -123,6 +124,7 @@ def read_entry(run: Run, metric: Metric, needed: bool = True, answers: Answers |
         run.backbone,
         _rows_of(run),
         run.manifest.get("libraries", {}),
+        tuple(notes_in(run.manifest)),
     )
 
 

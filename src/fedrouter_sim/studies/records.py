@@ -44,6 +44,7 @@ class Record:
     rows: Mapping[str, int]
     scores: Mapping[str, tuple[Score, ...]]  # by metric; the run's own first
     libraries: Mapping[str, str] = field(default_factory=dict)  # their versions; older lines have none
+    notes: tuple[str, ...] = ()  # what the run had to say at its end
 
     @classmethod
     def of(cls, run: Run, also: Sequence[str] = ()) -> "Record":
@@ -56,7 +57,7 @@ class Record:
             *(run.folder.name, first.method, first.split, first.seed, Origin.of(run)),
             *(first.backbone, first.cost, first.wall_seconds, first.rows),
             {entry.metric: tuple(map(_rounded, entry.scores)) for entry in entries},
-            first.libraries,
+            *(first.libraries, first.notes),
         )
 
     def entry(self, metric: str) -> Entry:
@@ -64,6 +65,7 @@ class Record:
         return Entry(
             *(Path(self.name), self.method, self.split, self.seed, self.origin.settings, self.cost),
             *(self.scores.get(metric, ()), metric, self.wall_seconds, self.backbone, self.rows, self.libraries),
+            notes=self.notes,
         )
 
     def to_line(self) -> str:
@@ -79,13 +81,14 @@ class Records:
         """Read the file; one that is not there has none.
 
         Raises:
-            UserError: a line is damaged, or a run is there twice.
+            UserError: a line is damaged, or two lines of a run differ.
         """
         self.path = path
         self.runs: dict[str, Record] = {}
         for record in _read(path) if path.exists() else ():
-            if self.runs.setdefault(record.name, record) is not record:
-                raise UserError(f"{path}: has {shown(record.name)} twice; remove one of the lines")
+            # Files of several machines, joined, may have some lines in common.
+            if self.runs.setdefault(record.name, record) != record:
+                raise UserError(f"{path}: has {shown(record.name)} twice, and differently; remove one of the lines")
 
     def add(self, record: Record) -> None:
         """Add a run, and its line to the file, which may have got others' in the meantime.

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.operations.card import answers_by_mixtures
 from fedrouter_sim.operations.export import export
 from fedrouter_sim.operations.train import train
+from fedrouter_sim.runs.card import answers_by_mixtures
 from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]

@@ -1,0 +1,17 @@
+"""How many threads torch computes in: float sums, and so the bytes of a run, hang on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Have torch compute in so many threads, and as before at the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
