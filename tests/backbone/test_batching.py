@@ -9,7 +9,10 @@ import pytest
 from fedrouter_sim.backbone.batching import alike_sorted, draw_batches, length_sorted
 from fedrouter_sim.randomness import numpy_generator
 
-SIZES = [(1, 1, 1), (1, 3, 4), (10, 2, 4), (10, 5, 2), (10, 5, 4), (16, 1, 16), (7, 10, 16), (100, 3, 16)]
+ONE_PASS = [(1, 1, 1), (10, 2, 4), (10, 5, 2), (16, 1, 16), (100, 3, 16)]
+SEVERAL_PASSES = [(10, 5, 4), (10, 10, 8), (17, 3, 16), (32, 9, 16), (33, 7, 8), (100, 25, 16), (5, 40, 2)]
+FEWER_THAN_A_BATCH = [(1, 3, 4), (3, 1, 16), (7, 10, 16), (15, 4, 16)]
+SIZES = [*ONE_PASS, *SEVERAL_PASSES, *FEWER_THAN_A_BATCH]
 
 
 def lengths_of(n: int) -> list[int]:
@@ -34,11 +37,42 @@ def test_no_example_comes_again_before_every_other_has_come(n: int, steps: int, 
     assert max(times) - min(times) <= 1
 
 
-@pytest.mark.parametrize(("n", "steps", "batch_size"), SIZES)
-def test_batches_are_of_like_length(n: int, steps: int, batch_size: int) -> None:
-    lengths = lengths_of(n)
-    batches = sorted(sorted(lengths[i] for i in batch) for batch in draw(n, steps, batch_size))
-    assert all(before[-1] <= after[0] for before, after in pairwise(batches))
+@pytest.mark.parametrize("equal", [False, True])
+@pytest.mark.parametrize(("n", "steps", "batch_size"), [*ONE_PASS, *SEVERAL_PASSES])
+def test_no_batch_holds_an_example_twice(n: int, steps: int, batch_size: int, equal: bool) -> None:
+    lengths = [5] * n if equal else lengths_of(n)
+    for batch in draw_batches(lengths, steps, batch_size, numpy_generator(42, "batches")):
+        assert len(set(batch)) == batch_size
+
+
+@pytest.mark.parametrize(("n", "steps", "batch_size"), FEWER_THAN_A_BATCH)
+def test_examples_fewer_than_a_batch_are_spread_evenly(n: int, steps: int, batch_size: int) -> None:
+    counts = [Counter(batch) for batch in draw(n, steps, batch_size)]
+    for i in range(n):
+        times = [of_batch[i] for of_batch in counts]
+        assert max(times) - min(times) <= 1
+
+
+@pytest.mark.parametrize(("n", "steps", "batch_size"), ONE_PASS)
+@pytest.mark.parametrize("key", range(5))
+def test_with_one_pass_batches_are_cut_from_what_was_drawn_sorted_by_length(
+    n: int, steps: int, batch_size: int, key: int
+) -> None:
+    lengths, generator = lengths_of(n), numpy_generator(42, "batches", key)
+    drawn = generator.permutation(n)[: steps * batch_size].tolist()
+    ordered = sorted(drawn, key=lambda i: lengths[i])
+    cut = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    assert draw(n, steps, batch_size, key) == [cut[place] for place in generator.permutation(steps)]
+
+
+@pytest.mark.parametrize(("n", "passes", "batch_size"), [(32, 4, 8), (100, 3, 10), (1000, 2, 16)])
+def test_batches_of_several_passes_are_of_like_length(n: int, passes: int, batch_size: int) -> None:
+    batches = draw(n, n * passes // batch_size, batch_size)
+    lengths = sorted(lengths_of(n))
+    widest = max(lengths[start + 2 * batch_size - 1] - lengths[start] for start in range(n - 2 * batch_size + 1))
+    for batch in batches:
+        own = [lengths_of(n)[i] for i in batch]
+        assert max(own) - min(own) <= widest
 
 
 def test_the_same_key_gives_the_same_batches_and_another_key_gives_others() -> None:

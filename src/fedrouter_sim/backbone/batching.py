@@ -22,7 +22,9 @@ def draw_batches(
     """Draw the batches of one group's round, as indices into its examples.
 
     The examples of the round are drawn first, without replacement and reshuffled when used up. They are then put
-    into batches of like length, and the batches are shuffled.
+    into batches of like length, and the batches are shuffled. What was drawn several times is dealt to different
+    batches: none holds an example twice where the group has as many as a batch, and where it has fewer, all are in
+    each batch about equally often.
 
     Args:
         lengths: tokens of each example of the group, (n,), n > 0.
@@ -31,11 +33,15 @@ def draw_batches(
         generator: the keyed generator of this group and round.
     """
     wanted = steps * batch_size
-    passes = -(-wanted // len(lengths))
-    drawn = np.concatenate([generator.permutation(len(lengths)) for _ in range(passes)])[:wanted]
-    drawn = drawn[np.argsort(np.asarray(lengths)[drawn], kind="stable")]
-    batches = drawn.reshape(steps, batch_size)[generator.permutation(steps)]
-    return [[int(i) for i in batch] for batch in batches]
+    orders = [generator.permutation(len(lengths)) for _ in range(-(-wanted // len(lengths)))]
+    drawn = np.concatenate(orders)[:wanted]
+    # Of equal lengths the first drawn is first, so the copies of an example, one a pass at most, are neighbours. They
+    # are dealt to as many batches that lie next to each other as there are passes, or a few more.
+    drawn = drawn[np.lexsort((np.argsort(orders[0])[drawn], np.asarray(lengths)[drawn]))]
+    deals = max(1, steps // len(orders))
+    ends = [steps * deal // deals * batch_size for deal in range(1, deals)]
+    batches = np.concatenate([part.reshape(batch_size, -1).T for part in np.split(drawn, ends)])
+    return [[int(i) for i in batches[place]] for place in generator.permutation(steps)]
 
 
 def length_sorted(lengths: Sequence[int], most_rows: int, most_padding: int) -> Iterator[list[int]]:
