@@ -144,6 +144,34 @@ def test_the_gap_of_each_pools_updates_is_that_of_the_round_whatever_the_rule(ru
     assert server.aggregate() == {}
 
 
+@pytest.mark.parametrize("rule", ["mean", "median"])
+def test_a_private_pool_takes_its_update_as_it_is_without_gap_and_sums(rule: str) -> None:
+    server = Server(adapter(0), find_aggregation(rule, rank=2), seed=7)
+    server.open({"own": None, "shared": None})
+    server.admit(private=["own"])
+    for seed in (1, 2):  # a round knows nothing of the one before
+        own = adapter(seed)
+        server.receive(update("own", 5, own))
+        server.receive(update("shared", 5, adapter(3), client=1))
+        assert server.aggregate() == {"shared": 0.0}
+        assert all(server.adapters["own"][key] is value for key, value in own.items())
+    server.receive(update("own", 5, own))
+    server.receive(update("shared", 5, adapter(4), client=1))
+    server.skip()
+    assert server.aggregate() == {}
+
+
+def test_a_second_update_of_a_private_pool_counts() -> None:
+    server = server_of("own")
+    server.admit(private=["own"])
+    one, two = adapter(1), adapter(2)
+    server.receive(update("own", 1, one))
+    server.receive(update("own", 3, two))
+    assert server.aggregate() == {}
+    for key, value in server.adapters["own"].items():
+        assert torch.equal(value, ((one[key].double() + 3 * two[key].double()) / 4).float())
+
+
 def test_an_adapter_that_is_not_finite_is_refused() -> None:
     server = server_of("one")
     before = server.adapters["one"]

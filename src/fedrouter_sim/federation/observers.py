@@ -20,7 +20,7 @@ class RoundRecord:
     lr: float
     participants: list[int]
     losses: dict[str, float] = field(default_factory=dict)  # mean over a pool's updates, weighted by steps
-    gaps: dict[str, float | None] = field(default_factory=dict)  # of a pool's mean factors (see `FactorGap`)
+    gaps: dict[str, float | None] = field(default_factory=dict)  # of a shared pool's mean factors (`FactorGap`)
     bytes_up: int = 0
     bytes_down: int = 0
     examples: int = 0  # seen in this round's batches

@@ -60,8 +60,9 @@ class Server:
 
         Args:
             declared: client -> how many training examples it said that it has; None: counts are not compared.
-            private: the pools that one client has for itself. Its updates stay with it: they are not clipped, and
-                where the rule guards against others (`Aggregation.guards`) their mean is taken in its place.
+            private: the pools that one client has for itself. Its updates stay with it: they are not clipped, no gap
+                is measured, and where the rule guards against others (`Aggregation.guards`) their mean is taken in its
+                place.
             expected: shared pool -> how many clients are to be expected in a round, over which noised means are taken.
             members: of each client, the shared pools that it is known to be of, by which sharing goes under noise.
         """
@@ -97,15 +98,16 @@ class Server:
                 {"client": update.client, "group": update.group, "pool": update.pool, "reason": str(error)}
             )
             return None
-        if counted.pool not in self._gaps:
-            self._gaps[counted.pool] = FactorGap(self._probes)
-        self._gaps[counted.pool].add(counted.adapter, counted.examples)
-        if self._noised is not None and counted.pool not in self._private:
-            self._noised.add(counted, self.adapters[counted.pool])
-            return counted
-        if self._sharing is not None and counted.pool not in self._private:
+        if counted.pool not in self._private:
+            if counted.pool not in self._gaps:
+                self._gaps[counted.pool] = FactorGap(self._probes)
+            self._gaps[counted.pool].add(counted.adapter, counted.examples)
             start = self.adapters[counted.pool]
-            self._sharing.add(counted.client, counted.pool, counted.examples, counted.adapter, start)
+            if self._noised is not None:
+                self._noised.add(counted, start)
+                return counted
+            if self._sharing is not None:
+                self._sharing.add(counted.client, counted.pool, counted.examples, counted.adapter, start)
         if counted.pool not in self._running:
             self._running[counted.pool] = self._new_running(counted.pool)
         self._running[counted.pool].add(counted.adapter, counted.examples)
@@ -140,7 +142,7 @@ class Server:
     def skip(self) -> None:
         """Forget what the pools received in this round, but for those that one client has for itself."""
         self._running = {pool: running for pool, running in self._running.items() if pool in self._private}
-        self._gaps = {pool: self._gaps[pool] for pool in self._running}
+        self._gaps = {}
         if self._sharing is not None:
             self._sharing.forget()
 
@@ -149,8 +151,9 @@ class Server:
         counted, keeps its own. Then have task pools share.
 
         Returns:
-            Of each pool that received something, sorted by name, the gap between the mean of its updates' products and
-            the product of their mean factors (see `FactorGap`), whatever the rule.
+            Of each shared pool that received something, sorted by name, the gap between the mean of its updates'
+            products and the product of their mean factors (see `FactorGap`), whatever the rule. A pool that one client
+            has for itself gets one update and has none.
 
         Raises:
             UserError: the rule refuses what it received, or fails; the message names the pool. Or the sharing rule

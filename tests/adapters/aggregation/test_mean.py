@@ -20,6 +20,27 @@ def test_the_mean_of_equal_adapters_is_that_adapter_to_the_bit(weights: tuple[in
     assert same(mean_of([adapter] * len(weights), weights), adapter)
 
 
+@pytest.mark.parametrize("weight", [1, 7, 333, 10_000_019, 0.1, 3.3, 1e-9])
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e30, 1e-42])
+def test_a_single_adapter_is_held_as_it_is_with_the_bits_that_its_sums_would_give(weight: float, size: float) -> None:
+    adapter = {key: value * size for key, value in random_adapter(3).items()}
+    mean = mean_of([adapter], [weight])
+    assert all(mean[key] is value for key, value in adapter.items())
+    for value in adapter.values():
+        summed = torch.zeros(value.shape, dtype=torch.float64).add_(value.double(), alpha=weight)
+        assert torch.equal((summed / weight).float(), value)
+
+
+def test_sums_begun_with_the_second_adapter_have_the_bits_of_sums_begun_with_the_first() -> None:
+    adapters, weights = [random_adapter(seed) for seed in range(4)], [3, 0.1, 77, 1]
+    mean = mean_of(adapters, weights)
+    for key in (A, B):
+        sums = torch.zeros(adapters[0][key].shape, dtype=torch.float64)
+        for adapter, weight in zip(adapters, weights, strict=True):
+            sums.add_(adapter[key].double(), alpha=weight)
+        assert torch.equal(mean[key], (sums / sum(weights)).float())
+
+
 @pytest.mark.parametrize("weights", [(1, 2), (0.1, 0.2), (1e-9, 1e9), (3.3, 3.3, 3.3, 0.1)])
 @pytest.mark.parametrize("value", [1.0, -0.1, 1e-20])
 def test_the_weights_sum_to_one(weights: tuple[float, ...], value: float) -> None:

@@ -1,6 +1,5 @@
 """The weighted mean of adapters, factor by factor."""
 
-import torch
 from torch import Tensor
 
 from fedrouter_sim.adapters.aggregation.rule import Aggregation, check_weighted
@@ -11,7 +10,8 @@ class WeightedMean(Aggregation):
     """The running weighted mean of adapters, factor by factor: mean of the A's and mean of the B's (FedAvg).
 
     Sums are kept in float64. With whole-number weights they are exact in practice, so the mean of equal adapters is
-    that adapter to the bit. Memory is that of one adapter, however many are added; add in a fixed order.
+    that adapter to the bit. Memory is that of one adapter, however many are added; add in a fixed order. Sums begin
+    with the second adapter: until then the first is held as it is, which nobody may change, and is the result.
     """
 
     name = "mean"
@@ -19,6 +19,7 @@ class WeightedMean(Aggregation):
     def __init__(self, rank: int = 1) -> None:
         super().__init__(rank)  # which the factors have already
         self.total = 0.0
+        self._only: Adapter = {}
         self._sums: dict[str, Tensor] = {}
 
     def add(self, adapter: Adapter, weight: float) -> None:
@@ -28,11 +29,15 @@ class WeightedMean(Aggregation):
             ValueError: the weight is not positive, a value is not finite, or keys or shapes differ from the first's.
         """
         check_weighted(adapter, weight)
-        if not self._sums:
-            self._sums = {key: torch.zeros(value.shape, dtype=torch.float64) for key, value in adapter.items()}
-        check_compatible(self._sums, adapter)
-        for key, value in adapter.items():
-            self._sums[key].add_(value.double(), alpha=weight)
+        if not self.total:
+            self._only = adapter
+        else:
+            check_compatible(self._sums or self._only, adapter)
+            if self._only:
+                self._sums = {key: value.double() * self.total for key, value in self._only.items()}
+                self._only = {}
+            for key, value in adapter.items():
+                self._sums[key].add_(value.double(), alpha=weight)
         self.total += weight
 
     def result(self) -> Adapter:
@@ -41,6 +46,8 @@ class WeightedMean(Aggregation):
         Raises:
             ValueError: nothing was added.
         """
-        if not self._sums:
+        if not self.total:
             raise ValueError("the mean of no adapters is undefined")
+        if self._only:
+            return {key: value.float() for key, value in self._only.items()}
         return {key: (value / self.total).float() for key, value in self._sums.items()}
