@@ -19,6 +19,7 @@ from fedrouter_sim.messages import (
     Grouping,
     GroupTokens,
     LocalClusters,
+    PoolAdapter,
     Reach,
     RowTasks,
     StepTime,
@@ -54,7 +55,7 @@ TASKS = Tasks(3, (0, 2), (np.zeros((4, 64), dtype=np.float32), np.zeros(4, dtype
 REACH = Reach(3, np.zeros((3, 25), dtype=np.float32), np.array([4, 0, 2]), np.zeros(33))
 UNSEEN = UnseenRows(3, np.array([2, 7]), 30)
 AGREEMENT = Agreement(3, np.array([0.5, 0.25]), 30)
-SENT = [SUMS, AGREEMENT, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH, UNSEEN]
+SENT = [SUMS, AGREEMENT, CENTROIDS, CLUSTERS, UPDATE, TASKS, REACH, UNSEEN, PoolAdapter(UPDATE.adapter)]
 ROW_TASKS = RowTasks(3, np.array([0, 2, 0]))
 FAILED = Failed(3, 0, "task-1", 2, 0.1, LOSS, steps=4, spared=6, tokens=1600)
 KEPT = [  # or too small to be counted
@@ -95,7 +96,7 @@ def test_what_is_told_of_the_tasks_is_as_large_as_landmarks_and_numbers() -> Non
 
 
 def test_an_update_is_as_large_as_its_adapter() -> None:
-    assert UPDATE.nbytes == 4 * 8 * (64 + 192)
+    assert UPDATE.nbytes == PoolAdapter(UPDATE.adapter).nbytes == 4 * 8 * (64 + 192)
 
 
 def test_feature_sums_are_as_large_as_two_sums_and_a_count() -> None:

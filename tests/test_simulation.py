@@ -16,7 +16,7 @@ from fedrouter_sim.federation.observers import Observer, RoundRecord
 from fedrouter_sim.federation.outbox import Traffic
 from fedrouter_sim.federation.plan import Deployment, LastRound, Plan
 from fedrouter_sim.federation.schedule import learning_rate, share_steps
-from fedrouter_sim.messages import Update
+from fedrouter_sim.messages import PoolAdapter, Update
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.fedavg import FedAvg
 from fedrouter_sim.randomness import numpy_generator
@@ -237,16 +237,17 @@ def test_what_planning_took_is_in_the_whole_and_in_no_round(partial: tuple[Feder
 class TwoPlans(FedAvg):
     """FedAvg whose plan is made anew, the same, after round 2."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_updates: bool = True) -> None:
+        self.by_updates = by_updates
         self.last: list[LastRound] = []
 
     def plan(self, federation: Federation) -> Plan:
         plan = super().plan(federation)
-        return Plan(plan.groups, plan.pools, until=2, more_follows=True)
+        return Plan(plan.groups, plan.pools, until=2, more_follows=True, by_updates=self.by_updates)
 
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
         self.last.append(last)
-        federation.tell({0: last.updates[0]})
+        federation.tell({0: PoolAdapter(last.adapters["global"])})
         return Plan(last.plan.groups, last.plan.pools)
 
 
@@ -257,6 +258,7 @@ def test_the_next_plan_is_made_from_the_last_round_of_all_clients(federate: Fede
     [last] = method.last
     assert last.plan is outcome.stages[0].plan
     assert same(last.starts["global"], listener.adapters[1]["global"])
+    assert same(last.adapters["global"], listener.adapters[2]["global"])
     assert [update.client for update in last.updates] == [0, 1, 2, 3]
     assert list(last.updates) == listener.updates[2]
     size = adapter_bytes(federation.initial)
@@ -264,6 +266,13 @@ def test_the_next_plan_is_made_from_the_last_round_of_all_clients(federate: Fede
         (size, size), (4 * size, 4 * size), (size, size)
     ]  # fmt: skip
     assert outcome.traffic == Traffic(6 * size, 7 * size)
+
+
+def test_a_plan_that_does_not_go_by_updates_has_none_held(federate: FederationMaker) -> None:
+    method = TwoPlans(by_updates=False)
+    outcome = simulate(federate(participation=0.25, rounds=3), method, Listener())
+    assert [len(record.participants) for record in outcome.records] == [1, 4, 1]
+    assert [(last.updates, list(last.adapters)) for last in method.last] == [((), ["global"])]
 
 
 def test_a_plan_that_is_made_already_is_followed(federate: FederationMaker, same: Same) -> None:

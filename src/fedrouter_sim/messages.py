@@ -186,6 +186,18 @@ class Tasks:
 
 
 @dataclass(frozen=True)
+class PoolAdapter:
+    """The adapter of a pool, as the server sends it outside of a round."""
+
+    adapter: Adapter
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes as sent: the adapter."""
+        return adapter_bytes(self.adapter)
+
+
+@dataclass(frozen=True)
 class ClientEmbeddings:
     """Embeddings of some of a client's examples. They stay with the client."""
 

@@ -163,7 +163,8 @@ def simulate(
             counted = server.receive(update)
             if counted is not None:
                 observer.received(update)
-            if replans and update.round == round_:  # a plan needs all; what was refused moves nothing
+            # A plan by updates needs all; what was refused moves nothing.
+            if replans and stage.plan.by_updates and update.round == round_:
                 decisive.append(counted or replace(update, adapter=starts[update.pool]))
         record.seconds["train"] = perf_counter() - started
 
@@ -183,7 +184,7 @@ def simulate(
 
         # Method: plan anew, where its plan says so.
         if replans:
-            last = LastRound(stage.plan, starts, tuple(decisive))
+            last = LastRound(stage.plan, starts, tuple(decisive), server.adapters)
             stage = begin(checked_plan(method.next_plan(federation, last), method))
         received, late = (), tuple(train.late)
         keep(outcome())

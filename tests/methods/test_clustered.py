@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 from inside import clients_of
+from sklearn.cluster import AgglomerativeClustering
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.clustering.kmeans import numbered_by_first
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.federation.plan import Asked, Choice, Deployment
+from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan
 from fedrouter_sim.federation.schedule import learning_rate
+from fedrouter_sim.messages import Update
 from fedrouter_sim.methods import find_method
-from fedrouter_sim.methods.clustered import _change_of_b, ward
+from fedrouter_sim.methods.clustered import _changes_of_b, ward
 
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
@@ -51,8 +54,21 @@ def test_no_more_pools_than_clients_and_a_client_without_change_is_no_fault() ->
 
 def test_likeness_is_that_of_the_changes_of_b_alone() -> None:
     start = {"b.lora_B.weight": torch.ones(1, 2), "b.lora_A.weight": torch.zeros(2, 1)}
-    trained = {"b.lora_A.weight": torch.full((2, 1), 9.0), "b.lora_B.weight": torch.tensor([[3.0, 0.5]])}
-    assert list(_change_of_b(start, trained)) == [2.0, -0.5]
+    start["a.lora_B.weight"] = torch.zeros(2, 1)
+    trained = start | {"b.lora_A.weight": torch.full((2, 1), 9.0), "b.lora_B.weight": torch.tensor([[3.0, 0.5]])}
+    updates = [Update(client, 0, "one", 1, 1, (), own, 1.0, 1, 1) for client, own in enumerate((trained, start))]
+    changes = _changes_of_b(LastRound(Plan(), {"one": start}, tuple(updates)))
+    assert changes.dtype == np.float32 and changes.tolist() == [[0.0, 0.0, 2.0, -0.5], [0.0] * 4]
+
+
+def test_ward_goes_by_unit_rows_in_float64_and_leaves_the_changes_alone() -> None:
+    rng = np.random.default_rng(1)
+    changes = (rng.normal(size=(60, 301)) * rng.uniform(0.01, 100, (60, 1))).astype(np.float32)
+    before = changes.copy()
+    wide = changes.astype(np.float64)
+    unit = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    expected = AgglomerativeClustering(n_clusters=7, linkage="ward").fit_predict(unit)
+    assert np.array_equal(ward(changes, 7), numbered_by_first(expected)) and np.array_equal(changes, before)
 
 
 def test_without_a_number_of_pools_the_cut_decides(run_method: Simulator) -> None:

@@ -1,6 +1,7 @@
 """Plans on disk: of every method, what is read back is what was written."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,15 @@ def test_every_plan_of_every_method_comes_back_equal(run_method: Simulator, name
         first = {path.name: path.read_bytes() for path in folder.iterdir()}
         save_plan(folder, load_plan(folder))
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_a_plan_of_an_earlier_version_goes_by_updates(tmp_path: Path) -> None:
+    plan = Plan(until=2, more_follows=True)
+    save_plan(tmp_path, plan)
+    record = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    del record["by_updates"]
+    (tmp_path / "plan.json").write_text(json.dumps(record), encoding="utf-8")
+    check_same(load_plan(tmp_path), plan)
 
 
 def test_a_missing_or_damaged_plan_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class Plan:
     gathered: bool = False  # all examples are in one place, as those of client 0
     until: int | None = None  # the last round of this plan; None: the last of the run
     more_follows: bool = False  # after `until` the method plans anew; all clients take part in that round, in time
+    by_updates: bool = True  # where more follows: it goes by the updates of that round, and so they are all held
 
     @cached_property
     def _by_client(self) -> Mapping[int, list[Group]]:
@@ -81,7 +82,9 @@ class LastRound:
 
     plan: Plan
     starts: Mapping[str, Adapter]  # the pools' adapters before the round
-    updates: tuple[Update, ...]  # of all clients but those whose training failed, in client and group order
+    updates: tuple[Update, ...]  # of all clients but those whose training failed, in client and group order; none are
+    # held where the plan does not go `by_updates`
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)  # the pools' adapters after the round
 
 
 @dataclass(frozen=True)

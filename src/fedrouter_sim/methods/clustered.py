@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.arrays import Ints
+from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import numbered_by_first
 from fedrouter_sim.clustering.linking import link
 from fedrouter_sim.clustering.normalizing import unit_rows
@@ -50,13 +50,12 @@ class Clustered(FedAvg):
 
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
         """Group the clients by their updates, once; one that has none to send joins the pool of most clients."""
-        changes = [_change_of_b(last.starts[update.pool], update.adapter) for update in last.updates]
-        tasks = federation.config.tasks
+        changes, tasks = _changes_of_b(last), federation.config.tasks
         if isinstance(tasks, str):
             seed = derive_seed(federation.config.seed, "micro-clusters")
-            known = link(unit_rows(np.stack(changes).astype(np.float32)), federation.config.cut, seed=seed).labels
+            known = link(unit_rows(changes), federation.config.cut, seed=seed).labels
         else:
-            known = ward(np.stack(changes), tasks)
+            known = ward(changes, tasks)
         of_client = dict(zip((update.client for update in last.updates), known.tolist(), strict=True))
         labels = [of_client.get(group.client, int(np.bincount(known).argmax())) for group in last.plan.groups]
         names = [f"clients_{label}" for label in labels]
@@ -74,18 +73,27 @@ class Clustered(FedAvg):
         return [Choice.of(f"clients_{label}")] * len(asked.instructions)
 
 
-def ward(changes: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", pools: int) -> Ints:
+def ward(changes: Floats, pools: int) -> Ints:
     """Group the rows of (n, d), each scaled to unit length, into at most `pools` by Ward linkage; numbered by first."""
-    norms = np.linalg.norm(changes, axis=1, keepdims=True)
-    unit = changes / np.where(norms > 0, norms, 1)
-    if len(unit) <= pools:
-        return np.arange(len(unit))
+    if len(changes) <= pools:
+        return np.arange(len(changes))
+    unit = changes.astype(np.float64)  # as the linkage computes; the only copy
+    for row in unit:
+        row /= np.sqrt(np.square(row).sum()) or 1  # a client without change stays at 0
     found = AgglomerativeClustering(n_clusters=pools, linkage="ward").fit_predict(unit)
     return numbered_by_first(found)
 
 
-def _change_of_b(start: Adapter, trained: Adapter) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
-    """Return how the B factors changed, as one vector."""
-    return np.concatenate(
-        [(trained[key] - start[key]).double().numpy().ravel() for key in sorted(trained) if "lora_B" in key]
-    )
+def _changes_of_b(last: LastRound) -> Floats:
+    """Return how each update of a round changed the B factors, (n, d)."""
+    first = last.updates[0].adapter
+    changes = np.empty((len(last.updates), sum(first[key].numel() for key in _keys_of_b(first))), dtype=np.float32)
+    for row, update in zip(changes, last.updates, strict=True):
+        start = last.starts[update.pool]
+        parts = [(update.adapter[key] - start[key]).numpy().ravel() for key in _keys_of_b(first)]
+        np.concatenate(parts, out=row)
+    return changes
+
+
+def _keys_of_b(adapter: Adapter) -> list[str]:
+    return sorted(key for key in adapter if "lora_B" in key)

@@ -12,7 +12,7 @@ from fedrouter_sim.federation.groups import whole_group
 from fedrouter_sim.federation.plan import Asked, Choice, Deployment, LastRound, Plan, client_pool, pools_of
 from fedrouter_sim.federation.questions import AskReferences
 from fedrouter_sim.federation.schedule import share_steps
-from fedrouter_sim.messages import ClientFacts
+from fedrouter_sim.messages import ClientFacts, PoolAdapter
 from fedrouter_sim.methods.fedavg import POOL, FedAvg
 
 REFERENCES = 5  # training samples of a client that a test sample is compared with
@@ -48,7 +48,7 @@ class FedDPA(FedAvg):
             replace(group, steps=_parts(federation, client)[0])
             for client, group in zip(federation.clients, plan.groups, strict=True)
         )
-        return replace(plan, groups=groups, until=federation.config.rounds, more_follows=True)
+        return replace(plan, groups=groups, until=federation.config.rounds, more_follows=True, by_updates=False)
 
     def next_plan(self, federation: Federation, last: LastRound) -> Plan:
         """Give every client a personal adapter, for as many rounds again."""
@@ -61,8 +61,8 @@ class FedDPA(FedAvg):
         pools = (*last.plan.pools, *(replace(pool, parent=POOL, private=True) for pool in own))
         drawn = federation.ask(AskReferences(REFERENCES, config.seed, "feddpa references"))
         references = {client_pool(message.client): message.embeddings for message in drawn}
-        # The final global adapter goes to every client.
-        federation.tell({client.id: last.updates[0] for client in clients})  # of the size of any update
+        final = PoolAdapter(last.adapters[POOL])
+        federation.tell({client.id: final for client in clients})
         return Plan(groups, pools, state=references, until=2 * config.rounds)
 
     def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:

@@ -36,6 +36,7 @@ def save_plan(folder: Path, plan: Plan) -> None:
         "gathered": plan.gathered,
         "until": plan.until,
         "more_follows": plan.more_follows,
+        "by_updates": plan.by_updates,
     }
     tensors: dict[str, NDArray[Any]] = {
         f"{_EXAMPLES}{number}": np.array(group.examples, dtype=np.int64) for number, group in enumerate(plan.groups)
@@ -82,6 +83,7 @@ def load_plan(folder: Path, own_rule: str | None = None) -> Plan:
             gathered=taken(record, "gathered", bool),
             until=taken(record, "until", Count | None),
             more_follows=taken(record, "more_follows", bool),
+            by_updates=taken(record, "by_updates", bool, True),  # which earlier versions did not write
         )
     except (ValueError, LookupError) as error:
         raise UserError(f"{folder}: its plan is missing or damaged ({error})") from None

@@ -17,7 +17,16 @@ from fedrouter_sim.federation.privacy import CENTROIDS, SKETCHES, SUMS, UPDATES
 from fedrouter_sim.federation.privacy.budget import Budget, Release
 from fedrouter_sim.federation.privacy.deciding import DECIDED, NOISED, REFUSED, STAYS, SUMMED, TO_CLIENTS
 from fedrouter_sim.federation.privacy.guard import ANSWER_TOKENS, Bounds, Guard, shortened
-from fedrouter_sim.messages import CentroidMessage, ClientFacts, FeatureSums, Grouping, LocalClusters, Tasks, Update
+from fedrouter_sim.messages import (
+    CentroidMessage,
+    ClientFacts,
+    FeatureSums,
+    Grouping,
+    LocalClusters,
+    PoolAdapter,
+    Tasks,
+    Update,
+)
 
 WIDTH = 16
 MESSAGES = [
@@ -159,7 +168,7 @@ def test_rows_that_are_not_too_long_stay() -> None:
 
 
 def test_what_clients_are_told_is_no_message_of_theirs() -> None:
-    assert DECIDED[Tasks].what == TO_CLIENTS
+    assert DECIDED[Tasks].what == DECIDED[PoolAdapter].what == TO_CLIENTS
 
 
 @pytest.fixture

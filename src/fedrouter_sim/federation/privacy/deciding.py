@@ -13,6 +13,7 @@ from fedrouter_sim.messages import (
     Grouping,
     GroupTokens,
     LocalClusters,
+    PoolAdapter,
     Reach,
     RowTasks,
     StepTime,
@@ -52,4 +53,5 @@ DECIDED: Mapping[type, Decision] = {
     Reach: Decision(REFUSED, "its quantiles of a few rows each would be noise"),
     UnseenRows: Decision(REFUSED, "a drift is refused, and it alone asks"),
     Tasks: Decision(TO_CLIENTS, "the tasks and the assignment follow from what was noised"),
+    PoolAdapter: Decision(TO_CLIENTS, "adapters are made of noised sums of updates"),
 }
