@@ -9,13 +9,18 @@ import pytest
 from inside import clients_of
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.clustering.affinities.centroid import CentroidAffinity
+from fedrouter_sim.clustering.normalizing import Normalizer, unit_rows
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation import births
 from fedrouter_sim.federation.births import AskUnseen, follow_with_births
 from fedrouter_sim.federation.federation import Federation, build_federation
+from fedrouter_sim.federation.finding import FoundTasks
 from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.messages import CentroidMessage, Grouping, LocalClusters
 from fedrouter_sim.methods.fedrouter import FedRouter
 from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.simulation import Observer, RoundRecord, simulate
 
 ConfigMaker = Callable[..., RunConfig]
@@ -154,6 +159,31 @@ def test_a_set_of_few_rows_is_left_to_the_router(drifted: Drifted, monkeypatch: 
     assert [pool.name for pool in new.pools] == ["task_0", "task_1"]
     assert new.archive.assignment == plan.archive.assignment
     assert sum(len(group.examples) for group in new.groups) == 96
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 7, 1000])
+def test_affinities_are_means_over_parts_however_many_are_compared_at_once(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def sent(client: int, parts: int) -> CentroidMessage:
+        rows = rng.normal(size=(parts, 8)).astype(np.float32)
+        return CentroidMessage(client, rows, np.ones(parts, dtype=np.int64), np.ones(parts, dtype=np.int64))
+
+    old, new = (tuple(sent(client, 5) for client in range(3)) for _ in range(2))
+    known, sets = ((0, 1, 2, 0, 1), (2, 2, 1, 0, 0), (1, 1, 1, 1, 1)), ((0, 1, 0, 1, 1), (0,) * 5, (1, 0, 1, 0, 1))
+    found = FoundTasks(
+        Normalizer("none"),
+        tuple(LocalClusters(one, Grouping(one.client, np.arange(5), ("",) * 5, one.answer_tokens)) for one in new),
+        sets,
+    )
+    monkeypatch.setattr(births, "_AT_ONCE", at_once)
+    means = births._means(CentroidAffinity(), Archive(old, known), found, 3)
+    unit = [unit_rows(np.concatenate([one.centroids for one in each])).astype(np.float64) for each in (new, old)]
+    alike, of_new, of_old = unit[0] @ unit[1].T, np.ravel(sets), np.ravel(known)
+    expected = [[alike[np.ix_(of_new == s, of_old == task)].mean() for task in range(3)] for s in range(2)]
+    np.testing.assert_allclose(means, expected, atol=1e-6)
 
 
 def test_the_traffic_of_a_client_that_takes_no_part_is_small(drifted: Drifted) -> None:

@@ -36,6 +36,8 @@ is not worth an adapter, and two halves of fewer say little of a gradient."""
 
 _UNPLACED = -1
 
+_AT_ONCE = 512  # found local clusters that are compared with all known ones together
+
 
 @dataclass(frozen=True)
 class AskUnseen(Question[UnseenRows]):
@@ -104,8 +106,13 @@ def _means(affinity: Affinity, archive: Archive, found: FoundTasks, known: int) 
     """Return the mean affinity of the parts of each of S found sets to the parts of each known task, (S, T)."""
     vectors = affinity.vectors(embedded_of([*archive.clients, *found.messages]))
     tasks, sets = (np.array([one for own in each for one in own]) for each in (archive.assignment, found.assignment))
-    of_parts = np.clip(vectors[len(tasks) :] @ vectors[: len(tasks)].T, -1, 1).astype(np.float64)
-    to_tasks = np.stack([of_parts[:, tasks == task].mean(axis=1) for task in range(known)], axis=1)
+    of_known, of_found = np.split(vectors, [len(tasks)])
+    to_tasks = np.empty((len(of_found), known))
+    for start in range(0, len(of_found), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        of_parts = np.clip(of_found[rows] @ of_known.T, -1, 1).astype(np.float64)
+        for task in range(known):
+            to_tasks[rows, task] = of_parts[:, tasks == task].mean(axis=1)
     return np.stack([to_tasks[sets == number].mean(axis=0) for number in range(found.count)])
 
 
