@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import Interrupted, UserError
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation import crew as crew_module
 from fedrouter_sim.federation.client import Client
 from fedrouter_sim.federation.crew import Crew, crew_of
@@ -126,6 +127,13 @@ def test_an_interrupted_run_goes_on_by_workers_or_without(
             train(config, tmp_path / name, display=Stops(), backbone=backbone, workers=2, checkpoint_every="client")
         train(config, tmp_path / name, backbone=backbone, workers=workers, resume=True)
         assert bytes_of(tmp_path / name) == bytes_of(whole)
+
+
+def test_what_is_dealt_out_is_the_same_each_time() -> None:
+    rows = [[Example("one", "a")], [Example("two", "b"), Example("three", "c")]]
+    workers = OnRay(cast(Crew, None), rows, rows)  # which holds nothing as long as nothing is asked
+    assert workers.gathered() is workers.gathered() and workers.after_drift() is workers.after_drift()
+    assert workers.gathered()._rows == [[example for own in rows for example in own]]
 
 
 def test_what_goes_wrong_in_a_worker_goes_wrong_here(crew: Crew, federate: FederationMaker, backbone: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from inside import backbone_of, clients_of
 
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
+from fedrouter_sim.backbone.encoding import Encoder
 from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.federation import workers
 from fedrouter_sim.federation.federation import Federation
@@ -131,6 +132,14 @@ def test_the_examples_of_all_may_be_gathered_in_one_client(federate: FederationM
     assert federation.workers.outbox is gathered.outbox  # one account of all traffic
     assert federation.workers.outbox.total == Traffic(SUMS, 0)
     assert [found.id for found in federation.workers.ask(AskFacts())] == [0, 1, 2, 3]  # which are still there
+
+
+def test_gathered_clients_are_the_same_each_time(federate: FederationMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = federate()
+    assert federation.workers.gathered() is federation.workers.gathered()
+    federation.gathered()
+    monkeypatch.setattr(Encoder, "examples", lambda *given: pytest.fail("all was in tokens before"))
+    assert federation.gathered().clients == federation.gathered().clients
 
 
 def test_after_a_drift_the_drifted_clients_are_there(federate: FederationMaker) -> None:

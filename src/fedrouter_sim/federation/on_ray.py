@@ -35,6 +35,7 @@ class OnRay(Workers):
         self._rows, self._drifted_rows = rows, drifted
         self._held: Population | None = None
         self._drifted: OnRay | None = None
+        self._gathered: OnRay | None = None
         self._outbox = outbox or Outbox()
 
     @property
@@ -99,9 +100,11 @@ class OnRay(Workers):
         self._crew.recall(self._population, sketches)
 
     def gathered(self) -> "OnRay":
-        """Put all examples into one client."""
-        rows = [[example for own in self._rows for example in own]]
-        return OnRay(self._crew, rows, outbox=self._outbox, in_one_place=True)
+        """Put all examples into one client, the same one each time."""
+        if self._gathered is None:
+            rows = [[example for own in self._rows for example in own]]
+            self._gathered = OnRay(self._crew, rows, outbox=self._outbox, in_one_place=True)
+        return self._gathered
 
     def after_drift(self) -> "OnRay":
         """Take the drifted clients, the same ones each time."""

@@ -106,7 +106,7 @@ class Workers(ABC):
 
     @abstractmethod
     def gathered(self) -> "Workers":
-        """Return workers for a single client, 0, that holds the examples of all."""
+        """Return workers for a single client, 0, that holds the examples of all; the same ones each time."""
 
     @abstractmethod
     def after_drift(self) -> "Workers":
@@ -133,6 +133,7 @@ class InProcess(Workers):
         """
         self._clients = {client.id: client for client in clients}
         self._drifted = tuple(drifted)
+        self._gathered: InProcess | None = None
         self._outbox = outbox or Outbox()
         self.in_one_place = in_one_place
 
@@ -181,8 +182,11 @@ class InProcess(Workers):
             self._clients[number].recall(own)
 
     def gathered(self) -> "InProcess":
-        """Put all examples into one client."""
-        return InProcess([Client.holding_all(list(self._clients.values()))], outbox=self._outbox, in_one_place=True)
+        """Put all examples into one client, the same one each time: what it has made of its rows is made once."""
+        if self._gathered is None:
+            everybody = Client.holding_all(list(self._clients.values()))
+            self._gathered = InProcess([everybody], outbox=self._outbox, in_one_place=True)
+        return self._gathered
 
     def after_drift(self) -> "InProcess":
         """Take the drifted clients."""
