@@ -26,7 +26,8 @@ def estimate_cost(federation: Federation, plan: Plan, backbone: Backbone, answer
     rounds = last_round(plan, config)
     taking_part = participants(len(federation.clients), config.participation) / len(federation.clients)
     steps = tokens = 0.0
-    means = federation.ask(AskGroupTokens(plan.groups)) if plan.groups else []
+    groups = {client: plan.groups_of(client) for client in federation.ids}
+    means = federation.ask(AskGroupTokens(groups)) if plan.groups else []
     for client, of_client in zip(federation.ids, means, strict=bool(means)):
         for of_group, mean_tokens in zip(client_steps(plan, client, config), of_client.means, strict=True):
             steps += of_group * rounds * taking_part

@@ -105,11 +105,11 @@ class AskSpacedEmbeddings(Question[ClientEmbeddings]):
 class AskGroupTokens(Question[GroupTokens]):
     """How long the examples of a client's groups are."""
 
-    groups: tuple[Group, ...] = field(repr=False)  # of all clients
+    groups: Mapping[int, Sequence[Group]] = field(repr=False)  # client -> its groups; of clients that have any
 
     def answer(self, client: Client) -> GroupTokens:
         """Average over each of the client's own groups."""
-        own = [group for group in self.groups if group.client == client.id]
+        own = self.groups.get(client.id, ())
         return GroupTokens(client.id, tuple(fmean(len(client.encoded[i]) for i in group.examples) for group in own))
 
 
