@@ -34,7 +34,7 @@ class Answer:
     pool: str | None  # the pool of the largest weight; None: the bare backbone
     sample: Answered
     scores: Mapping[str, float | None]  # by metric
-    margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
+    margin: float | None = None  # of a router: distance to the nearest other task minus that to the task's own landmark
     weights: Mapping[str, float] = field(default_factory=dict)  # pool -> weight in a mixed answer
     unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
     confidence: float | None = None  # of a router: the probability that it gives the pool

@@ -142,8 +142,8 @@ class Choice:
     """
 
     weights: Weights = ()
-    margin: float | None = None  # of a router: distance to the second nearest centroid minus distance
-    distance: float | None = None  # of a router: L2 to the nearest centroid, in the normalised space
+    margin: float | None = None  # of a router: distance to the nearest other task minus distance (see `Routes`)
+    distance: float | None = None  # of a router: L2 to the task's landmark, in the normalised space
     unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
     confidence: float | None = None  # of a router: the probability that it gives `pool`
     by_token: ByToken | None = None

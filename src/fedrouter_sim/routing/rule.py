@@ -43,7 +43,8 @@ class Routes:
 
     task: Ints  # (n,), the task of the largest weight
     distance: NDArray[np.float64]  # (n,), L2 to that task's landmark
-    margin: NDArray[np.float64]  # (n,), distance to the nearest other task minus distance; infinite with one task
+    margin: NDArray[np.float64]  # (n,), distance to the nearest other task minus distance: below zero where a rule took
+    # a task that is not the nearest; infinite with one task
     weights: NDArray[np.float64] | None = None  # (n, T), of answers that mix several adapters; None: a hard choice
     confidence: NDArray[np.float64] | None = None  # (n,), the probability that the rule gives `task`; None: it has none
 

@@ -54,7 +54,8 @@ class Bounds:
 class Guard:
     """Lets messages out of clients as `DECIDED` says.
 
-    Noise is drawn from generators keyed by the run's seed, the kind and the client, so the same message is let out with
+    Noise is drawn from generators keyed by the run's seed, the kind and the client; that of the sums, to which every
+    client adds its part, by the place in the order of asking in the client's stead. So the same message is let out with
     the same noise, whoever asks again after an interruption.
 
     Args:
