@@ -72,14 +72,9 @@ def test_embeddings_of_what_is_asked_are_computed_once_and_only_if_wanted() -> N
 
 def test_the_pool_of_a_choice_is_that_of_the_largest_weight() -> None:
     assert Choice().pool is None
-    assert (Choice.of(None).weights, Choice.of("a", 0.5)) == ((), Choice((("a", 1.0),), 0.5))
+    assert (Choice.of(None), Choice.of("a")) == (Choice(), Choice((("a", 1.0),)))
     assert Choice((("a", 0.4), ("b", 0.6))).pool == "b"
     assert Choice((("a", 0.5), ("b", 0.5))).pool == "a"  # the first of equals
-
-
-def test_a_choice_may_know_a_routers_margin_and_distance() -> None:
-    assert (Choice.of("a").margin, Choice.of("a").distance) == (None, None)
-    assert Choice.of("a", 0.5, 2.0) == Choice((("a", 1.0),), margin=0.5, distance=2.0)
 
 
 def test_a_clients_pool_is_named_after_it() -> None:

@@ -122,7 +122,6 @@ class Nearest:
 
     index: Ints  # (n,)
     distance: NDArray[np.float64]  # (n,), L2
-    margin: NDArray[np.float64]  # (n,), distance to the second nearest minus distance; infinite with one centroid
 
 
 def nearest(points: Floats, centroids: Floats) -> Nearest:
@@ -135,11 +134,11 @@ def nearest(points: Floats, centroids: Floats) -> Nearest:
     index = faiss.IndexFlatL2(centroids.shape[1])
     index.add(np.ascontiguousarray(centroids, dtype=np.float32))
     with _few_threads(points, len(centroids)):
+        # Two are looked for: for one alone FAISS computes otherwise, with other last bits, and other labels of equals.
         squared, found = index.search(np.ascontiguousarray(points, dtype=np.float32), min(2, len(centroids)))
     # FAISS returns squared distances, and rounding may take one below zero.
-    distances = np.sqrt(np.maximum(squared.astype(np.float64), 0))
-    margin = distances[:, 1] - distances[:, 0] if len(centroids) > 1 else np.full(len(points), np.inf)
-    return Nearest(found[:, 0].astype(np.int64), distances[:, 0], margin)
+    distance = np.sqrt(np.maximum(squared[:, 0].astype(np.float64), 0))
+    return Nearest(found[:, 0].astype(np.int64), distance)
 
 
 def most_alike(points: Floats, others: Floats) -> Ints:

@@ -149,9 +149,9 @@ class Choice:
     by_token: ByToken | None = None
 
     @classmethod
-    def of(cls, pool: str | None, margin: float | None = None, distance: float | None = None) -> "Choice":
+    def of(cls, pool: str | None) -> "Choice":
         """Choose one pool; None is the bare backbone."""
-        return cls(() if pool is None else ((pool, 1.0),), margin, distance)
+        return cls(() if pool is None else ((pool, 1.0),))
 
     @property
     def mixed(self) -> dict[str, float]:
