@@ -4,7 +4,14 @@ import pytest
 import torch
 from some_adapters import A, B, product, random_adapter
 
-from fedrouter_sim.adapters.state import adapter_bytes, adapter_digest, check_compatible, check_finite, scaled
+from fedrouter_sim.adapters.state import (
+    adapter_bytes,
+    adapter_digest,
+    check_compatible,
+    check_finite,
+    scaled,
+    with_change_scaled,
+)
 
 
 def test_compatible_and_finite_adapters_pass() -> None:
@@ -48,3 +55,12 @@ def test_scaling_scales_the_product_alone() -> None:
     adapter = random_adapter(0)
     torch.testing.assert_close(product(scaled(adapter, 2.5)), 2.5 * product(adapter), rtol=1e-5, atol=1e-5)
     assert torch.equal(scaled(adapter, 2.5)[A], adapter[A])
+
+
+@pytest.mark.parametrize("factor", [0.25, 1.0, -3.0])
+def test_a_change_is_scaled_from_where_it_began_in_the_types_that_it_has(factor: float) -> None:
+    start, adapter = random_adapter(0), random_adapter(1)
+    adapter[B] = adapter[B].half()
+    found = with_change_scaled(start, adapter, factor)
+    assert (found[A].dtype, found[B].dtype, list(found)) == (torch.float32, torch.float16, list(adapter))
+    torch.testing.assert_close(found[A] - start[A], factor * (adapter[A] - start[A]))

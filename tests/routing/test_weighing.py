@@ -37,12 +37,12 @@ def test_confidence_is_over_the_tasks_that_may_answer_and_keeps_its_place() -> N
     centroids = np.array([[0, 0], [4, 0], [0, 9]], dtype=np.float32)
     prototypes, owners = np.concatenate([centroids, [[3, 3]]]).astype(np.float32), np.array([0, 1, 2, 2])
     points = np.array([[1, 0], [3, 2]], dtype=np.float32)
-    for rule, reach in (
+    for rule, distances in (
         (NearestCentroid(), np.linalg.norm(points[:, None] - centroids, axis=2)),
         (NearestPrototype(), np.array([[1, 3, np.sqrt(13)], [np.sqrt(13), np.sqrt(5), 1]])),
     ):
         landmarks = Landmarks(centroids, prototypes, owners, temperature=5.0)
         every = rule.route(points, landmarks).confidence
-        np.testing.assert_allclose(every, task_weights(reach, 5.0).max(axis=1), rtol=1e-5)
+        np.testing.assert_allclose(every, task_weights(distances, 5.0).max(axis=1), rtol=1e-5)
         some = rule.route(points, landmarks.among([0, 2])).among([0, 2], 3)
-        np.testing.assert_allclose(some.confidence, task_weights(reach[:, [0, 2]], 5.0).max(axis=1), rtol=1e-5)
+        np.testing.assert_allclose(some.confidence, task_weights(distances[:, [0, 2]], 5.0).max(axis=1), rtol=1e-5)

@@ -69,6 +69,17 @@ def adapter_digest(adapter: Adapter) -> str:
     return digest.hexdigest()
 
 
+def with_change_scaled(start: Adapter, adapter: Adapter, factor: float) -> Adapter:
+    """Return an adapter whose change from `start`, which has its keys, is multiplied, in the types that it has.
+
+    Computed in float64.
+    """
+    return {
+        key: (start[key].double() + (value.double() - start[key].double()) * factor).to(value.dtype)
+        for key, value in adapter.items()
+    }
+
+
 def scaled(adapter: Adapter, factor: float) -> Adapter:
     """Return the adapter whose products B A are `factor` times as large: the B's are scaled."""
     return {key: value * factor if "lora_B" in key else value for key, value in adapter.items()}

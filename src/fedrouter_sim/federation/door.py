@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import torch
 
-from fedrouter_sim.adapters.state import Adapter, check_finite, check_shapes, check_types
+from fedrouter_sim.adapters.state import Adapter, check_finite, check_shapes, check_types, with_change_scaled
 from fedrouter_sim.messages import Update
 
 
@@ -64,10 +64,6 @@ class Door:
 def clipped(start: Adapter, adapter: Adapter, most: float) -> Adapter:
     """Return an adapter whose change from `start` is scaled down to the L2 norm `most`, over all weights together; the
     same adapter where the change is not above it. Computed in float64."""
-    changes = {key: value.double() - start[key].double() for key, value in adapter.items()}
-    norm = float(torch.stack([change.square().sum() for change in changes.values()]).sum().sqrt())
-    if norm <= most:
-        return adapter
-    return {
-        key: (start[key].double() + change * (most / norm)).to(adapter[key].dtype) for key, change in changes.items()
-    }
+    squares = [(value.double() - start[key].double()).square().sum() for key, value in adapter.items()]
+    norm = float(torch.stack(squares).sum().sqrt())
+    return adapter if norm <= most else with_change_scaled(start, adapter, most / norm)

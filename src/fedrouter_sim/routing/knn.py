@@ -34,15 +34,15 @@ class NearestNeighbours(RoutingRule):
     def route(self, points: Floats, landmarks: Landmarks) -> Routes:
         """Count the votes of the nearest prototypes."""
         to_all = distances(points, landmarks.prototypes)
-        reach = nearest_of_tasks(to_all, landmarks)
+        to_tasks = nearest_of_tasks(to_all, landmarks)
         voters = np.argsort(to_all, axis=1, kind="stable")[:, : self.k]  # (n, k)
         sizes = np.ones(len(landmarks.owners)) if landmarks.sizes is None else landmarks.sizes.astype(np.float64)
-        tasks, k = reach.shape[1], voters.shape[1]
+        tasks, k = to_tasks.shape[1], voters.shape[1]
         votes = np.stack(
             [np.where(landmarks.owners[voters] == task, sizes[voters], 0).sum(axis=1) for task in range(tasks)], axis=1
         )
         votes *= k / votes.sum(axis=1, keepdims=True)
         most = np.isclose(votes, votes.max(axis=1, keepdims=True))
-        task = np.where(most, reach, np.inf).argmin(axis=1)
+        task = np.where(most, to_tasks, np.inf).argmin(axis=1)
         own = np.take_along_axis(votes, task[:, None], axis=1)[:, 0]
-        return routes_to(task, reach, (own + 1 / tasks) / (k + 1))
+        return routes_to(task, to_tasks, (own + 1 / tasks) / (k + 1))

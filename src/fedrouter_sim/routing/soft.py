@@ -28,11 +28,11 @@ class SoftPrototypes(RoutingRule):
 
     def route(self, points: Floats, landmarks: Landmarks) -> Routes:
         """Weigh the tasks by their distances (n, T)."""
-        reach = task_distances(points, landmarks)
-        weights = task_weights(reach, landmarks.temperature)
-        far = np.argsort(reach, axis=1, kind="stable")[:, self.nearest :]
+        distances = task_distances(points, landmarks)
+        weights = task_weights(distances, landmarks.temperature)
+        far = np.argsort(distances, axis=1, kind="stable")[:, self.nearest :]
         np.put_along_axis(weights, far, 0, axis=1)
         weights /= weights.sum(axis=1, keepdims=True)
         weights[(weights < LEAST_WEIGHT) & (weights < weights.max(axis=1, keepdims=True))] = 0
         weights /= weights.sum(axis=1, keepdims=True)
-        return replace(nearest_task(reach, landmarks.temperature), weights=weights)
+        return replace(nearest_task(distances, landmarks.temperature), weights=weights)

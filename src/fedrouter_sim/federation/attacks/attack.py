@@ -68,11 +68,3 @@ def checked_strength(strength: float, least: float = 0.0) -> float:
     if not least < strength < float("inf"):
         raise UserError(f"--option strength={strength:g}: must be a number above {least:g}")
     return strength
-
-
-def moved(start: Adapter, adapter: Adapter, factor: float) -> Adapter:
-    """Return an adapter whose change from `start` is multiplied, in the types that it has."""
-    return {
-        key: (start[key].double() + (value.double() - start[key].double()) * factor).to(value.dtype)
-        for key, value in adapter.items()
-    }

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.state import Adapter, with_change_scaled
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.attacks.attack import Attack, checked_strength, moved
+from fedrouter_sim.federation.attacks.attack import Attack, checked_strength
 from fedrouter_sim.messages import Update
 
 
@@ -52,4 +52,4 @@ class Backdoor(Attack):
 
     def update(self, update: Update, start: Adapter, generator: np.random.Generator) -> Update:
         """Go further, so that an average still goes some way."""
-        return replace(update, adapter=moved(start, update.adapter, self._strength))
+        return replace(update, adapter=with_change_scaled(start, update.adapter, self._strength))

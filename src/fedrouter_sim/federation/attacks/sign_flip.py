@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.federation.attacks.attack import Attack, checked_strength, moved
+from fedrouter_sim.adapters.state import Adapter, with_change_scaled
+from fedrouter_sim.federation.attacks.attack import Attack, checked_strength
 from fedrouter_sim.messages import Update
 
 
@@ -23,4 +23,4 @@ class SignFlip(Attack):
 
     def update(self, update: Update, start: Adapter, generator: np.random.Generator) -> Update:
         """Go as far the other way."""
-        return replace(update, adapter=moved(start, update.adapter, -self._strength))
+        return replace(update, adapter=with_change_scaled(start, update.adapter, -self._strength))
