@@ -12,8 +12,8 @@ PACKAGE = Path(fedrouter_sim.__file__).parent
 ROOT = PACKAGE.parents[1]
 
 GROUND = (
-    "showing errors version texts typed parsing paths arrays tensors rounding machine waiting packages randomness threads "
-    "storage folders stopping bundled tables config"
+    "showing errors version texts typed parsing paths arrays tensors rounding machine waiting packages randomness "
+    "threads storage folders stopping bundled tables config"
 ).split()
 ROOMS = (
     "examples partition adapters messages clustering routing backbone federation methods simulation answerer "
