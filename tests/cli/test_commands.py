@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_train_without_a_terminal_says_how_it_goes_on_standard_error(cli, small,
     assert "round 2/2" in done.stderr and "\x1b[" not in done.stderr + done.stdout
     assert "note: --tasks has no effect with --method local" in done.stderr
     assert "ROUGE-1" in done.stdout
+
+
+def test_flags_without_effect_are_noted_and_contradictions_refused(cli, small):
+    beside = ("--overwrite", "--workers", "1") if find_spec("ray") else ("--overwrite",)
+    done = cli("train", *small, "--method", "fedrouter", "--tasks", "3", "--cut", "0.5", "--dry-run", *beside)
+    assert done.returncode == 0, done.stderr
+    assert "note: --cut has no effect with --tasks 3" in done.stderr
+    for name in beside[::2]:
+        assert f"note: {name} has no effect with --dry-run" in done.stderr
+    done = cli("train", *small, "--seed", "5", "--seeds", "1,2", "--out", "x")
+    assert done.returncode == 2 and "error: --seed 5: does not go with --seeds 1,2" in done.stderr
 
 
 def test_aggregate_with_the_runs_own_choices_gives_the_same_bytes(cli, trained, tmp_path):

@@ -26,6 +26,17 @@ def test_a_finished_run_says_so(cli, run_copy):
     assert json.loads(cli("train", "--resume", run_copy, "--json").stdout) == {"run": str(run_copy), "finished": True}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--rounds", "50"], "--rounds 50: {run} was begun with 2, and is finished; train another run"),
+     (["--preset", "paper"], ", and is finished; train another run")],
+)  # fmt: skip
+def test_a_finished_run_is_of_its_own_settings(cli, finished_run, words, said):
+    """A word that it is finished would be taken for one that the settings given were trained."""
+    done = cli("train", "--resume", finished_run, *words)
+    assert done.returncode == 2 and said.format(run=finished_run) in done.stderr
+
+
 @pytest.mark.parametrize("words", [["--out", "x"], ["--overwrite"], ["--seeds", "1,2"], ["--dry-run"]])
 def test_what_does_not_go_with_resume_is_refused(cli, finished_run, words):
     done = cli("train", "--resume", finished_run, *words)

@@ -55,6 +55,25 @@ def test_it_scores_the_validation_share_dealt_as_test_rows_are(done: Any) -> Non
     assert len(per_task) == 4
 
 
+class Failing(Metric):
+    """A metric of a user's that fails on some answers."""
+
+    name, title = "failing", "failing"
+
+    def measure(self, sample: Answered) -> float | None:
+        raise ValueError("cannot be measured")
+
+
+def test_a_metric_that_fails_leaves_the_round_without_scores_and_says_so(done: Any) -> None:
+    config = dataclasses.replace(done.federation.config, eval_every=1)
+    shares, outcome, heard = partition_data(config).shares, done.outcome, list[str]()
+    of_run = (config, shares.validation, backbone_of(done.federation), METHOD, Failing())
+    validate = ValidationCurve(*of_run, 1, noted=heard.append)
+    assert validate(3, outcome.deployment, outcome.adapters) is None
+    [said] = heard
+    assert said.startswith("validation of round 3 failed, and training goes on: ") and "cannot be measured" in said
+
+
 def test_test_rows_change_nothing(done: Any) -> None:
     config = dataclasses.replace(done.federation.config, eval_every=1)
     shares, given = partition_data(config).shares, (1, done.outcome.deployment, done.outcome.adapters)

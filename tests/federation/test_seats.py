@@ -33,9 +33,13 @@ class Ray:
     heard: list[Any] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     killed: int = 0
+    cards: float = 0
     exceptions: ClassVar[Any] = SimpleNamespace(
         RayTaskError=TaskError, RayActorError=Gone, WorkerCrashedError=Gone, OutOfMemoryError=Gone
     )
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0, "GPU": self.cards}
 
     def get_runtime_context(self) -> Any:
         return SimpleNamespace(get_node_id=lambda: "0" * 56)
@@ -112,6 +116,15 @@ def test_there_are_no_more_seats_than_works(ray: Ray) -> None:
     with seats(Engine(4), 1, "out") as done:
         assert list(done([(lambda: True,)])) == [(0, None)]
     assert ray.killed == 1
+
+
+@pytest.mark.parametrize(("cards", "share"), [(0, 0), (1, 0.5), (2, 1)])
+def test_seats_share_the_cards_that_there_are(ray: Ray, cards: int, share: float) -> None:
+    """A process of Ray that asks for none sees none."""
+    ray.cards = cards
+    with seats(Engine(2), 5, "out") as done:
+        assert len(list(done([(lambda: True,)]))) == 1
+    assert ray.options["num_gpus"] == share
 
 
 def test_an_interrupt_is_passed_on_and_waited_for(ray: Ray, told: list[int]) -> None:

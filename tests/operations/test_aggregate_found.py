@@ -12,6 +12,7 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import Display
+from fedrouter_sim.operations import aggregate as aggregate_module
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.reader import Run
@@ -37,6 +38,14 @@ def test_the_own_choices_of_a_run_that_found_its_tasks_give_its_own_bytes(
     assert trained_bytes(done.folder) == first
     for name in ("config.toml", "clients.safetensors"):
         assert (done.folder / name).read_bytes() == (auto_run / name).read_bytes()
+
+
+def test_another_seed_reaches_the_linking(auto_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, link = list[int](), aggregate_module.link_parts
+    monkeypatch.setattr(aggregate_module, "link_parts", lambda *given: seeds.append(given[2].seed) or link(*given))
+    aggregate(auto_run, tmp_path / "own")
+    aggregate(auto_run, tmp_path / "seven", seed=7)
+    assert seeds == [Run(auto_run).config.seed, 7]
 
 
 def test_a_run_that_found_its_tasks_takes_a_number_a_cut_or_another_affinity(

@@ -168,7 +168,7 @@ def test_another_training_there_does_not_lose_it(stopped: Path, config: RunConfi
         UserError, match=r"--out .*run: an interrupted run is there; .*--resume .*--overwrite begins anew"
     ):
         train(config, stopped, backbone=backbone)
-    assert find_run(stopped).config is not None
+    assert find_run(stopped).begun is not None
     counter = At(-1, stop)
     train(config, stopped, overwrite=True, display=counter, backbone=backbone)
     assert -1 - counter.left == 8
@@ -199,7 +199,7 @@ def test_nothing_else_is_made_where_a_run_was_interrupted(stopped: Path, finishe
             make(finished_run, stopped)
     with pytest.raises(UserError, match=r"--out .*run: an interrupted run is there"):
         aggregate_folders([finished_run], stopped, "tiny-gpt2", 2)
-    assert find_run(stopped).config is not None
+    assert find_run(stopped).begun is not None
 
 
 def test_what_a_run_was_begun_with_is_checked_like_all_from_a_folder(stopped: Path, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_run_with_a_router_of_the_users_own_goes_on(
 def test_other_settings_are_refused_by_name(stopped: Path, micro_config: ConfigMaker, backbone: Any) -> None:
     with pytest.raises(UserError, match=r"--resume .*: was begun with --lr 0.02, not 0.5; a run goes on with its own"):
         train(micro_config(method="fedavg", lr=0.5, **SHORT), stopped, backbone=backbone, resume=True)
-    assert find_run(stopped).config is not None
+    assert find_run(stopped).begun is not None
 
 
 def test_other_data_are_refused(
@@ -249,7 +249,7 @@ def test_other_data_are_refused(
     monkeypatch.setattr(train_module, "_prepare", other)
     with pytest.raises(UserError, match=r"--resume .*: the data has changed since the run was begun"):
         train(config, stopped, backbone=backbone, resume=True)
-    assert find_run(stopped).config is not None
+    assert find_run(stopped).begun is not None
 
 
 def test_another_file_of_the_users_own_is_refused_and_not_run(
@@ -287,7 +287,7 @@ def test_what_a_process_left_that_died_at_the_very_end_is_swept(run_copy: Path) 
     (run_copy / "checkpoint").mkdir()
     old = run_copy.with_name(f".{run_copy.name}.partial")
     (old / "adapters").mkdir(parents=True)  # the run that was replaced
-    assert find_run(run_copy).config is None
+    assert find_run(run_copy).begun is None
     tidy(run_copy)
     assert [path.name for path in run_copy.parent.iterdir()] == [run_copy.name]
     assert not (run_copy / "checkpoint").exists()

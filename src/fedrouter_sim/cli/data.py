@@ -12,7 +12,8 @@ from fedrouter_sim.cli.output import Console, note, print_result
 from fedrouter_sim.cli.settings import resolve_settings, takes_settings
 
 SETTINGS = (
-    "hub_folder format instruction_column response_column task_column client_column seed model template max_tokens"
+    "hub_folder format instruction_column response_column task_column client_column on_bad_row seed model "
+    "template max_tokens"
 ).split()
 """Those that decide what is read and how it is rendered."""
 

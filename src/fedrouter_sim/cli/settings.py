@@ -130,6 +130,16 @@ def resolve_settings(
     return config, frozenset(given) | changed
 
 
+def all_named(preset: str | None, config_file: Path | None) -> frozenset[str]:
+    """Return the names of all settings of a preset and a file, those that are as by default among them.
+
+    Raises:
+        UserError: one is not readable.
+    """
+    layers = (read_preset(preset) if preset else {}, read_settings(config_file) if config_file else {})
+    return frozenset(name for layer in layers for name in layer)
+
+
 def refuse_code(source: str, settings: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
     """Refuse the settings of a run folder where they name code: who trains by them names it by a flag as well.
 

@@ -21,7 +21,10 @@ def study_command(
     data: Annotated[str | None, typer.Option(help="Other data than the plan's.")] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Runs at a time (extra ray where several); by default one per processor core, or 1 without."),
+        typer.Option(
+            help="Runs at a time (extra ray where several); by default one per processor core, 1 without ray or with a "
+            "card."
+        ),
     ] = None,
     records: Annotated[
         Path | None,
@@ -45,6 +48,7 @@ def study_command(
     _check_plan(plan)
 
     from fedrouter_sim import train
+    from fedrouter_sim.backbone.devices import resolve_device
     from fedrouter_sim.cli.progress import StudyDisplay
     from fedrouter_sim.federation.engine import installed
     from fedrouter_sim.machine import usable_cores
@@ -79,7 +83,9 @@ def study_command(
         for why in absent:
             note(f"not compared with what the runs were made of: {why}", quiet)
     else:
-        at_a_time = workers or (usable_cores() if installed() else 1)
+        # A card is one process's, unless the user says how many share it.
+        on_cards = any(resolve_device(run.config.device).type != "cpu" for run in study.runs)
+        at_a_time = workers or (usable_cores() if installed() and not on_cards else 1)
         try:
             with (
                 display.shown(),

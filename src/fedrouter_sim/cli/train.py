@@ -11,7 +11,7 @@ import typer
 
 from fedrouter_sim.backbone.locating import resolve_model
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.cli.settings import refuse_code, resolve_settings, takes_settings
+from fedrouter_sim.cli.settings import all_named, refuse_code, resolve_settings, takes_settings
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.errors import UserError
@@ -79,17 +79,19 @@ def train_command(
             if value:
                 raise UserError(f"{name}: does not go with --resume, which goes on as the run was begun")
         found = find_run(resume)
-        if found.config is None:
+        found.check(config, given | all_named(preset, config_file))
+        if found.begun is None:
             tidy(found.out)
             if not (found.out / REPORT_NAME).exists():  # it was all that was left to do
                 _draw(found.out)
             print_result({"run": str(found.out), "finished": True}, [f"{found.out} is finished"], as_json)
             return
-        found.check(config, given)
         refuse_code(f"--resume {resume}: was begun in that folder", vars(found.config), settings)
         _check_resumed(resume, found, tensorboard, checkpoint_every)
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
+    if chosen and "seed" in given:
+        raise UserError(f"--seed {config.seed}: does not go with --seeds {seeds}, which names them all; drop it")
     # What leads nowhere is refused before seconds of imports.
     Engine.wanted(workers, ray)
     spread: dict[str, Any] = {"checkpoint_every": checkpoint_every, "workers": workers, "ray": ray}
@@ -104,14 +106,19 @@ def train_command(
     from fedrouter_sim.methods import METHODS
     from fedrouter_sim.report.run_report import write_run_report
     from fedrouter_sim.report.tables import summary_table
-    from fedrouter_sim.runs.entries import LED_BY, unled_settings, unused_settings
+    from fedrouter_sim.runs.entries import LED_BY, overruled_settings, unled_settings, unused_settings
 
     method = METHODS.class_of(config.method)
     for name in unused_settings(config, given) if resume is None else ():
         note(f"{flag(name)} has no effect with --method {method.name} --split {config.split}", quiet)
     for name in unled_settings(config, given) if resume is None else ():
         note(f"{flag(name)} has no effect without {flag(LED_BY[name])}", quiet)
+    for name, by in overruled_settings(config, given).items() if resume is None else ():
+        note(f"{flag(name)} has no effect with {flag(by)} {getattr(config, by)}", quiet)
     if dry:
+        beside = {"--overwrite": overwrite, "--tensorboard": tensorboard, "--workers": workers, "--ray": ray}
+        for name in (name for name, value in beside.items() if value):
+            note(f"{name} has no effect with --dry-run", quiet)
         if chosen:
             note(f"--seeds {seeds}: {len(chosen)} runs, each at the cost of this one", quiet)
         from fedrouter_sim.operations.dry_run import dry_run
@@ -180,7 +187,7 @@ def _check_resumed(resume: Path, found: Found, tensorboard: bool, checkpoint_eve
         raise UserError(
             f"--checkpoint-every {EVERY_CLIENT}: {found.out} was begun with {EVERY_ROUND}; it goes on as it was begun"
         )
-    if found.config and found.config.data in NOT_ON_DISK:
+    if found.config.data in NOT_ON_DISK:
         raise UserError(
             f"--resume {resume}: its data are not on disk ({found.config.data}); go on from Python, with "
             "train(..., shares=..., resume=True)"

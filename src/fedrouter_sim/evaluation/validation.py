@@ -1,12 +1,13 @@
 """The validation curve: scores on the validation share every so many rounds, which is all that tuning may see."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -29,6 +30,7 @@ class ValidationCurve:
         longest_answer: most tokens of an answer of the bare backbone.
         answers: who runs the backbone; None for this process.
         labels: the labels of the tasks that are trained.
+        noted: is told of a round whose validation failed, as by a metric of the user's own; training goes on.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ValidationCurve:
         longest_answer: int,
         answers: Answers | None = None,
         labels: LabelTasks | None = None,
+        noted: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._every = config.eval_every
         parts = split_iid(validation, config.clients, config.test_examples_per_client, config.seed)
@@ -51,16 +54,22 @@ class ValidationCurve:
         self._longest = longest_answer
         self._answers = answers
         self._labels = labels
+        self._noted = noted
 
     def __call__(self, round_: int, deployment: Deployment, adapters: Mapping[str, Adapter]) -> dict[str, float] | None:
-        """Return the scores after a round, by metric and, of the metric that is shown first, by task."""
+        """Return the scores after a round, by metric and, of the metric that is shown first, by task; None where there
+        are none."""
         if not self._every or round_ % self._every:
             return None
         answerer = Answerer(
             self._backbone, self._method, deployment, adapters.__getitem__, self._longest, self._answers
         )
         evaluator = Evaluator(answerer, None, self._metric, labels=self._labels)
-        result = evaluator.evaluate(evaluator.cells(VALIDATION)[0], self._parts)
+        try:
+            result = evaluator.evaluate(evaluator.cells(VALIDATION)[0], self._parts)
+        except UserError as error:
+            self._noted(f"validation of round {round_} failed, and training goes on: {error}")
+            return None
         name = self._metric.name
         values = {name: result.mean[name], "loss": result.mean["loss"]}
         values |= {f"{name}/{task}": scores[name] for task, scores in result.per_task.items()}

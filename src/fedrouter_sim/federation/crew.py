@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from math import ceil
 from time import monotonic
 from typing import Any
 
@@ -19,7 +18,7 @@ from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.examples.record import Example
-from fedrouter_sim.federation.engine import Engine, connected
+from fedrouter_sim.federation.engine import Engine, connected, share_of_card
 from fedrouter_sim.federation.hand import Hand, Means, Sketches
 from fedrouter_sim.tables import OWN_MODULES
 from fedrouter_sim.threads import torch_threads
@@ -95,8 +94,7 @@ class Crew:
             raise UserError(f"--workers {self.size}: the cluster has {processors} processors; give at most as many")
         if device == "cuda" and not cards:
             raise UserError("--device cuda: the Ray cluster has no card; start its nodes with --num-gpus, or drop it")
-        # As many workers a card as are needed; a share of a card lies on one card.
-        self._cards = 1 / ceil(self.size / cards) if device == "cuda" else 0
+        self._cards = share_of_card(self.size, cards if device == "cuda" else 0)
         self._lost = (
             ray.exceptions.RayActorError,
             ray.exceptions.ObjectLostError,

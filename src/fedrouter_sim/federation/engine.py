@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from math import ceil
 from traceback import walk_tb
 from typing import Any
 
@@ -70,6 +71,11 @@ class Engine:
             name = "--workers" if address is None else "--ray"
             raise UserError(f"{name}: the package ray is not installed; `pip install 'fedrouter-sim[ray]'`")
         return engine
+
+
+def share_of_card(workers: int, cards: int) -> float:
+    """Return how much of a card each worker takes: as many are on one as are needed, since a share lies on one card."""
+    return 1 / ceil(workers / cards) if cards else 0.0
 
 
 def installed() -> bool:

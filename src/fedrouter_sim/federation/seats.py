@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fedrouter_sim.errors import MayPass, UserError
-from fedrouter_sim.federation.engine import Engine, connected
+from fedrouter_sim.federation.engine import Engine, connected, share_of_card
 from fedrouter_sim.stopping import interrupt_again_where_swallowed
 
 Work = tuple[Any, ...]
@@ -82,9 +82,12 @@ def seats(engine: Engine, most: int, kept: str) -> Iterator[Done]:
         here = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
+        number = min(most, engine.workers or 1)
+        cards = int(ray.cluster_resources().get("GPU", 0))
         # Ray may be one that the program has connected to: its other machines have other files.
-        kind = ray.remote(Seat).options(num_cpus=0, max_restarts=0, max_task_retries=0, scheduling_strategy=here)
-        idle = [kind.remote(str(Path.cwd())) for _ in range(min(most, engine.workers or 1))]
+        own = {"num_cpus": 0, "num_gpus": share_of_card(number, cards), "scheduling_strategy": here}
+        kind = ray.remote(Seat).options(**own, max_restarts=0, max_task_retries=0)
+        idle = [kind.remote(str(Path.cwd())) for _ in range(number)]
         everyone = [(seat, seat.process.remote()) for seat in idle]
         running: dict[Any, tuple[int, Any]] = {}
 

@@ -226,8 +226,8 @@ def _cluster_again(
         replace(message, centroids=_converted(message.centroids, old.normalizer, normalizer))
         for message in archive.clients
     )
+    config, robust = replace(config, seed=seed), config.robust_clustering
     linked = None if by_kmeans(config) else link_parts(messages, _affinity(messages, config, trained_by), config)
-    robust = config.robust_clustering
     labels = linked.labels if linked else cluster_globally(messages, int(config.tasks), seed, robust).labels
     again = Archive.of(messages, split_by_client(labels, messages), robust)
     return _router_of(again, normalizer, old, again.assignment == archive.assignment), again, linked

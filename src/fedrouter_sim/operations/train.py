@@ -35,7 +35,7 @@ from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.partition.fitting import Fitting
-from fedrouter_sim.partition.run_data import RunData, checked_shares, partition_data
+from fedrouter_sim.partition.run_data import RunData, check_validation, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.runs.births import births_of
 from fedrouter_sim.runs.checkpoint import Checkpoint
@@ -245,11 +245,7 @@ def _prepare(
     budget = used.budget(config)
     display.started("loading data and backbone")
     data = partition_data(config, shares)
-    if config.eval_every and not data.validation:
-        raise UserError(
-            f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "
-            "evaluation only; add a validation file or drop --eval-every"
-        )
+    check_validation(config, data)
     if backbone is None or not backbone.serves(config):
         backbone = Backbone(config)
         try_out(backbone, config.model)
@@ -279,7 +275,7 @@ def _simulated(
             answers = job.data.samples() * len(job.method.routings)
             display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
     of_run = (job.config, job.data.validation, job.backbone, job.method, job.metric)
-    validate = ValidationCurve(*of_run, federation.longest_answer, job.answers, job.labels)
+    validate = ValidationCurve(*of_run, federation.longest_answer, job.answers, job.labels, display.noted)
     watching = Observers(display, writer, *([board] if board else []), checkpoint, Stopping(stop.check))
     try:
         outcome = simulate(federation, job.method, watching, validate, plan, resumed, checkpoint.keep)

@@ -133,6 +133,19 @@ def _check_sizes(config: RunConfig, rows: int) -> None:
         raise UserError(f"--batch-size {config.batch_size}: --data {config.data} has {rows:,} training rows; give less")
 
 
+def check_validation(config: RunConfig, data: RunData) -> None:
+    """Refuse to validate without validation rows.
+
+    Raises:
+        UserError: there are none, and they are asked for.
+    """
+    if config.eval_every and not data.validation:
+        raise UserError(
+            f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "
+            "evaluation only; add a validation file or drop --eval-every"
+        )
+
+
 def checked_shares(shares: Shares) -> Shares:
     """Return shares, which may be lists, as tuples; refuse examples without text, as a file's rows without text are.
 

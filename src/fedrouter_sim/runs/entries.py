@@ -166,6 +166,11 @@ def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
     return sorted(given & unused)
 
 
+def overruled_settings(config: RunConfig, given: frozenset[str]) -> dict[str, str]:
+    """Return which of the settings that the user gave will not matter, and the one that decides in their place."""
+    return {"cut": "tasks"} if "cut" in given and not isinstance(config.tasks, str) else {}
+
+
 def unled_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
     """Return which of the settings that the user gave will not matter, as those that lead them (`LED_BY`) are as they
     are by default; sorted."""

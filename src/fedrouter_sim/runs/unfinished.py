@@ -114,8 +114,8 @@ class Found:
     """A run that `--resume` names."""
 
     out: Path  # where it is, or will be
-    config: RunConfig | None  # of a run that is under way; None: it is finished
-    begun: Begun | None = None  # how
+    config: RunConfig
+    begun: Begun | None = None  # how, of a run that is under way; None: it is finished
 
     def check(self, config: RunConfig, given: Collection[str]) -> None:
         """Refuse settings beside `--resume` that are not the run's own.
@@ -126,10 +126,8 @@ class Found:
         own, new = vars(self.config), vars(config)
         for name in sorted(given):
             if own[name] != new[name]:
-                raise UserError(
-                    f"{flag(name)} {new[name]}: {self.out} was begun with {own[name]}, and --resume goes on with that; "
-                    "drop the flag"
-                )
+                more = "--resume goes on with that; drop it" if self.begun else "is finished; train another run"
+                raise UserError(f"{flag(name)} {new[name]}: {self.out} was begun with {own[name]}, and {more}")
 
 
 def find_run(out: Path) -> Found:
@@ -149,7 +147,7 @@ def find_run(out: Path) -> Found:
     if (begun := Begun.load(building)) is not None:
         return Found(own, RunConfig.build(read_settings(building / CONFIG_FILE)), begun)
     if (place / MANIFEST_NAME).is_file():
-        return Found(own, None)
+        return Found(own, RunConfig.build(read_settings(place / CONFIG_FILE)))
     raise UserError(
         f"--resume {out}: there is no run, and none was interrupted; `fedrouter-sim train --out {own}` begins one"
     )
