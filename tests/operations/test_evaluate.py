@@ -56,6 +56,22 @@ def test_at_most_so_many_samples(run_copy: Path) -> None:
     assert (run_copy / "eval" / "all-none.json").read_bytes() == before
     [result] = done.results
     assert {client: scores.samples for client, scores in result.per_client.items()} == dict.fromkeys(range(4), 2)
+    every = partition_data(Run(run_copy).config).test_shares()["all"]
+    for client, own in every.items():
+        asked = [answer.instruction for answer in result.answers if answer.client == client]
+        assert asked == [example.instruction for example in own if example.instruction in asked]
+    assert [a.instruction for a in result.answers] != [e.instruction for own in every.values() for e in own[:2]]
+
+
+def test_a_number_of_samples_that_changes_nothing_is_noted_and_gets_no_folder(run_copy: Path) -> None:
+    own = run_copy / "eval" / "all-none.json"
+    done = evaluate(Run(run_copy), Display(), ("all",), ("none",), most=500)
+    assert (done.files, done.notes) == (
+        [own],
+        ["--test-examples-per-client 500: no client has more than 4, so all are asked"],
+    )
+    assert evaluate(Run(run_copy), Display(), ("all",), ("none",), most=4).files == [own]
+    assert not list((run_copy / "eval").glob("most-*"))
 
 
 def test_oracle_routing_goes_to_the_pool_with_most_of_the_label(run_copy: Path) -> None:

@@ -15,7 +15,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example, Shares
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.partition.run_data import checked_shares, load_data, partition_data, reading_of
+from fedrouter_sim.partition.run_data import checked_shares, draw_fewer, load_data, partition_data, reading_of
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.runs.reader import Run
 
@@ -37,9 +37,19 @@ def test_without_drift_or_held_out_task_there_are_two_sorts_of_test_data(micro_c
     assert list(shares) == ["all", "own"]
     assert run_data.samples() == sum(len(own) for share in shares.values() for own in share.values()) == 4 * (4 + 4)
     assert shares["own"] == dict(enumerate(own.test_own for own in run_data.clients))
-    assert {client: len(found) for client, found in run_data.test_shares(2)["all"].items()} == dict.fromkeys(
-        range(4), 2
-    )
+
+
+def test_fewer_samples_of_a_client_are_drawn_from_all_and_keep_their_order() -> None:
+    examples = tuple(Example(f"{task}{number}", "yes", task) for task in "abc" for number in range(20))
+    shares = {"all": {0: examples, 4: examples}, "own": {0: examples[:3]}}
+    drawn = draw_fewer(shares, 9, seed=1)
+    assert drawn["own"] == {0: examples[:3]} and list(drawn["all"]) == [0, 4]
+    for own in drawn["all"].values():
+        assert len(own) == 9 and list(own) == sorted(own, key=examples.index)
+        assert {example.task for example in own} == set("abc")  # the first ones would be of one task
+    assert drawn["all"][0] != drawn["all"][4]
+    assert draw_fewer(shares, 9, seed=1) == drawn != draw_fewer(shares, 9, seed=2)
+    assert set(draw_fewer(shares, 4, seed=1)["all"][0]) < set(drawn["all"][0])
 
 
 def test_a_drift_deals_the_same_rows_by_another_split(micro_config: ConfigMaker, federate: FederationMaker) -> None:

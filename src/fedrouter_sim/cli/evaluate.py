@@ -58,7 +58,9 @@ def eval_command(
     router: OtherRouter = None,
     option: OwnOptions = None,
     unseen: UnseenAnswer = None,
-    test_examples_per_client: Annotated[int | None, typer.Option(help="At most so many per client.")] = None,
+    test_examples_per_client: Annotated[
+        int | None, typer.Option(help="At most so many per client, drawn by the run's seed.")
+    ] = None,
     trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,

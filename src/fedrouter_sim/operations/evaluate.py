@@ -1,6 +1,6 @@
 """`eval`: the cells of a finished run, on its own test share, the embedded test set or the user's data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fedrouter_sim.examples.values import spelled_as
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.partition.assigning import assign_by_client, split_iid
 from fedrouter_sim.partition.fitting import Fitting
-from fedrouter_sim.partition.run_data import TestShares, partition_data, reading_of
+from fedrouter_sim.partition.run_data import TestShares, draw_fewer, partition_data, reading_of
 from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS, router_label
 from fedrouter_sim.runs.cells import write_cell
@@ -66,7 +66,7 @@ def evaluate(
             split IID among the run's clients. Where the run's partition is natural and a row names a client, rows go to
             the clients they name instead, and those that name none of the run are left out.
         columns: names of the columns of `data`; None for the run's.
-        most: the most test examples that a client answers; None for the run's, or with `data` for all.
+        most: the most test examples that a client answers, drawn by the run's seed; None for all.
         shares: the run's own data, where they were given in Python.
         metric: the metric that is shown first; None for the run's.
         option: options of `metric` or `router`, as 'name=value'; those of the run hold where none is given.
@@ -89,10 +89,12 @@ def evaluate(
         run.check_own("format")
         reading = reading_of(config)
         reading = replace(reading, columns=columns or reading.columns, on_bad_row=on_bad_row or reading.on_bad_row)
-        asked, notes = _given_shares(run, data, reading, most)
+        asked, notes = _given_shares(run, data, reading)
         notes = [*reading.notes, *notes]
     else:
-        asked, notes = _own_shares(run, test_data, most, shares), []
+        asked, notes = _own_shares(run, test_data, shares), []
+    asked, fewer, fewer_notes = _at_most(asked, most, config.seed)
+    notes += fewer_notes
     backbone, method = run.open_backbone(), run.method
     answerer = run.answerer(backbone, unseen=unseen, router=other)
     fitting = Fitting(backbone.encoder.flaws, on_bad_row or config.on_bad_row)
@@ -114,9 +116,9 @@ def evaluate(
     results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
     # The run's own cells are answered as it was told, all of its samples; others must not take their place.
-    fewer = data is None and most is not None and most != config.test_examples_per_client
-    under = "-".join([*([f"unseen-{unseen}"] if unseen else []), *([f"most-{most}"] if fewer else [])])
-    files = [write_cell(run.folder, result, under, **context) for result in results]
+    told = [f"unseen-{unseen}"] if unseen else []
+    under = {name: "-".join([*told, *([f"most-{most}"] if name in fewer and data is None else [])]) for name in asked}
+    files = [write_cell(run.folder, result, under[result.cell.test_data], **context) for result in results]
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
     return Evaluated(results, files, notes, first, UnseenAuroc.of(results))
@@ -135,7 +137,7 @@ def _router_options(
     return router_label(router, own), own, of_metric
 
 
-def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares | None) -> dict[str, TestShares]:
+def _own_shares(run: Run, names: Sequence[str], given: Shares | None) -> dict[str, TestShares]:
     if given is None and run.config.data in NOT_ON_DISK:
         raise UserError(f"{run.folder}: its data are not on disk ({run.config.data}); give test data with --data")
     run.check_own("split", "drift_to", "format")
@@ -144,23 +146,36 @@ def _own_shares(run: Run, names: Sequence[str], most: int | None, given: Shares 
         raise UserError(
             f"--data {run.config.data}: has changed since {run.folder} was trained; give test data with --data"
         )
-    every = run_data.test_shares(most)
+    every = run_data.test_shares()
     for name in names:
         if name not in every:
             raise UserError(f"--test-data {name}: the run {run.folder} has none; it has {', '.join(every)}")
     return {name: every[name] for name in every if not names or name in names}
 
 
-def _given_shares(run: Run, data: str, reading: Reading, most: int | None) -> tuple[dict[str, TestShares], list[str]]:
+def _at_most(
+    asked: Mapping[str, TestShares], most: int | None, seed: int
+) -> tuple[Mapping[str, TestShares], set[str], list[str]]:
+    """Return at most so many samples per client, the names of the test data that are fewer by that, and a note where
+    the number changes nothing."""
+    if most is None:
+        return asked, set(), []
+    counts = {name: max(map(len, share.values()), default=0) for name, share in asked.items()}
+    largest = max(counts.values(), default=0)
+    if most > largest:
+        return asked, set(), [f"--test-examples-per-client {most}: no client has more than {largest}, so all are asked"]
+    return draw_fewer(asked, most, seed), {name for name, count in counts.items() if most < count}, []
+
+
+def _given_shares(run: Run, data: str, reading: Reading) -> tuple[dict[str, TestShares], list[str]]:
     """Return who is asked what of the user's data, and a note on the rows that nobody is asked for want of a client."""
     examples = load_test(data, reading)
     if run.truth is not None:
         labels = {label for counts in run.truth.pools.values() for label in counts}
         examples = spelled_as(examples, "task", labels)
     examples = spelled_as(examples, "client", run.manifest.get("data_clients") or ())
-    most = most or len(examples)
     if (ids := run.manifest.get("data_clients")) and any(example.client is not None for example in examples):
-        own = assign_by_client(examples, ids, most, run.config.seed, "test")
+        own = assign_by_client(examples, ids, len(examples), run.config.seed, "test")
         if not any(own):
             known = ", ".join(ids[:3]) + (", ..." if ids[3:] else "")
             raise UserError(
@@ -172,7 +187,8 @@ def _given_shares(run: Run, data: str, reading: Reading, most: int | None) -> tu
         return {GIVEN: dict(enumerate(own))}, [left_out] if strangers else []
     # Clients that trained elsewhere keep their own numbers.
     clients = run.client_ids
-    return {GIVEN: dict(zip(clients, split_iid(examples, len(clients), most, run.config.seed), strict=True))}, []
+    dealt = split_iid(examples, len(clients), len(examples), run.config.seed)
+    return {GIVEN: dict(zip(clients, dealt, strict=True))}, []
 
 
 def _routings(has: Sequence[str], wanted: Sequence[str], method: str) -> tuple[list[str], list[str]]:

@@ -9,11 +9,12 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Example, Shares, tasks_of
 from fedrouter_sim.examples.sources import load_shares
-from fedrouter_sim.partition.assigning import split_iid
+from fedrouter_sim.partition.assigning import in_order, split_iid
 from fedrouter_sim.partition.partitioning import ClientShares, partition
 from fedrouter_sim.partition.splits import find_split
 from fedrouter_sim.partition.splits.split import Split, Wanted
 from fedrouter_sim.partition.test_data import ALL, DRIFT, HELD_OUT, OWN
+from fedrouter_sim.randomness import numpy_generator
 from fedrouter_sim.tables import parse_options
 from fedrouter_sim.texts import half_character
 
@@ -54,8 +55,8 @@ class RunData:
         """Return how many test samples there are, over all test data and clients."""
         return sum(len(own) for share in self.test_shares().values() for own in share.values())
 
-    def test_shares(self, most: int | None = None) -> dict[str, TestShares]:
-        """Return the test data that there are, by name, with at most `most` samples per client."""
+    def test_shares(self) -> dict[str, TestShares]:
+        """Return the test data that there are, by name."""
         by_name: dict[str, list[tuple[Example, ...]]] = {
             ALL: [own.test_all for own in self.clients],
             OWN: [own.test_own for own in self.clients],
@@ -63,11 +64,19 @@ class RunData:
             HELD_OUT: list(self.held_out),
         }
         # Own data may be without test rows, when the test share lacks the tasks that the clients train.
-        return {
-            name: {client: own[:most] for client, own in enumerate(parts)}
-            for name, parts in by_name.items()
-            if any(parts)
-        }
+        return {name: dict(enumerate(parts)) for name, parts in by_name.items() if any(parts)}
+
+
+def draw_fewer(shares: Mapping[str, TestShares], most: int, seed: int) -> dict[str, TestShares]:
+    """Return test data with at most `most` samples of each client, drawn by seed, in the order that they have.
+
+    A client's samples lie in the order of the data, which may be sorted by task: the first ones would be of one task.
+    """
+    drawn: dict[str, TestShares] = {}
+    for name, share in shares.items():
+        orders = {c: numpy_generator(seed, "fewer test samples", name, c).permutation(len(share[c])) for c in share}
+        drawn[name] = {client: in_order(own, orders[client][:most]) for client, own in share.items()}
+    return drawn
 
 
 def reading_of(config: RunConfig) -> Reading:
