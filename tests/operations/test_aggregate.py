@@ -19,6 +19,7 @@ from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.aggregate import Aggregated, aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import train
+from fedrouter_sim.operations.verify import SAME, verify
 from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
@@ -180,8 +181,12 @@ def test_an_aggregated_run_can_be_evaluated(finished_run: Path, tmp_path: Path) 
     assert summary.routing_accuracy is None and summary.ari_global is not None
     for name in ("method", "split", "clients", "seed", "metric", "bytes_up", "bytes_down", "optimizer_steps"):
         assert getattr(summary, name) == getattr(before, name), name
-    results = {result.cell.name: result for result in evaluate(Run(done.folder), Display(), ("all",)).results}
-    assert set(results) == {"all-global", "all-local"}
+    results = {result.cell.name: result for result in evaluate(Run(done.folder), Display()).results}
+    assert set(results) == {"all-global", "all-local", "all-none", "all-oracle", "own-global", "own-local"}
+    found = Run(done.folder).summary
+    assert found.score == results["all-global"].mean["rouge1"] and found.routing_accuracy is not None
+    assert set(found.scores) == set(results) and found.ari_global == summary.ari_global
+    assert {check.state for check in verify(done.folder)} == {SAME}
     assert {a.pool for a in results["all-global"].answers} == {"task_0", "task_1"}
 
 

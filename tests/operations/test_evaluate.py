@@ -14,6 +14,7 @@ from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import train
+from fedrouter_sim.operations.verify import CHANGED, verify
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.reader import Run
 
@@ -23,11 +24,34 @@ ConfigMaker = Callable[..., RunConfig]
 def test_a_finished_run_scores_as_it_did_after_training(finished_run: Path, run_copy: Path) -> None:
     shutil.rmtree(run_copy / "eval")
     done = evaluate(Run(run_copy), Display())
-    assert sorted(path.stem for path in done.files) == ["all-global", "all-local", "own-global", "own-local"]
+    assert sorted(path.stem for path in done.files) == [
+        "all-global", "all-local", "all-none", "all-oracle", "own-global", "own-local"
+    ]  # fmt: skip
     assert done.notes == []
+    for name in ("summary.json", "manifest.json"):
+        assert (run_copy / name).read_bytes() == (finished_run / name).read_bytes()
     for path in done.files:
         for name in (path.name, path.with_suffix(".jsonl").name):
             assert (run_copy / "eval" / name).read_bytes() == (finished_run / "eval" / name).read_bytes()
+
+
+def test_only_a_whole_evaluation_changes_the_summary(run_copy: Path) -> None:
+    summary = run_copy / "summary.json"
+    changed = {"scores": {}, "cell": None, "bytes_up": 1}
+    summary.write_text(json.dumps(json.loads(summary.read_text(encoding="utf-8")) | changed), encoding="utf-8")
+    before, manifest = summary.read_bytes(), (run_copy / "manifest.json").read_bytes()
+    run = Run(run_copy)
+    evaluate(run, Display(), ("all",))
+    evaluate(run, Display(), (), ("global", "local"))
+    for other in ({"most": 1}, {"metric": "loss"}, {"unseen": "bare"}, {"router": "knn"}):
+        evaluate(run, Display(), **other)  # type: ignore[arg-type]
+    assert summary.read_bytes() == before
+    evaluate(run, Display(), most=500)
+    assert run.summary.scores == Run(run_copy).summary.scores != {}
+    assert run.summary.cell == "all-global"
+    # What was done to the file before is not covered up.
+    assert (run_copy / "manifest.json").read_bytes() == manifest
+    assert [check.what for check in verify(run_copy) if check.state == CHANGED] == ["summary.json"]
 
 
 def test_own_and_all_samples(run_copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fedrouter_sim.operations import train as train_module
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.route import RoutedModel
 from fedrouter_sim.operations.train import Trained, train
+from fedrouter_sim.operations.verify import SAME, verify
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.report.run_report import write_run_report
 from fedrouter_sim.runs.checking import notes_in
@@ -178,7 +180,7 @@ def test_if_the_evaluation_fails_the_run_is_kept_and_evaluated_again(
 
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(train_module, "_evaluated", fail)
+        patched.setattr(train_module, "score_cells", fail)
         with pytest.raises(UserError) as caught:
             train(micro_config(rounds=1), out, False, Display())
     assert str(caught.value) == (
@@ -187,10 +189,16 @@ def test_if_the_evaluation_fails_the_run_is_kept_and_evaluated_again(
     )
     run = Run(out)
     assert run.cells() == [] and run.summary.scores == {} and run.summary.optimizer_steps > 0
-    again = evaluate(run)
+    evaluate(run)
     whole = train(micro_config(rounds=1), tmp_path / "whole", False, Display())
-    scores = {result.cell.name: result.mean for result in whole.results}
-    assert {result.cell.name: result.mean for result in again.results}.items() <= scores.items()
+    cells = sorted(path.name for path in (whole.folder / "eval").iterdir())
+    assert cells == sorted(path.name for path in (out / "eval").iterdir())
+    for name in cells:
+        assert (out / "eval" / name).read_bytes() == (whole.folder / "eval" / name).read_bytes()
+    times = {"seconds": {}, "peak_memory_bytes": 0}
+    assert replace(Run(out).summary, **times) == replace(run.summary, **times) == replace(whole.summary, **times)
+    assert {check.state for check in verify(out)} == {SAME}
+    assert "The run was not evaluated yet" not in write_run_report(Run(out)).read_text(encoding="utf-8")
     for pool in ("task_0", "task_3"):
         for key, value in run.adapter(pool).items():
             assert torch.equal(value, Run(whole.folder).adapter(pool)[key])

@@ -58,6 +58,14 @@ def test_a_run_that_is_aggregated_again_keeps_what_needs_no_answers() -> None:
     assert (new.method, new.clients, new.bytes_up) == ("fedrouter", 4, 9)
 
 
+def test_a_run_that_is_evaluated_again_has_the_new_scores_and_keeps_what_needs_no_answers() -> None:
+    old = replace(SUMMARY.without_scores(Agreement(ari_global=0.5), 77, 3), truncated={"train": 4, "test": 9})
+    new = old.with_scores([result("all", "global", 0.25, 0.75), result("all", "none", 0.125)], cut=2)
+    assert (new.cell, new.score, new.routing_accuracy) == ("all-global", 0.25, 0.75)
+    assert new.score_in("all-none") == 0.125
+    assert (new.ari_global, new.bytes_up, new.truncated) == (0.5, 9, {"train": 4, "test": 2})
+
+
 def test_a_summary_comes_back_as_it_was(tmp_path: Path) -> None:
     SUMMARY.save(tmp_path)
     assert Summary.load(tmp_path) == SUMMARY

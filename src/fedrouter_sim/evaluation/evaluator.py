@@ -98,9 +98,11 @@ class Evaluator:
         """Return the method's cells on some test data."""
         return [Cell(test_data, routing) for routing in self._answerer.method.routings]
 
-    def cells_of_run(self, shares: Mapping[str, TestShares], by_label: bool) -> list[Cell]:
-        """Return all cells of a run: the method's and, on all tasks, the bare backbone's and, `by_label`, oracle."""
+    def cells_of_run(self, shares: Mapping[str, TestShares]) -> list[Cell]:
+        """Return all cells of a run: the method's and, on all tasks, the bare backbone's and, of a run with a router
+        and labels, those of the oracle routing."""
         cells = [cell for name in shares for cell in self.cells(name)]
+        by_label = self._answerer.deployment.router is not None and self._truth is not None
         if by_label and all(example.task is not None for own in shares[ALL].values() for example in own):
             cells.append(Cell(ALL, ORACLE))
         return [*cells, Cell(ALL, BARE)]

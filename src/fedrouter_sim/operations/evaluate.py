@@ -16,6 +16,7 @@ from fedrouter_sim.examples.record import Columns, Shares
 from fedrouter_sim.examples.sources import NOT_ON_DISK, load_test
 from fedrouter_sim.examples.values import spelled_as
 from fedrouter_sim.federation.observers import SILENT, Display
+from fedrouter_sim.operations.scoring import score_cells
 from fedrouter_sim.partition.assigning import assign_by_client, split_iid
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import TestShares, draw_fewer, partition_data, reading_of
@@ -24,6 +25,7 @@ from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS, router_l
 from fedrouter_sim.runs.cells import write_cell
 from fedrouter_sim.runs.layout import LABELS_NAME
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.runs.writer import rewrite_summary
 from fedrouter_sim.tables import Options, option_texts
 
 
@@ -56,6 +58,9 @@ def evaluate(
 ) -> Evaluated:
     """Evaluate cells of a run and write each to RUN/eval/, or with `unseen`, or fewer samples of the run's own data, to
     a folder in it that says so (unseen-bare, most-5): the run's own cells stay.
+
+    Where nothing else than the run is named, all cells are evaluated that `train` evaluates, and the run's summary has
+    their scores: a run whose evaluation failed, or that was aggregated again, is then as it would have been.
 
     Args:
         run: a run, or its folder.
@@ -111,14 +116,17 @@ def evaluate(
     labels = LabelTasks.load(run.folder / LABELS_NAME)
     evaluator = Evaluator(answerer, run.truth, first, display.advanced, labels)
     by_router = {chosen: label if chosen in (GLOBAL, LOCAL) else None for chosen in routings}
-    cells = [Cell(name, chosen, by_router[chosen]) for name in asked for chosen in routings]
-    display.started("answering test samples", sum(len(own) for c in cells for own in asked[c.test_data].values()))
-    results = [evaluator.evaluate(cell, asked[cell.test_data]) for cell in cells]
+    chosen_cells = [Cell(name, chosen, by_router[chosen]) for name in asked for chosen in routings]
+    as_trained = data is None and not (test_data or routing or router or metric or option or unseen or fewer)
+    results = score_cells(evaluator, asked, display, None if as_trained else chosen_cells)
     context = {"seed": config.seed, "data": data or config.data, "method": method.name}
     # The run's own cells are answered as it was told, all of its samples; others must not take their place.
     told = [f"unseen-{unseen}"] if unseen else []
     under = {name: "-".join([*told, *([f"most-{most}"] if name in fewer and data is None else [])]) for name in asked}
     files = [write_cell(run.folder, result, under[result.cell.test_data], **context) for result in results]
+    if as_trained:
+        run.summary = run.summary.with_scores(results, len(evaluator.cut))
+        run.manifest = rewrite_summary(run.folder, run.summary, run.manifest)
     if evaluator.cut:
         notes.append(f"{len(evaluator.cut)} test instructions were cut to fit --max-tokens and context")
     return Evaluated(results, files, notes, first, UnseenAuroc.of(results))

@@ -34,6 +34,7 @@ from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
+from fedrouter_sim.operations.scoring import score_cells
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import RunData, check_validation, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
@@ -172,7 +173,7 @@ def _run(
     results: list[CellResult] = []
     failure: Exception | None = None
     try:
-        results += _evaluated(evaluator, job.data, display, bool(outcome.plan.router and truth))
+        results += score_cells(evaluator, job.data.test_shares(), display)
     except Exception as error:  # whatever it is, what was trained is kept
         failure = error
     for result in results:
@@ -285,14 +286,6 @@ def _simulated(
         raise
     clock.done("rounds")
     return outcome
-
-
-def _evaluated(evaluator: Evaluator, data: RunData, display: Display, by_label: bool) -> list[CellResult]:
-    """Evaluate every cell of the method, and on all tasks the bare backbone and, `by_label`, the oracle routing."""
-    shares = data.test_shares()
-    cells = evaluator.cells_of_run(shares, by_label)
-    display.started("answering test samples", sum(len(s) for cell in cells for s in shares[cell.test_data].values()))
-    return [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]
 
 
 def _summary(

@@ -99,6 +99,10 @@ class Summary:
             "routing_ece": main.routing_ece if main else None,
         }
 
+    def with_scores(self, results: Sequence[CellResult], cut: int) -> "Summary":
+        """Return the summary of a run that was evaluated again, with so many test instructions cut to fit."""
+        return replace(self, **self.of_results(results), truncated={**self.truncated, "test": cut})
+
     def without_scores(self, agreement: Agreement, peak_memory_bytes: int, tasks_found: int | None) -> "Summary":
         """Return the summary of a run that was aggregated again: what needs answers is unknown until `eval`."""
         unknown = replace(

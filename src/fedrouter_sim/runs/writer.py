@@ -24,7 +24,7 @@ from fedrouter_sim.messages import Update
 from fedrouter_sim.routing.archive import Archive
 from fedrouter_sim.routing.router import Router
 from fedrouter_sim.runs.cells import write_cell
-from fedrouter_sim.runs.digests import file_digests
+from fedrouter_sim.runs.digests import file_digest, file_digests
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
@@ -39,7 +39,7 @@ from fedrouter_sim.runs.layout import (
     TRUTH_NAME,
 )
 from fedrouter_sim.runs.sharing import save_shared
-from fedrouter_sim.runs.summary import Summary
+from fedrouter_sim.runs.summary import SUMMARY_NAME, Summary
 from fedrouter_sim.runs.updates import CENTROIDS_NAME, UPDATE_NAME, StoredUpdate, update_folder
 from fedrouter_sim.storage import read_json, write_json, write_text
 from fedrouter_sim.version import __version__
@@ -175,3 +175,18 @@ class RunWriter(Observer):
     def _append(self, name: str, record: dict[str, Any]) -> None:
         with (self._folder / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+
+def rewrite_summary(folder: Path, summary: Summary, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write summary.json of a finished run again, with its digest in the manifest; return the manifest.
+
+    A file that is not the one that the manifest names keeps the digest there: what was done to it is not covered up.
+    """
+    path = folder / SUMMARY_NAME
+    files = manifest.get("files_sha256")
+    ours = isinstance(files, dict) and files.get(SUMMARY_NAME) == file_digest(path)
+    summary.save(folder)
+    if isinstance(files, dict) and ours:
+        manifest = manifest | {"files_sha256": files | {SUMMARY_NAME: file_digest(path)}}
+        write_json(folder / MANIFEST_NAME, manifest)
+    return manifest
