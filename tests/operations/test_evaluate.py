@@ -14,8 +14,9 @@ from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.aggregate import aggregate
 from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.operations.verify import CHANGED, verify
+from fedrouter_sim.operations.verify import CHANGED, SAME, verify
 from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.cells import has_answers
 from fedrouter_sim.runs.reader import Run
 
 ConfigMaker = Callable[..., RunConfig]
@@ -122,10 +123,44 @@ def test_given_data(run_copy: Path, tmp_path: Path) -> None:
     answers = done.results[0].answers
     assert sorted(answer.instruction for answer in answers) == sorted(row["question"] for row in rows)
     assert {client: s.samples for client, s in done.results[0].per_client.items()} == {0: 3, 1: 2, 2: 2, 3: 2}
-    stored = json.loads((run_copy / "eval" / "given-global.json").read_text(encoding="utf-8"))
+    place = run_copy / "eval" / "data-mine.jsonl"
+    stored = json.loads((place / "given-global.json").read_text(encoding="utf-8"))
     assert (stored["data"], stored["method"], stored["seed"]) == (str(path), "fedrouter", 1)
-    [limited] = evaluate(Run(run_copy), Display(), (), ("none",), str(path), columns, 1).results
-    assert limited.mean.samples == 4
+    limited = evaluate(Run(run_copy), Display(), (), ("none",), str(path), columns, 1)
+    assert limited.results[0].mean.samples == 4
+    assert limited.files == [place / "most-1" / "given-none.json"]
+    changed = evaluate(Run(run_copy), Display(), (), ("global",), str(path), columns, unseen="bare")
+    assert changed.files == [place / "unseen-bare" / "given-global.json"]
+    assert json.loads((place / "given-global.json").read_text(encoding="utf-8")) == stored
+
+
+def test_every_data_set_that_is_given_keeps_its_scores(
+    run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = '{"instruction": "1 + 1 = ?", "response": "2"}\n'
+    for name in ("one/test.jsonl", "two/test.jsonl", "two/my data?.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(row, encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "one")
+
+    def place(data: str) -> str:
+        [file] = evaluate(Run(run_copy), Display(), (), ("none",), data).files
+        return file.parent.relative_to(run_copy / "eval").as_posix()
+
+    assert place("test.jsonl") == place(str(tmp_path / "one" / "test.jsonl")) == "data-test.jsonl"
+    second = place("../two/test.jsonl")
+    assert second.startswith("data-test.jsonl-") and len(second) == len("data-test.jsonl-") + 8
+    assert place("../two/test.jsonl") == second
+    assert place("../two/my data?.jsonl") == "data-my_data_.jsonl"
+    cells = {cell.name: cell for cell in Run(run_copy).cells() if cell.test_data == "given"}
+    assert list(cells) == [
+        "data-my_data_.jsonl/given-none", "data-test.jsonl/given-none", f"{second}/given-none",
+    ]  # fmt: skip
+    assert cells["data-test.jsonl/given-none"].data == str(tmp_path / "one" / "test.jsonl")
+    assert all(has_answers(run_copy, cell) for cell in cells.values())
+    assert {check.state for check in verify(run_copy)} == {SAME}
+    (run_copy / "eval" / f"{second}" / "given-none.jsonl").write_text("", encoding="utf-8")
+    assert [c.what for c in verify(run_copy) if c.state == CHANGED] == [f"eval/{second}/given-none.jsonl"]
 
 
 def test_options_of_a_metric_are_given_with_it(run_copy: Path, tmp_path: Path) -> None:
@@ -259,7 +294,7 @@ def test_another_metric_stands_first_and_every_cell_has_all(run_copy: Path, tmp_
         worst = [scores[done.metric.name] for scores in first.per_client.values()]
         assert first.per_client[first.worst_client][done.metric.name] == done.metric.worst(worst)
     assert asked[2].results[0].mean["exact_match"] == 0.0  # the answers are labels here
-    stored = json.loads((run_copy / "eval" / "given-global.json").read_text(encoding="utf-8"))
+    stored = json.loads((run_copy / "eval" / "data-labels.jsonl" / "given-global.json").read_text(encoding="utf-8"))
     assert set(stored["mean"]) == {
         "samples",
         "rouge1",

@@ -11,7 +11,7 @@ from run_folders import read, write
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.metric import Answered
 from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, Scores
-from fedrouter_sim.runs.cells import StoredCell, read_answers, read_cells, write_cell
+from fedrouter_sim.runs.cells import StoredCell, folder_of_data, read_answers, read_cells, write_cell
 from fedrouter_sim.runs.digests import file_digest
 from fedrouter_sim.runs.reader import Run
 
@@ -56,6 +56,7 @@ def test_what_is_written_of_a_cell_comes_back(tmp_path: Path) -> None:
         samples="abc",
         rouge_words="unicode-2",
         answers_sha256=file_digest(path.with_suffix(".jsonl")),
+        data="mine",
     )
     assert cell.name == "all-global"
 
@@ -158,3 +159,26 @@ def test_answers_that_are_older_than_their_scores_are_noticed(run_copy: Path) ->
     path.write_text(text, encoding="utf-8")
     assert list(read_answers(run_copy, cell)) == before
     assert list(read_answers(run_copy, replace(cell, answers_sha256=None))) == before
+
+
+def test_test_data_of_the_users_have_a_folder_each(tmp_path: Path) -> None:
+    given = replace(RESULT, cell=Cell("given", "global"))
+
+    def written(data: str, under: str = "") -> str:
+        return str(write_cell(tmp_path, given, f"{folder_of_data(tmp_path, data)}/{under}", data=data).parent.name)
+
+    assert [written(data) for data in ("multitask", "org/name:a", "/x/mine.csv")] == [
+        "data-multitask", "data-org_name_a", "data-mine.csv"
+    ]  # fmt: skip
+    other = written("/y/mine.csv")
+    assert other.startswith("data-mine.csv-") and [written("/y/mine.csv"), written("/x/mine.csv")] == [
+        other, "data-mine.csv"
+    ]  # fmt: skip
+    assert len(written("/x/" + "n" * 200)) == len("data-") + 80
+    assert written("/x/few.csv", "most-5") == "most-5"  # fewer of them are no cell of the run's
+    assert folder_of_data(tmp_path, "/y/few.csv") != folder_of_data(tmp_path, "/x/few.csv")
+    write_cell(tmp_path, given, "data-\x1b[2J", data="odd")  # of a folder from somebody else
+    assert [cell.name for cell in read_cells(tmp_path)] == [
+        f"{name}/given-global"
+        for name in ("data-mine.csv", other, "data-multitask", "data-" + "n" * 80, "data-org_name_a")
+    ]

@@ -132,8 +132,25 @@ def test_cells_of_oracle_routing_and_of_given_data_are_no_methods_own(run_copy: 
     before = read_entry(Run(run_copy), ROUGE).scores
     evaluate(Run(run_copy), Display(), ("all",), ("oracle", "none"))
     evaluate(Run(run_copy), Display(), data=str(micro_data))
-    assert {"all-oracle.json", "given-global.json"} < {path.name for path in (run_copy / "eval").iterdir()}
+    assert "all-oracle.json" in {path.name for path in (run_copy / "eval").iterdir()}
+    assert "given" in {cell.test_data for cell in Run(run_copy).cells()}
     assert read_entry(Run(run_copy), ROUGE).scores == before
+
+
+def test_runs_are_compared_on_data_that_were_given_to_eval(
+    finished_run: Path, run_copy: Path, micro_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"instruction": "1 + 1 = ?", "response": "2"}\n', encoding="utf-8")
+    for data in (str(micro_data), str(tmp_path / "mine.jsonl")):
+        evaluate(Run(run_copy), Display(), (), ("global",), data)
+    found = open_comparison([run_copy], data=str(micro_data))
+    [score] = found.scores
+    assert (score.method, score.test_data, found.cells()) == ("fedrouter", "given", [("dual", "given")])
+    assert score.asked > open_comparison([run_copy], data=str(tmp_path / "mine.jsonl")).scores[0].asked == 1
+    with pytest.raises(UserError, match=r"has no scores to compare; `fedrouter-sim eval .* --data .*` makes them"):
+        open_comparison([run_copy, finished_run], data=str(micro_data))
+    with pytest.raises(UserError, match=r"has no scores to compare; .* --data multitask"):
+        open_comparison([run_copy], data="multitask")
 
 
 def test_finished_runs_are_compared(

@@ -24,6 +24,9 @@ def compare_command(
         str | None, typer.Option(help="Metric to compare by; by default the first run's. Your own as FILE.py:CLASS.")
     ] = None,
     option: OwnOptions = None,
+    data: Annotated[
+        str | None, typer.Option(help="Compare on these test data, on which `eval --data` scored all runs.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the page of the comparison.")] = None,
     trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print scores and gains as JSON.")] = False,
@@ -41,7 +44,7 @@ def compare_command(
     from fedrouter_sim.report.comparison_terminal import comparison_table, differences_table, gains_table
     from fedrouter_sim.studies.reading import open_comparison
 
-    comparison = open_comparison(runs, metric, option or (), trust_code)
+    comparison = open_comparison(runs, metric, option or (), trust_code, data=data)
     for text in comparison.notes:
         note(text, quiet)
     if baseline is not None and baseline not in comparison.methods():

@@ -25,13 +25,22 @@ def absolute_paths(config: RunConfig) -> RunConfig:
     Raises:
         UserError: a path begins with the home folder of nobody.
     """
-    named = ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, *FETCHED)
     paths = {name: at_home(getattr(config, name)) for name in path_settings()}
     for name, value in paths.items():
         file, separator, entry = value.rpartition(":")
-        if name in table_settings():
-            if separator and Path(file).is_file():
-                paths[name] = f"{Path(file).resolve()}:{entry}"
-        elif value not in named and Path(value).exists():
-            paths[name] = str(Path(value).resolve())
+        if name not in table_settings():
+            paths[name] = absolute_path(value)
+        elif separator and Path(file).is_file():
+            paths[name] = f"{Path(file).resolve()}:{entry}"
     return RunConfig.build(vars(config), paths)
+
+
+def absolute_path(value: str) -> str:
+    """Return the value of --data or --model as it is if it is a name, and a path that is there as an absolute one.
+
+    Raises:
+        UserError: the path begins with the home folder of nobody.
+    """
+    value = at_home(value)
+    named = value in ("", *BUNDLED_DATA, PAPER_DATA, BUNDLED_MODEL, *FETCHED) or not Path(value).exists()
+    return value if named else str(Path(value).resolve())

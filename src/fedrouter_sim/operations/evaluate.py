@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fedrouter_sim.config.paths import absolute_path
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.labels import LabelTasks
@@ -22,7 +23,7 @@ from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import TestShares, draw_fewer, partition_data, reading_of
 from fedrouter_sim.partition.test_data import GIVEN
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL, ORACLE, ROUTERS, router_label
-from fedrouter_sim.runs.cells import write_cell
+from fedrouter_sim.runs.cells import folder_of_data, write_cell
 from fedrouter_sim.runs.layout import LABELS_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import rewrite_summary
@@ -56,8 +57,8 @@ def evaluate(
     unseen: str | None = None,
     router: str | None = None,
 ) -> Evaluated:
-    """Evaluate cells of a run and write each to RUN/eval/, or with `unseen`, or fewer samples of the run's own data, to
-    a folder in it that says so (unseen-bare, most-5): the run's own cells stay.
+    """Evaluate cells of a run and write each to RUN/eval/, or with `data`, `unseen` or fewer samples to a folder in it
+    that says so (data-mine.jsonl, unseen-bare, most-5, data-mine.jsonl/most-5): the run's own cells stay.
 
     Where nothing else than the run is named, all cells are evaluated that `train` evaluates, and the run's summary has
     their scores: a run whose evaluation failed, or that was aggregated again, is then as it would have been.
@@ -119,11 +120,15 @@ def evaluate(
     chosen_cells = [Cell(name, chosen, by_router[chosen]) for name in asked for chosen in routings]
     as_trained = data is None and not (test_data or routing or router or metric or option or unseen or fewer)
     results = score_cells(evaluator, asked, display, None if as_trained else chosen_cells)
-    context = {"seed": config.seed, "data": data or config.data, "method": method.name}
+    of_data = config.data if data is None else absolute_path(data)
+    context = {"seed": config.seed, "data": of_data, "method": method.name}
     # The run's own cells are answered as it was told, all of its samples; others must not take their place.
+    place = "" if data is None else folder_of_data(run.folder, of_data)
     told = [f"unseen-{unseen}"] if unseen else []
-    under = {name: "-".join([*told, *([f"most-{most}"] if name in fewer and data is None else [])]) for name in asked}
-    files = [write_cell(run.folder, result, under[result.cell.test_data], **context) for result in results]
+    under = {name: "-".join([*told, *([f"most-{most}"] if name in fewer else [])]) for name in asked}
+    files = [
+        write_cell(run.folder, result, str(Path(place, under[result.cell.test_data])), **context) for result in results
+    ]
     if as_trained:
         run.summary = run.summary.with_scores(results, len(evaluator.cut))
         run.manifest = rewrite_summary(run.folder, run.summary, run.manifest)

@@ -82,9 +82,10 @@ def _files(run: Run) -> Iterator[Check]:
 
 def _cells(run: Run) -> Iterator[Check]:
     for cell in read_cells(run.folder):
-        path = run.folder / "eval" / f"{cell.name}.jsonl"
+        name = f"eval/{cell.name}.jsonl"
+        path = run.folder / name
         found = file_digest(path) if path.is_file() else "gone"
-        yield _check(f"eval/{path.name}", cell.answers_sha256, found, "is not of the scores beside it")
+        yield _check(name, cell.answers_sha256, found, "is not of the scores beside it")
         if found == cell.answers_sha256:
             asked = samples_digest(run.folder, cell)
             yield _check(f"samples of {cell.name}", cell.samples, asked, "are not those that were scored")

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,9 @@ from fedrouter_sim.storage import read_json, read_json_lines, write_json, write_
 from fedrouter_sim.typed import Count, Misfit, Name, Pattern, taken
 
 FOLDER_NAME = "eval"
+_OF_DATA = "data-"  # what folders begin with that hold cells on the user's test data
+_DATA_FOLDER = re.compile(rf"{_OF_DATA}[\w.+=-]+")
+_LONGEST = 80  # characters of a name that such a folder takes
 _REMEDY = "evaluate or train the run anew"
 
 _ANSWER = {
@@ -43,10 +47,16 @@ class StoredCell:
     rouge_words: str  # by which rules ROUGE cut words
     router: str | None = None  # another router than the run's, and its options; None: the run's own
     answers_sha256: str | None = None  # of the file of its answers; None: of a run from before that was written down
+    data: str | None = None  # whose test samples they are: a name, or an absolute path
+    under: str = ""  # the folder of eval/ that has it, where the test data are the user's; '': eval/ itself
 
     @property
     def name(self) -> str:
         """Name of the cell's files."""
+        return f"{self.under}/{self._file_name}" if self.under else self._file_name
+
+    @property
+    def _file_name(self) -> str:
         return Cell(self.test_data, self.routing, self.router).name
 
 
@@ -64,19 +74,45 @@ def write_cell(folder: Path, result: CellResult, under: str = "", **context: Any
     return path
 
 
+def folder_of_data(folder: Path, data: str) -> str:
+    """Return the folder of eval/ for the cells of a run on test data of the user's.
+
+    It is named after the file or data set, with a digest where other data of that name have the folder already.
+
+    Args:
+        folder: of the run.
+        data: a name, or an absolute path.
+
+    Raises:
+        UserError: a file of scores there is damaged.
+    """
+    name = Path(data).name if Path(data).is_absolute() else data
+    short = _OF_DATA + re.sub(r"[^\w.+=-]", "_", name)[:_LONGEST]
+    there = (folder / FOLDER_NAME / short).rglob("*.json")
+    if all(read_json(path, _REMEDY).get("data") == data for path in there):
+        return short
+    return f"{short}-{hashlib.sha256(data.encode()).hexdigest()[:8]}"
+
+
 def read_cells(folder: Path) -> list[StoredCell]:
     """Read all cells that were evaluated, in the order of a report; none for a run that was never evaluated.
+
+    Those of other answers than the run's, or of fewer samples, lie in folders of their own and are not among them.
 
     Raises:
         UserError: a file is damaged.
     """
-    cells = [_read(path) for path in sorted((folder / FOLDER_NAME).glob("*.json"))]
+    place = folder / FOLDER_NAME
+    cells = [_read(path) for path in sorted(place.glob("*.json"))]
+    named = [path for path in sorted(place.glob(f"{_OF_DATA}*")) if _DATA_FOLDER.fullmatch(path.name)]
+    cells += [replace(_read(path), under=place.name) for place in named for path in sorted(place.glob("*.json"))]
     return sorted(
         cells,
         key=lambda cell: (
             *(_rank(RUN_TEST_DATA, cell.test_data), cell.test_data),
             *(_rank(ROUTINGS, cell.routing), cell.routing),
             cell.router or "",
+            cell.under,
         ),
     )
 
@@ -123,6 +159,7 @@ def _read(path: Path) -> StoredCell:
             rouge_words=taken(record, "rouge_words", str, "unicode-1"),
             router=taken(cell, "router", _ROUTER | None, None),
             answers_sha256=taken(record, "answers_sha256", str | None, None),
+            data=taken(record, "data", str | None, None),
         )
         if found.name != path.stem:
             raise Misfit(f"it says that it is {found.name}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from fedrouter_sim.config.paths import absolute_path
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -31,6 +32,7 @@ def open_comparison(
     trust_code: bool = False,
     also: Sequence[str] = (),
     planned: Sequence[Told] = (),
+    data: str | None = None,
 ) -> Comparison:
     """Read finished runs and set them side by side.
 
@@ -42,6 +44,8 @@ def open_comparison(
         trust_code: as of `Run`.
         also: other shipped metrics by which the runs are to be compared beside it; token loss always is.
         planned: as of `compare`.
+        data: test data of the user's on which all runs were evaluated, as `evaluate` was given them: the runs are
+            compared by these; None: by their own.
 
     Raises:
         UserError: a folder is no run, two runs are the same method on the same clients, their test samples differ, or
@@ -58,11 +62,11 @@ def open_comparison(
         chosen = find_metric(metric, METRICS.options(metric, runs[0].config.option, option))
     else:
         chosen = runs[0].metric
-        lacking = next((run for run in runs if run.cells() and not _has_scores(run, chosen)), None)
+        lacking = next((run for run in runs if run.cells() and not _has_scores(run, chosen, data)), None)
         if lacking is not None:
             first, chosen = chosen, find_metric(DEFAULT_METRIC)
             notes.append(f"{lacking.folder} has no score by {first.name}, so the runs are compared by {chosen.name}")
-    rules = {cell.rouge_words: run.folder for run in runs for cell in _compared_cells(run)}
+    rules = {cell.rouge_words: run.folder for run in runs for cell in _compared_cells(run, data)}
     if chosen.name in _ROUGE and len(rules) > 1:
         (one, folder), (two, other) = list(rules.items())[:2]
         notes.append(
@@ -72,9 +76,9 @@ def open_comparison(
     entries: dict[str, list[Entry]] = {name: [] for name in (chosen.name, *(extra.name for extra in others))}
     for run in runs:
         answers = _answers_of(run)
-        entries[chosen.name].append(read_entry(run, chosen, answers=answers))
+        entries[chosen.name].append(read_entry(run, chosen, answers=answers, data=data))
         for beside_it in others:
-            entries[beside_it.name].append(read_entry(run, beside_it, False, answers))
+            entries[beside_it.name].append(read_entry(run, beside_it, False, answers, data))
     beside = {extra.name: compare(entries[extra.name], extra, planned) for extra in others}
     return replace(compare(entries[chosen.name], chosen, planned), notes=tuple(notes), beside=beside)
 
@@ -88,7 +92,9 @@ Answers = Callable[[StoredCell], Sequence[dict[str, Any]]]
 """Returns the single answers of a cell, each as in its file."""
 
 
-def read_entry(run: Run, metric: Metric, needed: bool = True, answers: Answers | None = None) -> Entry:
+def read_entry(
+    run: Run, metric: Metric, needed: bool = True, answers: Answers | None = None, data: str | None = None
+) -> Entry:
     """Read what a comparison needs of a run.
 
     Args:
@@ -96,14 +102,16 @@ def read_entry(run: Run, metric: Metric, needed: bool = True, answers: Answers |
         metric: what it is compared by.
         needed: whether a run without scores by it is refused.
         answers: the single answers of its cells, where they were read before.
+        data: as of `open_comparison`.
 
     Raises:
-        UserError: it was never evaluated or, where that is needed, not by the metric.
+        UserError: it was never evaluated (on these data) or, where that is needed, not by the metric.
     """
     config, summary = run.config, run.summary
-    cells = _compared_cells(run)
+    cells = _compared_cells(run, data)
     if not cells:
-        raise UserError(f"{run.folder}: has no scores to compare; `fedrouter-sim eval {run.folder}` makes them")
+        on = "" if data is None else f" --data {data}"
+        raise UserError(f"{run.folder}: has no scores to compare; `fedrouter-sim eval {run.folder}{on}` makes them")
     told, of_cell = (summary.method, summary.split, config.seed), answers or _answers_of(run)
     scores = [score for cell in cells if (score := _score(cell, metric, of_cell, *told))]
     if needed and not scores:
@@ -142,12 +150,17 @@ def _rows_of(run: Run) -> dict[str, int]:
     return {task: max(own.values()) for task, own in sums.items()}
 
 
-def _compared_cells(run: Run) -> list[StoredCell]:
-    return [cell for cell in run.cells() if cell.routing not in (BARE, ORACLE) and cell.test_data != GIVEN]
+def _compared_cells(run: Run, data: str | None = None) -> list[StoredCell]:
+    """Return the cells of the method's own routings on the run's test data, or on those that were given to `eval`."""
+    cells = [cell for cell in run.cells() if cell.routing not in (BARE, ORACLE)]
+    if data is None:
+        return [cell for cell in cells if cell.test_data != GIVEN]
+    wanted = absolute_path(data)
+    return [cell for cell in cells if cell.test_data == GIVEN and cell.data == wanted]
 
 
-def _has_scores(run: Run, metric: Metric) -> bool:
-    return any(cell.mean.get(metric.name) is not None for cell in _compared_cells(run))
+def _has_scores(run: Run, metric: Metric, data: str | None) -> bool:
+    return any(cell.mean.get(metric.name) is not None for cell in _compared_cells(run, data))
 
 
 def _answers_of(run: Run) -> Answers:
