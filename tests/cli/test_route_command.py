@@ -64,6 +64,27 @@ def test_routing_is_local_with_a_client_and_else_what_is_asked_for(cli: Any, fin
     assert "--routing fixed: method fedrouter has no such routing; it has global, local and none" in said
 
 
+def test_every_command_takes_a_backbone_that_has_moved(
+    cli: Any, run_copy: Path, micro_model: Path, tmp_path: Path
+) -> None:
+    config = (run_copy / "config.toml").read_text(encoding="utf-8")
+    (run_copy / "config.toml").write_text(config.replace(str(micro_model), "/old/m"), encoding="utf-8")
+    evaluated = ("eval", run_copy, "--test-data", "own", "--routing", "none", "--quiet")
+    for command in (
+        ("route", run_copy, TEXTS[0]),
+        evaluated,
+        ("export", run_copy, "--merged", "--task", "task_0", "--quiet", "--out", tmp_path / "out"),
+    ):
+        assert "/old/m: the backbone of" in refusal(cli(*command))
+        done = cli(*command, "--model", micro_model)
+        assert done.returncode == 0, done.stderr
+    verified = {
+        check["what"]: check["state"]
+        for check in json.loads(cli("verify", run_copy, "--model", micro_model, "--json", "-q").stdout)["checks"]
+    }
+    assert (verified["backbone"], verified["config.toml"]) == ("same", "changed")
+
+
 def test_a_mixed_answer_shows_its_weights(cli: Any, run_of: Any) -> None:
     found = records(cli("route", run_of("feddpa"), *TEXTS, "--client", "2", "--json"))
     for record in found:

@@ -1,6 +1,7 @@
 """`export`: what other tools open answers as the run does."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,18 @@ def test_progress_is_told(finished_run: Path, tmp_path: Path) -> None:
 
     export(finished_run, tmp_path / "out", display=Heard())
     assert told == [("copying", 4), 1, 1, 1, 1]
+
+
+def test_adapters_of_a_backbone_that_has_moved_name_where_it_is(
+    run_copy: Path, micro_model: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(micro_model, tmp_path / "model"))
+    done = export(Run(run_copy, model=model), tmp_path / "out", pools=["task_0"])
+    config = json.loads((done.folders["task_0"] / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == str(model)
+    with pytest.raises(UserError, match=r"--model tiny-gpt2: has changed since .*, or is another"):
+        export(Run(run_copy, model="tiny-gpt2"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_is_there_is_replaced_only_if_it_is_an_export_and_that_is_wished(

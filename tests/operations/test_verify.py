@@ -1,6 +1,7 @@
 """`verify`: each digest notices its change, and training again gives the same."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.operations.verify import CHANGED, SAME, UNKNOWN, verify
+from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.reader import Run
 
 
@@ -81,3 +83,49 @@ def test_a_run_from_before_digests_were_written_down_is_said_to_be_unknown(run_c
         scores.write_text(json.dumps(record))
     states = [check.state for check in verify(run_copy)]
     assert CHANGED not in states and states.count(UNKNOWN) == 1 + 6
+
+
+@pytest.fixture
+def moved(
+    micro_config: Callable[..., RunConfig], micro_model: Path, micro_data: Path, tmp_path: Path
+) -> tuple[Path, Path]:
+    """A run whose backbone and data are no longer where they were, and where the backbone is now."""
+    old = {name: tmp_path / "old" / name for name in ("model", "data")}
+    for name, source in (("model", micro_model), ("data", micro_data)):
+        shutil.copytree(source, old[name])
+    config = micro_config(**{name: str(path) for name, path in old.items()}, rounds=1, local_steps=1)
+    run = train(config, tmp_path / "run").folder
+    (tmp_path / "old").rename(tmp_path / "new")
+    return run, tmp_path / "new" / "model"
+
+
+def test_what_is_not_there_is_not_checked_and_the_rest_is(moved: tuple[Path, Path]) -> None:
+    run, model = moved
+    by_name = {check.what: check for check in verify(run, rerun=train)}
+    odd = {what: check for what, check in by_name.items() if check.state != SAME}
+    assert list(odd) == ["data", "backbone", "training again"] and {c.state for c in odd.values()} == {UNKNOWN}
+    old = Run(run).config
+    assert f"--data {old.data}: no such file or folder" in odd["data"].said
+    assert odd["backbone"].said == f"{old.model}: the backbone of {run} is not there; say where it is with --model PATH"
+    assert old.data in odd["training again"].said or old.model in odd["training again"].said
+    assert by_name["summary.json"].state == SAME
+    again = {check.what: check for check in verify(Run(run, model=model))}
+    assert [what for what, check in again.items() if check.state != SAME] == ["data"]
+    assert again["backbone"].state == again["adapter that all start from"].state == SAME
+
+
+def test_a_run_is_trained_again_on_a_backbone_that_has_moved(moved: tuple[Path, Path]) -> None:
+    run, model = moved
+    shutil.copytree(model.parent / "data", Run(run).config.data)
+    checks = verify(Run(run, model=model), rerun=train)
+    assert {check.state for check in checks} == {SAME}
+    assert "adapters/task_0/adapter_config.json, trained again" in {check.what for check in checks}
+
+
+def test_a_run_of_data_from_python_is_not_trained_again(micro_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    shares = partition_data(micro_config()).shares
+    config = micro_config(rounds=1, local_steps=1)
+    run = train(config, tmp_path / "run", shares=shares).folder
+    last = verify(run, rerun=train)[-1]
+    assert (last.what, last.state) == ("training again", UNKNOWN)
+    assert last.said == "the run's data are not on disk (given in Python)"

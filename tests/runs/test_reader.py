@@ -178,8 +178,23 @@ def test_a_run_answers_by_its_own_backbone_method_and_adapters(finished_run: Pat
 def test_a_changed_backbone_is_refused(run_copy: Path) -> None:
     manifest = read(run_copy / "manifest.json")
     write(run_copy / "manifest.json", manifest | {"backbone_sha256": "0"})
-    with pytest.raises(UserError, match=r"--model .*: has changed since .* was trained on it; train the run anew"):
+    with pytest.raises(UserError, match=r"--model .*: has changed since .* was trained on it, or is another; .*"):
         Run(run_copy).open_backbone()
+
+
+def test_a_backbone_that_has_moved_is_named_and_checked(run_copy: Path, micro_model: Path, tmp_path: Path) -> None:
+    config = (run_copy / "config.toml").read_text(encoding="utf-8")
+    (run_copy / "config.toml").write_text(config.replace(str(micro_model), "/old/m"), encoding="utf-8")
+    said = rf"^/old/m: the backbone of {run_copy} is not there; say where it is with --model PATH$"
+    for used in (lambda run: run.open_backbone(), lambda run: run.model_folder()):
+        with pytest.raises(UserError, match=said):
+            used(Run(run_copy))
+        with pytest.raises(UserError, match=r"--model tiny-gpt2: has changed since .*, or is another; name the one"):
+            used(Run(run_copy, model="tiny-gpt2"))
+    moved = Path(shutil.copytree(micro_model, tmp_path / "elsewhere"))
+    run = Run(run_copy, model=moved)
+    assert run.model_folder() == moved and run.open_backbone().digest == run.manifest["backbone_sha256"]
+    assert Run(run_copy).config.model == "/old/m"
 
 
 OWN = """

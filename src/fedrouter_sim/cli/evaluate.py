@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, note, print_result
-from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, TrustCode, UnseenAnswer
+from fedrouter_sim.cli.settings import MovedModel, OtherRouter, OwnOptions, TrustCode, UnseenAnswer
 from fedrouter_sim.config.words import ON_BAD_ROW
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.sources import find_source
@@ -61,6 +61,7 @@ def eval_command(
     test_examples_per_client: Annotated[
         int | None, typer.Option(help="At most so many per client, drawn by the run's seed.")
     ] = None,
+    model: MovedModel = None,
     trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -88,7 +89,7 @@ def eval_command(
     from fedrouter_sim.examples.record import Columns
     from fedrouter_sim.report.tables import confusion_table, labels_table, scores_table, unseen_table
 
-    opened = Run(run, trust_code)
+    opened = Run(run, trust_code, model)
     config = opened.config
     columns = Columns(
         tuple(instruction_column or ()) or config.instruction_column,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fedrouter_sim.cli.output import display_for, print_result
+from fedrouter_sim.cli.settings import MovedModel
 from fedrouter_sim.folders import refuse_existing
 from fedrouter_sim.runs.layout import EXPORT_NAME, require_run
 
@@ -20,6 +21,7 @@ def export_command(
         list[str] | None, typer.Option(help="Adapter to export, as task_0. Repeatable; by default all.")
     ] = None,
     dtype: Annotated[str, typer.Option(metavar="float32|bfloat16|float16", help="Type of merged weights.")] = "float32",
+    model: MovedModel = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export at --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the folders as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -31,9 +33,9 @@ def export_command(
     require_run(run)
     refuse_existing(out, overwrite, (EXPORT_NAME,), "an earlier export")
 
-    from fedrouter_sim import export
+    from fedrouter_sim import Run, export
 
     with display_for(quiet) as display:
-        done = export(run, out, merged, task or (), dtype, overwrite, display)
+        done = export(Run(run, model=model), out, merged, task or (), dtype, overwrite, display)
     folders = {name: str(folder) for name, folder in done.folders.items()}
     print_result({"out": str(done.folder), "folders": folders}, [f"Written to {', '.join(folders.values())}"], as_json)

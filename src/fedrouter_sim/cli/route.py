@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedrouter_sim.cli.output import as_json_line
-from fedrouter_sim.cli.settings import OtherRouter, OwnOptions, TrustCode, UnseenAnswer
+from fedrouter_sim.cli.settings import MovedModel, OtherRouter, OwnOptions, TrustCode, UnseenAnswer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
 from fedrouter_sim.examples.record import Columns, Example
@@ -53,6 +53,7 @@ def route_command(
     router: OtherRouter = None,
     option: OwnOptions = None,
     generate: Annotated[bool, typer.Option("--generate", help="Also answer each text.")] = False,
+    model: MovedModel = None,
     trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Stream one JSON object a line.")] = False,
 ) -> None:
@@ -77,16 +78,16 @@ def route_command(
 
     from fedrouter_sim import RoutedModel, Run
 
-    opened = Run(run, trust_code)
-    model = RoutedModel(opened, client=client, routing=routing, unseen=unseen, router=router, option=option or ())
-    asking = Asking(tuple(column or ()) or model.run.config.instruction_column, task_column)
+    opened = Run(run, trust_code, model)
+    answers = RoutedModel(opened, client=client, routing=routing, unseen=unseen, router=router, option=option or ())
+    asking = Asking(tuple(column or ()) or opened.config.instruction_column, task_column)
     if text:
         texts: Iterator[str | Example] = iter(text)
     elif file is None or str(file) == "-":
         texts = asking.stream(sys.stdin.buffer)
     else:
         texts = asking.file(file)
-    for routed in model.answer(texts) if generate else model.route(texts):
+    for routed in answers.answer(texts) if generate else answers.route(texts):
         if as_json:
             print(as_json_line(asdict(routed)), flush=True)
         else:

@@ -51,6 +51,17 @@ TrustCode = Annotated[
 ]
 """`--trust-code` of the commands that take a run."""
 
+MovedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Where the run's backbone is now, if no longer where it was: a name, folder or file as of train --model. "
+        "It has to be the one that the run was trained on.",
+        show_default=False,
+    ),
+]
+"""`--model` of the commands that use the backbone of a run."""
+
 OtherRouter = Annotated[
     str | None,
     typer.Option(

@@ -9,7 +9,7 @@ import torch
 
 from fedrouter_sim.adapters.folders import plain_peft_config, save_adapter
 from fedrouter_sim.backbone.loading import load_model, quiet, skeleton_of
-from fedrouter_sim.backbone.locating import has_digest, resolve_model
+from fedrouter_sim.backbone.locating import loadable_name, resolve_model
 from fedrouter_sim.backbone.lora import lora_config, slot_of, with_lora
 from fedrouter_sim.bundled import BUNDLED_MODEL, FETCHED
 from fedrouter_sim.errors import UserError
@@ -70,7 +70,9 @@ def export(
     if dtype != "float32" and not merged:
         raise UserError(f"--dtype {dtype}: is the type of merged weights; give --merged too, or drop it")
     chosen, mixed = _chosen(run, pools), answers_by_mixtures(run)
-    backbone = _backbone_of(run) if merged else None
+    # A model that the user names here is checked and written down, whatever is made of it.
+    named = {"base_model_name_or_path": _loaded_by(run)} if run.has_moved_model else {}
+    backbone = run.model_folder() if merged else None
     shapes = None if merged else _slot_shapes(run)
     display.started("merging" if merged else "copying", len(chosen))
     with new_folder(out, overwrite) as folder:
@@ -82,7 +84,7 @@ def export(
                 read = run.adapter(pool.name)
                 if shapes is not None:
                     check_fits(shapes, read, adapter)
-                save_adapter(place, read, plain_peft_config(adapter))
+                save_adapter(place, read, plain_peft_config(adapter) | named)
             else:
                 _write_merged(run, backbone, pool.name, place, DTYPES[dtype])
             write_text(place / "README.md", card_of(run, pool, merged, mixed))
@@ -101,13 +103,9 @@ def _chosen(run: Run, names: Sequence[str]) -> list[Pool]:
     return [pool for name, pool in known.items() if not names or name in names]
 
 
-def _backbone_of(run: Run) -> Path:
-    folder = resolve_model(run.config.model)
-    if not has_digest(folder, str(run.manifest.get("backbone_sha256"))):
-        raise UserError(
-            f"--model {run.config.model}: has changed since {run.folder} was trained on it; put it back or train anew"
-        )
-    return folder
+def _loaded_by(run: Run) -> str:
+    """Return what other tools load the run's backbone by."""
+    return loadable_name(run.config.model, run.model_folder())
 
 
 def _slot_shapes(run: Run) -> dict[str, tuple[int, ...]] | None:

@@ -1,11 +1,13 @@
 """`verify`: whether a run folder is what it says it is, and whether training again gives the same."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedrouter_sim.adapters.folders import load_peft_config
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.model import Backbone
@@ -15,11 +17,13 @@ from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.examples.sources import NOT_ON_DISK
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.partition.run_data import partition_data
+from fedrouter_sim.runs.backbones import require_model
 from fedrouter_sim.runs.cells import read_cells, samples_digest
 from fedrouter_sim.runs.digests import file_digest, file_digests
 from fedrouter_sim.runs.entries import named_entries
 from fedrouter_sim.runs.layout import NOT_IN_MANIFEST
 from fedrouter_sim.runs.reader import Run, open_run
+from fedrouter_sim.storage import json_text
 
 SAME, CHANGED, UNKNOWN = "same", "changed", "not checked"
 
@@ -47,9 +51,10 @@ def verify(run: Run | Path | str, display: Display = SILENT, rerun: Train | None
         rerun: trains (`operations.train.train`): train the run again, beside it for as long as it takes, and compare
             all that its settings decide.
 
+    What cannot be had, such as data or a backbone that are not there, is not checked, and the check says why.
+
     Raises:
-        UserError: the folder is no run, or its data or its backbone are not there; or it is to be trained again and
-            names code that is not trusted.
+        UserError: the folder is no run, or it is to be trained again and names code that is not trusted.
     """
     run = open_run(run)
     display.started("computing digests")
@@ -115,7 +120,11 @@ def _data(run: Run) -> Iterator[Check]:
     if why := _untrusted(run, "format", "split", "drift_to"):
         yield Check("data", UNKNOWN, why)
         return
-    found = partition_data(run.config).shares.digest()
+    try:
+        found = partition_data(run.config).shares.digest()
+    except UserError as error:
+        yield Check("data", UNKNOWN, str(error))
+        return
     yield _check("data", run.manifest["data_sha256"], found, f"--data {run.config.data} has changed")
 
 
@@ -124,16 +133,25 @@ def _backbone(run: Run) -> Iterator[Check]:
     if recorded is None:
         yield _check("backbone", None, None)
         return
-    same = has_digest(resolve_model(run.config.model), recorded)
-    yield Check("backbone", SAME if same else CHANGED, "" if same else f"--model {run.config.model} has changed")
+    same = False
+    try:
+        require_model(run.folder, run.config)
+        same = has_digest(resolve_model(run.config.model), recorded)
+        yield Check("backbone", SAME if same else CHANGED, "" if same else f"--model {run.config.model} has changed")
+    except UserError as error:
+        yield Check("backbone", UNKNOWN, str(error))
     if why := _untrusted(run, "router"):
         yield Check("backbone of the router", UNKNOWN, why)
     elif (router := run.router) is not None:
         yield _check("backbone of the router", recorded, router.backbone_digest, "is another than the run's")
     beginnings = {update.initial_sha256 for update in run.updates()} - {None}
     if same and beginnings:
-        initial = adapter_digest(Backbone(run.config).initial_adapter(run.config.seed))
-        yield _check("adapter that all start from", beginnings, {initial}, "is another than that of the updates")
+        what = "adapter that all start from"
+        try:
+            initial = adapter_digest(Backbone(run.config).initial_adapter(run.config.seed))
+            yield _check(what, beginnings, {initial}, "is another than that of the updates")
+        except UserError as error:  # as that a device is missing here
+            yield Check(what, UNKNOWN, str(error))
 
 
 def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
@@ -141,11 +159,17 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
         yield Check("training again", UNKNOWN, f"{run.manifest.get('command')} wrote this run")
         return
     run.check_own(*table_settings())
+    if run.config.data in NOT_ON_DISK:
+        yield Check("training again", UNKNOWN, f"the run's data are not on disk ({run.config.data})")
+        return
     with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place:
         try:
             again = train(run.config, Path(place) / "again", False, display).folder
         except Interrupted as error:  # nothing is kept to go on with
             raise KeyboardInterrupt from error
+        except UserError as error:
+            yield Check("training again", UNKNOWN, str(error))
+            return
         first, second = _decided(run.folder), _decided(again)
         # What `eval` scored later is not scored in training.
         for name in sorted(name for name in {*first, *second} if name in second or not name.startswith("eval/")):
@@ -154,4 +178,10 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
 
 
 def _decided(folder: Path) -> dict[str, str]:
-    return {name: digest for name, digest in file_digests(folder).items() if name.startswith(_DECIDED)}
+    """Return the digests of the files that settings decide, whatever folder the backbone lies in."""
+    found = {name: digest for name, digest in file_digests(folder).items() if name.startswith(_DECIDED)}
+    for name in found:
+        if name.endswith("/adapter_config.json"):
+            said = load_peft_config((folder / name).parent) | {"base_model_name_or_path": None}
+            found[name] = hashlib.sha256(json_text(said).encode()).hexdigest()
+    return found

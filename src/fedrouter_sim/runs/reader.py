@@ -12,8 +12,9 @@ from fedrouter_sim.adapters.state import Adapter, check_shapes
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.paths import absolute_path
 from fedrouter_sim.config.reading import read_settings
-from fedrouter_sim.config.words import NONE, UNSEEN_ANSWERS
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -22,12 +23,13 @@ from fedrouter_sim.federation.plan import Deployment, Pool
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.routing.archive import ARCHIVE_NAME, MOST_TOKENS, Archive
-from fedrouter_sim.routing.making import router_of
 from fedrouter_sim.routing.router import RECIPE_NAME, Router
+from fedrouter_sim.runs.alternatives import other_router, when_unseen
+from fedrouter_sim.runs.backbones import check_router, load_backbone, model_folder
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
 from fedrouter_sim.runs.discovery import Discovery
-from fedrouter_sim.runs.entries import check_mixed, check_trusted
+from fedrouter_sim.runs.entries import check_trusted
 from fedrouter_sim.runs.layout import (
     CONFIG_FILE,
     FORMAT,
@@ -51,13 +53,15 @@ from fedrouter_sim.typed import Within, taken
 class Run:
     """A finished run folder, opened for reading."""
 
-    def __init__(self, folder: Path | str, trust_code: bool = False) -> None:
+    def __init__(self, folder: Path | str, trust_code: bool = False, model: Path | str | None = None) -> None:
         """Open a run.
 
         Args:
             folder: of the run.
             trust_code: run the files of own entries (FILE.py:CLASS) that the folder names, as long as they are what the
                 run was trained with; else only those that have been named to this process otherwise.
+            model: where the backbone is now, if no longer where the settings say: a name, folder or file as of
+                `--model`. It has to be the one that the run was trained on.
 
         Raises:
             UserError: the folder is none that `train` or `aggregate` wrote, is of another format, or holds a link.
@@ -73,7 +77,9 @@ class Run:
             raise UserError(f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew")
         check_manifest(self.manifest, folder / MANIFEST_NAME)
         # A run from before there was the setting has none, and shared nothing.
-        self.config = RunConfig.build({"sharing": NONE}, read_settings(folder / CONFIG_FILE))
+        settings = {"sharing": NONE} | read_settings(folder / CONFIG_FILE)
+        self.has_moved_model = model is not None
+        self.config = RunConfig.build(settings, {} if model is None else {"model": absolute_path(str(model))})
 
     @property
     def _remedy(self) -> str:
@@ -255,14 +261,21 @@ class Run:
         """Load the backbone of the run.
 
         Raises:
-            UserError: it is not the one the run was trained on.
+            UserError: it is not there, or not the one that the run was trained on.
         """
-        backbone = Backbone(self.config)
-        if not backbone.has_digest(str(self.manifest.get("backbone_sha256"))):
-            raise UserError(
-                f"--model {self.config.model}: has changed since {self.folder} was trained on it; train the run anew"
-            )
-        return backbone
+        return load_backbone(self.folder, self.config, self._backbone_digest)
+
+    def model_folder(self) -> Path:
+        """Return the folder of the backbone of the run, which is not loaded.
+
+        Raises:
+            UserError: it is not there, or not the one that the run was trained on.
+        """
+        return model_folder(self.folder, self.config, self._backbone_digest)
+
+    @property
+    def _backbone_digest(self) -> str:
+        return str(self.manifest.get("backbone_sha256"))
 
     def other_router(self, rule: str, options: Sequence[str] = ()) -> Router:
         """Make another router of the run's archive, calibrated as the run's own.
@@ -274,17 +287,7 @@ class Run:
         Raises:
             UserError: the run has no archive, or there is no such router.
         """
-        own, archive = self.router, self.archive
-        if own is None or archive is None:
-            raise UserError(f"--router {rule}: is made of {ARCHIVE_NAME}, which {self.folder} lacks")
-        made = router_of(archive, own.normalizer, own.max_tokens, own.backbone_digest, rule, options)
-        return replace(
-            made,
-            temperature=own.temperature,
-            reach=own.reach,
-            reach_of_all=own.reach_of_all,
-            on_unseen=own.on_unseen,
-        )
+        return other_router(self.folder, self.deployment, rule, options)
 
     def answerer(
         self,
@@ -306,19 +309,10 @@ class Run:
                 unseen texts.
         """
         deployment = replace(self.deployment, router=router) if router else self.deployment
-        router, limit = deployment.router, backbone.encoder.limit
-        if router is not None and router.max_tokens != limit:
-            raise UserError(
-                f"{self.folder}: its router was made of texts cut at {router.max_tokens} tokens, and this backbone "
-                f"cuts at {limit}; set --max-tokens as it was"
-            )
+        if deployment.router is not None:
+            check_router(deployment.router, backbone, self.folder)
         if unseen is not None:
-            deployment = self._when_unseen(unseen, deployment)
-        if router is not None and router.width != backbone.dimension:
-            raise UserError(
-                f"{self.folder}: its router is of embeddings of {router.width} numbers, and those of the "
-                f"backbone have {backbone.dimension}; train the run anew"
-            )
+            deployment = when_unseen(self.folder, deployment, unseen)
         read = adapters or self.adapter
         wanted = {key: tuple(value.shape) for key, value in backbone.initial_adapter(0).items()}
 
@@ -326,17 +320,6 @@ class Run:
             return check_fits(wanted, read(pool), self.folder / "adapters" / pool)
 
         return Answerer(backbone, self.method, deployment, checked, self.longest_answer)
-
-    def _when_unseen(self, unseen: str, deployment: Deployment) -> Deployment:
-        """Return the deployment with another answer to texts that count as unseen."""
-        router = deployment.router
-        if unseen not in UNSEEN_ANSWERS:
-            raise UserError(f"--unseen {unseen}: choose among {', '.join(UNSEEN_ANSWERS)}")
-        if router is None or router.reach_of_all is None:
-            lacks = "has no router" if router is None else "has a router that was not calibrated"
-            raise UserError(f"--unseen {unseen}: {self.folder} {lacks}, so it cannot tell which texts are unseen")
-        check_mixed(router, router.rule, unseen)
-        return replace(deployment, router=replace(router, on_unseen=unseen))
 
 
 def open_run(run: Run | Path | str) -> Run:
