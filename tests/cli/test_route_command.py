@@ -119,6 +119,23 @@ def test_methods_by_label_take_the_task_of_jsonl(cli: Any, run_of: Any, tmp_path
     for arguments in ((*TEXTS,), ("--file", path, "--task-column", "absent")):
         said = refusal(cli("route", run_of("oracle"), *arguments))
         assert "answers by true task label, and '11 + 12 = ?' has none" in said and "JSONL" in said
+        assert "--task-column" in said
+
+
+def test_the_task_column_is_that_of_the_run(
+    cli: Any, micro_config: Any, micro_data: Path, backbone: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in micro_data.iterdir():
+        (data / path.name).write_text(path.read_text(encoding="utf-8").replace('"task":', '"kind":'), encoding="utf-8")
+    config = micro_config(data=str(data), task_column="kind", method="oracle", rounds=1, local_steps=1)
+    run = train(config, tmp_path / "run", backbone=backbone).folder
+    row = json.dumps({"instruction": TEXTS[0], "kind": "sum", "task": "reverse"})
+    [own] = records(cli("route", run, "--json", stdin=row))
+    [named] = records(cli("route", run, "--task-column", "kind", "--json", stdin=row))
+    [other] = records(cli("route", run, "--task-column", "task", "--json", stdin=row))
+    assert own["task"] == named["task"] != other["task"]
 
 
 def test_the_task_column_is_not_read_by_other_methods(cli: Any, finished_run: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from fedrouter_sim.cli.output import as_json_line
 from fedrouter_sim.cli.settings import MovedModel, OtherRouter, OwnOptions, TrustCode, UnseenAnswer
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.asking import Asking
-from fedrouter_sim.examples.record import Columns, Example
+from fedrouter_sim.examples.record import Example
 from fedrouter_sim.routing import BARE, GLOBAL, LOCAL
 from fedrouter_sim.runs.layout import require_run
 from fedrouter_sim.showing import plain
@@ -36,8 +36,12 @@ def route_command(
         ),
     ] = None,
     task_column: Annotated[
-        str, typer.Option(help="Column of the true task, for runs of oracle and central; else it is not read.")
-    ] = Columns.task,
+        str | None,
+        typer.Option(
+            help="Column of the true task, for runs of oracle and central, else not read; by default the run's.",
+            show_default=False,
+        ),
+    ] = None,
     client: Annotated[
         int | None, typer.Option(help="The client that asks: its own answer, where answers depend on the client.")
     ] = None,
@@ -80,7 +84,7 @@ def route_command(
 
     opened = Run(run, trust_code, model)
     answers = RoutedModel(opened, client=client, routing=routing, unseen=unseen, router=router, option=option or ())
-    asking = Asking(tuple(column or ()) or opened.config.instruction_column, task_column)
+    asking = Asking(tuple(column or ()) or opened.config.instruction_column, task_column or opened.config.task_column)
     if text:
         texts: Iterator[str | Example] = iter(text)
     elif file is None or str(file) == "-":

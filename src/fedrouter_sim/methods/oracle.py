@@ -44,7 +44,7 @@ class Oracle(Method):
             if task is None:
                 raise UserError(
                     f"method {self.name} answers by true task label, and {text[:40]!r} has none; give JSONL with a "
-                    "task per text, or take another method's run"
+                    "task per text, in the column that --task-column names, or take another method's run"
                 )
         return [Choice.of(by_label.get(task)) for task in asked.tasks]
 
