@@ -94,7 +94,7 @@ def test_an_opened_model_loads_its_backbone_once_and_may_be_shared_by_threads(
         loaded.append(config)
         return Backbone(config)
 
-    monkeypatch.setattr("fedrouter_sim.runs.reader.Backbone", count_loads)
+    monkeypatch.setattr("fedrouter_sim.runs.backbones.Backbone", count_loads)
     expected = {one.text: one for one in RoutedModel(finished_run).answer(texts)}
     model = RoutedModel(finished_run, batch=2)
     with ThreadPoolExecutor(4) as pool:
@@ -120,11 +120,12 @@ def test_half_a_character_is_refused_by_the_number_of_the_text(finished_run: Pat
             list(RoutedModel(finished_run).route(["a", text]))
 
 
-def test_a_batch_has_at_least_one_text_and_a_client_is_a_number(finished_run: Path) -> None:
+def test_a_batch_has_at_least_one_text_and_a_client_is_one_of_the_run(finished_run: Path) -> None:
     with pytest.raises(ValueError, match="batch = 0: must be at least 1"):
         RoutedModel(finished_run, batch=0)
-    with pytest.raises(UserError, match=r"--client '0': .* has clients 0 to 3"):
-        RoutedModel(finished_run, client="0")  # type: ignore[arg-type]
+    for client in (4, "4", "00", "anna"):
+        with pytest.raises(UserError, match=rf"--client {client}: .* has clients 0 to 3$"):
+            RoutedModel(finished_run, client=client)
 
 
 def test_one_task_has_no_margin(micro_config: ConfigMaker, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def scored(run_of: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 @pytest.fixture(autouse=True)
 def one_backbone(backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all runs share the backbone that is loaded already."""
-    monkeypatch.setattr("fedrouter_sim.runs.reader.Backbone", lambda config: backbone)
+    monkeypatch.setattr("fedrouter_sim.runs.backbones.Backbone", lambda config: backbone)
 
 
 def asked(method: str, answers: list[Answer]) -> list[str | Example]:

@@ -272,3 +272,15 @@ def test_without_several_updates_or_in_an_older_run_there_is_no_gap(
     run = make_run(tmp_path / "run", {}, [ROUND | gaps])
     assert names(run) == ["learning"]
     assert "Gap" not in write_run_report(Run(run)).read_text(encoding="utf-8")
+
+
+def test_scores_name_the_worst_client_and_the_data_they_are_on(make_run: RunMaker, tmp_path: Path) -> None:
+    answers = [answered("sum", "task_0", 0.5), answered("sum", "task_1", 0.25, client=1)]
+    run = make_run(tmp_path / "run", {"all-global": answers, "given-global": answers})
+    (run / "manifest.json").write_text(json.dumps({"format": 2, "data_clients": ["anna", "ben"]}), encoding="utf-8")
+    (run / "eval" / "data-mine.csv").mkdir()
+    for name in ("given-global.json", "given-global.jsonl"):
+        (run / "eval" / name).rename(run / "eval" / "data-mine.csv" / name)
+    [scores, *_] = [drawing for drawing in run_figures(Run(run)) if drawing.name == "scores"]
+    assert "worst: client 1 ben" in scores.svg and "anna" not in scores.svg
+    assert "all data, routing global" in scores.svg and "mine.csv, routing global" in scores.svg

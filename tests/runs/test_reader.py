@@ -182,6 +182,17 @@ def test_a_changed_backbone_is_refused(run_copy: Path) -> None:
         Run(run_copy).open_backbone()
 
 
+def test_a_client_is_given_by_its_number_or_by_its_name(run_copy: Path) -> None:
+    assert Run(run_copy).client_names == {} and Run(run_copy).client_number("3") == 3
+    manifest = read(run_copy / "manifest.json")
+    write(run_copy / "manifest.json", manifest | {"data_clients": ["anna", "3", "0", "77"]})
+    run = Run(run_copy)
+    assert run.client_names == {0: "anna", 1: "3", 2: "0", 3: "77"}
+    assert [run.client_number(client) for client in ("anna", 0, "0", "3", 3, "77")] == [0, 0, 0, 3, 3, 3]
+    with pytest.raises(UserError, match=rf"^--client ben: {run_copy} has clients 0 to 3, named anna, 3, 0, ...$"):
+        run.client_number("ben")
+
+
 def test_a_backbone_that_has_moved_is_named_and_checked(run_copy: Path, micro_model: Path, tmp_path: Path) -> None:
     config = (run_copy / "config.toml").read_text(encoding="utf-8")
     (run_copy / "config.toml").write_text(config.replace(str(micro_model), "/old/m"), encoding="utf-8")

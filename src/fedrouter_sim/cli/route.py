@@ -43,7 +43,11 @@ def route_command(
         ),
     ] = None,
     client: Annotated[
-        int | None, typer.Option(help="The client that asks: its own answer, where answers depend on the client.")
+        str | None,
+        typer.Option(
+            help="The client that asks: its own answer, where answers depend on the client. Its number or, where there "
+            "is no such number, its name in the data (train --split natural)."
+        ),
     ] = None,
     routing: Annotated[
         str | None,

@@ -51,7 +51,7 @@ class RoutedModel:
         run: Run | Path | str,
         batch: int = BATCH,
         *,
-        client: int | None = None,
+        client: int | str | None = None,
         routing: str | None = None,
         unseen: str | None = None,
         router: str | None = None,
@@ -62,7 +62,8 @@ class RoutedModel:
         Args:
             run: a run, or its folder.
             batch: most texts that are read ahead, routed and answered together.
-            client: who asks, for methods whose answers depend on it; None: nobody in particular.
+            client: who asks, for methods whose answers depend on it: a number, or the name that the data give it where
+                there is no such number; None: nobody in particular.
             routing: one of the method's routings, or 'none' for the bare backbone; None: with a client the method's
                 `local` routing, where it has one, else its first.
             unseen: what answers texts that count as unseen: 'answer', the nearest adapter; 'bare', the bare backbone;
@@ -78,18 +79,13 @@ class RoutedModel:
         if batch < 1:
             raise ValueError(f"batch = {batch}: must be at least 1")
         self.run = open_run(run)
-        if client is not None and client not in (known := self.run.client_ids):
-            listed = (
-                f"{known[0]} to {known[-1]}" if known[-1] - known[0] == len(known) - 1 else ", ".join(map(str, known))
-            )
-            raise UserError(f"--client {client!r}: {self.run.folder} has clients {listed}")
+        self.client = None if client is None else self.run.client_number(client)
         has = self.run.method.routings
         if routing is not None and routing not in (*has, BARE):
             raise UserError(
                 f"--routing {routing}: method {self.run.summary.method} has no such routing; it has "
                 f"{', '.join(has)} and {BARE}"
             )
-        self.client = client
         self.routing = routing or (LOCAL if client is not None and LOCAL in has else has[0])
         self._unseen = unseen
         if option and router is None:

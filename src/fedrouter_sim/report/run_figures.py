@@ -17,6 +17,7 @@ from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, le
 from fedrouter_sim.report.run_records import CellScores, cell_scores, main_cell, pool_label, read_samples, round_gaps
 from fedrouter_sim.report.tables import number
 from fedrouter_sim.routing import BARE
+from fedrouter_sim.runs.cells import OF_DATA
 from fedrouter_sim.runs.reader import Run
 
 _NAMED = 8  # more lines than these are drawn grey and without names
@@ -39,8 +40,8 @@ def run_figures(run: Run) -> list[Drawing]:
         gap_figure(run, round_gaps(rounds)),
         samples_figure(run, read_samples(run)),
         confusion_figure(run, main_cell(cells)),
-        scores_figure(cells, run.metric),
-        None if run.metric.name == LOSS else scores_figure(cell_scores(run, find_metric(LOSS)), find_metric(LOSS)),
+        scores_figure(run, cells, run.metric),
+        None if run.metric.name == LOSS else scores_figure(run, cell_scores(run, find_metric(LOSS)), find_metric(LOSS)),
     ]
     return [drawing for drawing in found if drawing is not None]
 
@@ -254,7 +255,7 @@ def confusion_figure(run: Run, cell: CellScores | None) -> Drawing | None:
     )
 
 
-def scores_figure(cells: Sequence[CellScores], metric: Metric) -> Drawing | None:
+def scores_figure(run: Run, cells: Sequence[CellScores], metric: Metric) -> Drawing | None:
     """Draw a panel per cell: the score over clients, with the single clients and the worst of them, and per task."""
     bare = {(cell.stored.test_data, cell.stored.samples): cell for cell in cells if cell.stored.routing == BARE}
     shown = [cell for cell in cells if cell.stored.routing != BARE]
@@ -263,7 +264,8 @@ def scores_figure(cells: Sequence[CellScores], metric: Metric) -> Drawing | None
 
     def draw(figure: Figure) -> None:
         for axes, cell in zip(panels(figure, [_rows(cell) for cell in shown], sharex=True), shown, strict=True):
-            _score_panel(axes, cell, bare.get((cell.stored.test_data, cell.stored.samples)))
+            name = run.client_names.get(cell.worst, "")
+            _score_panel(axes, cell, bare.get((cell.stored.test_data, cell.stored.samples)), name)
         axes.set(xlabel=metric.title)
         if all(0 <= score <= 1 for cell in shown for score in (*cell.per_client.values(), *cell.per_task.values())):
             axes.set(xlim=(0, 1.12), xticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -287,9 +289,9 @@ def _rows(cell: CellScores) -> float:
     return 2.2 + len(cell.per_task) + (len(cell.per_client) > 1)
 
 
-def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None) -> None:
+def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None, worst_name: str) -> None:
     several = len(cell.per_client) > 1
-    worst = {f"worst: client {cell.worst}": cell.per_client[cell.worst]} if several else {}
+    worst = {f"worst: client {cell.worst} {worst_name}".strip(): cell.per_client[cell.worst]} if several else {}
     bars = {"all clients": cell.mean} | worst
     colours = [COLOURS[0], COLOURS[1]][: len(bars)] + [COLOURS[5]] * len(cell.per_task)
     names, values = [*bars, *cell.per_task], [*bars.values(), *cell.per_task.values()]
@@ -315,7 +317,8 @@ def _score_panel(axes: Axes, cell: CellScores, bare: CellScores | None) -> None:
         axes.plot([clients[0], clients[-1]], [0, 0], color="black", linewidth=0.8)
         drawn = clients[:: -(-len(clients) // _DRAWN)]
         axes.plot(drawn, [0] * len(drawn), linestyle="none", marker="|", markersize=7, color="black", alpha=0.7)
-    axes.set_yticks(range(len(names)), [label(name, 20) for name in names])
+    axes.set_yticks(range(len(names)), [label(name, 24) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    axes.set_title(label(f"{cell.stored.test_data} data, routing {cell.stored.routing}", 36))
+    data = cell.stored.under.removeprefix(OF_DATA) or f"{cell.stored.test_data} data"
+    axes.set_title(label(f"{data}, routing {cell.stored.routing}", 36))

@@ -18,8 +18,8 @@ from fedrouter_sim.storage import read_json, read_json_lines, write_json, write_
 from fedrouter_sim.typed import Count, Misfit, Name, Pattern, taken
 
 FOLDER_NAME = "eval"
-_OF_DATA = "data-"  # what folders begin with that hold cells on the user's test data
-_DATA_FOLDER = re.compile(rf"{_OF_DATA}[\w.+=-]+")
+OF_DATA = "data-"  # what folders begin with that hold cells on the user's test data
+_DATA_FOLDER = re.compile(rf"{OF_DATA}[\w.+=-]+")
 _LONGEST = 80  # characters of a name that such a folder takes
 _REMEDY = "evaluate or train the run anew"
 
@@ -87,7 +87,7 @@ def folder_of_data(folder: Path, data: str) -> str:
         UserError: a file of scores there is damaged.
     """
     name = Path(data).name if Path(data).is_absolute() else data
-    short = _OF_DATA + re.sub(r"[^\w.+=-]", "_", name)[:_LONGEST]
+    short = OF_DATA + re.sub(r"[^\w.+=-]", "_", name)[:_LONGEST]
     there = (folder / FOLDER_NAME / short).rglob("*.json")
     if all(read_json(path, _REMEDY).get("data") == data for path in there):
         return short
@@ -104,7 +104,7 @@ def read_cells(folder: Path) -> list[StoredCell]:
     """
     place = folder / FOLDER_NAME
     cells = [_read(path) for path in sorted(place.glob("*.json"))]
-    named = [path for path in sorted(place.glob(f"{_OF_DATA}*")) if _DATA_FOLDER.fullmatch(path.name)]
+    named = [path for path in sorted(place.glob(f"{OF_DATA}*")) if _DATA_FOLDER.fullmatch(path.name)]
     cells += [replace(_read(path), under=place.name) for place in named for path in sorted(place.glob("*.json"))]
     return sorted(
         cells,

@@ -49,6 +49,8 @@ from fedrouter_sim.tables import parse_options
 from fedrouter_sim.tensors import Tensors
 from fedrouter_sim.typed import Within, taken
 
+_FEW = 3  # names of clients that a message lists
+
 
 class Run:
     """A finished run folder, opened for reading."""
@@ -156,6 +158,28 @@ class Run:
         """The numbers of the run's clients, in order; clients that trained elsewhere keep their own."""
         archive = self.archive
         return [message.client for message in archive.clients] if archive else list(range(self.config.clients))
+
+    @property
+    def client_names(self) -> dict[int, str]:
+        """What the data call the run's clients, by number; none where they name no client."""
+        return dict(enumerate(self.manifest.get("data_clients") or ()))
+
+    def client_number(self, client: int | str) -> int:
+        """Return the number of a client that is given by its number or, where there is no such number, by its name.
+
+        Raises:
+            UserError: there is no such client.
+        """
+        numbers = self.client_ids
+        named = {name: number for number, name in self.client_names.items() if number in numbers}
+        known = named | {str(number): number for number in numbers}
+        if str(client) in known:
+            return known[str(client)]
+        in_turn = numbers[-1] - numbers[0] == len(numbers) - 1
+        listed = f"{numbers[0]} to {numbers[-1]}" if in_turn else ", ".join(map(str, numbers))
+        names = ", ".join([*named][:_FEW]) + (", ..." if len(named) > _FEW else "")
+        called = f", named {names}" if named else ""
+        raise UserError(f"--client {client}: {self.folder} has clients {listed}{called}")
 
     @cached_property
     def deployment(self) -> Deployment:
