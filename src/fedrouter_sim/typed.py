@@ -33,6 +33,7 @@ class Pattern:
 
 Count = Annotated[int, Within(0)]
 Natural = Annotated[int, Within(1)]
+Threads = Annotated[int, Within(1, 2**12)]
 Share = Annotated[float, Within(-1, 1)]
 Name = Annotated[str, Pattern(r"[A-Za-z0-9_-]+", "letters, digits, _ and -")]
 """A text that names a file or folder."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import Interrupted, MayPass, UserError
@@ -312,3 +313,26 @@ def test_nothing_there_begins_anew(
     assert trained_bytes(train(config, tmp_path / "run", backbone=backbone, resume=True).folder) == whole
     with pytest.raises(UserError, match="--checkpoint-every step: choose round or client"):
         train(config, tmp_path / "other", checkpoint_every="step")
+
+
+def test_a_run_goes_on_in_as_many_threads_as_it_was_begun_in(config: RunConfig, stopped: Path, backbone: Any) -> None:
+    before, path = torch.get_num_threads(), stopped.parent / ".run.partial" / "checkpoint" / "begun.json"
+    begun = json.loads(path.read_text(encoding="utf-8"))
+    assert begun["threads"] == before
+    path.write_text(json.dumps(begun | {"threads": before + 1}), encoding="utf-8")
+    seen: list[int] = []
+    display = At(1, lambda: seen.append(torch.get_num_threads()))
+    run = Run(train(config, stopped, display=display, backbone=backbone, resume=True).folder)
+    assert (seen, run.manifest["threads"], torch.get_num_threads()) == ([before + 1], before + 1, before)
+    assert f"the run was begun in {before + 1} threads, and goes on so" in display.notes
+
+
+def test_a_run_of_an_older_version_goes_on_in_the_threads_that_there_are(
+    config: RunConfig, stopped: Path, backbone: Any
+) -> None:
+    path = stopped.parent / ".run.partial" / "checkpoint" / "begun.json"
+    begun = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({key: value for key, value in begun.items() if key != "threads"}), encoding="utf-8")
+    display = At(-1, stop)
+    run = Run(train(config, stopped, display=display, backbone=backbone, resume=True).folder)
+    assert run.manifest["threads"] == torch.get_num_threads() and not any("threads" in n for n in display.notes)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
@@ -129,3 +130,27 @@ def test_a_run_of_data_from_python_is_not_trained_again(micro_config: Callable[.
     last = verify(run, rerun=train)[-1]
     assert (last.what, last.state) == ("training again", UNKNOWN)
     assert last.said == "the run's data are not on disk (given in Python)"
+
+
+def test_a_run_is_trained_again_in_as_many_threads_as_it_was(run_copy: Path) -> None:
+    seen: list[int] = []
+
+    def seeing(*arguments: object) -> None:
+        seen.append(torch.get_num_threads())
+        raise UserError("enough")
+
+    def again(threads: int | None) -> list[tuple[str, str]]:
+        manifest = json.loads((run_copy / "manifest.json").read_text(encoding="utf-8")) | {"threads": threads}
+        (run_copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        return [(c.what, c.said) for c in verify(run_copy, rerun=seeing) if c.state == UNKNOWN]
+
+    before = torch.get_num_threads()
+    assert again(before + 1) == [("training again", "enough")]
+    assert again(None) == [
+        ("number of threads", f"the run does not say in how many it was trained; it is trained again in {before}"),
+        ("training again", "enough"),
+    ]
+    assert (seen, torch.get_num_threads()) == ([before + 1, before], before)
+    for wrong in (0, 10**6, "two"):
+        with pytest.raises(UserError, match=r"manifest\.json: damaged \(threads"):
+            again(wrong)  # type: ignore[arg-type]

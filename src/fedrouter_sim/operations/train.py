@@ -31,7 +31,7 @@ from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, totals
 from fedrouter_sim.federation.privacy.accounting import require_opacus
 from fedrouter_sim.folders import refuse_existing
-from fedrouter_sim.machine import peak_memory_bytes
+from fedrouter_sim.machine import in_threads, peak_memory_bytes, used_threads
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.operations.scoring import score_cells
@@ -121,8 +121,13 @@ def train(
     if checkpoint_every not in (EVERY_ROUND, EVERY_CLIENT):
         raise UserError(f"--checkpoint-every {checkpoint_every}: choose {EVERY_ROUND} or {EVERY_CLIENT}")
     config = _resolved(config, shares, method)
-    new = Begun(out, config.to_dict(), overwrite, tensorboard, checkpoint_every == EVERY_CLIENT, own_digests(config))
-    with run_under_way(out, new, resume) as begun, crew_of(engine, config) as crew:
+    threads = used_threads() if engine is None else 1  # as of each worker, and of what leads them
+    every_client, own = checkpoint_every == EVERY_CLIENT, own_digests(config)
+    new = Begun(out, config.to_dict(), overwrite, tensorboard, every_client, own, threads)
+    with run_under_way(out, new, resume) as begun, in_threads(begun.threads), crew_of(engine, config) as crew:
+        if begun.threads not in (None, threads):
+            goes_on = "goes on so" if engine is None else "goes on in one, as workers do: its last digits may be others"
+            display.noted(f"the run was begun in {begun.threads} threads, and {goes_on}")
         check_entries(config, method)
         job = _prepare(config, None if shares is None else checked_shares(shares), backbone, method, display, crew)
         checkpoint = Checkpoint(begun, job.made_of, clock.so_far)

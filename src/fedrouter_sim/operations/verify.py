@@ -16,6 +16,7 @@ from fedrouter_sim.config.paths import table_settings
 from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.examples.sources import NOT_ON_DISK
 from fedrouter_sim.federation.observers import SILENT, Display
+from fedrouter_sim.machine import in_threads, used_threads
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.backbones import require_model
 from fedrouter_sim.runs.cells import read_cells, samples_digest
@@ -162,7 +163,11 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
     if run.config.data in NOT_ON_DISK:
         yield Check("training again", UNKNOWN, f"the run's data are not on disk ({run.config.data})")
         return
-    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place:
+    threads = run.manifest.get("threads")
+    if threads is None:
+        said = f"the run does not say in how many it was trained; it is trained again in {used_threads()}"
+        yield Check("number of threads", UNKNOWN, said)
+    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place, in_threads(threads):
         try:
             again = train(run.config, Path(place) / "again", False, display).folder
         except Interrupted as error:  # nothing is kept to go on with

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fedrouter_sim.adapters.state import Adapter, check_shapes
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.storage import read_json_lines
-from fedrouter_sim.typed import Count, Natural, Within, taken
+from fedrouter_sim.typed import Count, Natural, Threads, Within, taken
 
 _REMEDY = "train the run anew"
 
@@ -23,6 +23,7 @@ _MANIFEST: dict[str, Any] = {
     "data_notes": list[str] | None,
     "notes": list[str] | None,
     "libraries": Mapping[str, str] | None,
+    "threads": Threads | None,
 }
 """What of a manifest is read, where it is there."""
 

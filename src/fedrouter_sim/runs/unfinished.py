@@ -15,7 +15,7 @@ from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.folders import building_of, claimed, forget_aside, place_of, refuse_existing
 from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME, RUN_MARKS
 from fedrouter_sim.storage import read_json, refuse_links, write_json, write_text
-from fedrouter_sim.typed import fitted
+from fedrouter_sim.typed import Threads, fitted
 
 CHECKPOINT_FORMAT = 2  # 1 had tasks share factors of no common basis, and by lengths of single updates under guards
 EVERY_ROUND, EVERY_CLIENT = "round", "client"
@@ -37,6 +37,7 @@ class Begun:
     tensorboard: bool = False
     every_client: bool = False  # what each client sent is kept at once
     own_sha256: Mapping[str, str] = field(default_factory=dict)  # of the files of the user's own entries, by setting
+    threads: Threads | None = None  # in which it computes; None: of a run from before that was written down
 
     @property
     def folder(self) -> Path:
