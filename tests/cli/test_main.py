@@ -34,6 +34,10 @@ SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
         (["train", "--max-tokens", "20"], ["--max-tokens 20", "template"]),
         (["route", "nowhere", "text"], ["nowhere", "no such run folder"]),
         (["eval", "nowhere"], ["nowhere", "no such run folder"]),
+        *(
+            (["eval", "nowhere", flag, "it"], [f"{flag} it: is a column of --data", "drop it"])
+            for flag in ("--instruction-column", "--response-column", "--task-column", "--client-column")
+        ),
         (["aggregate", "nowhere", "--out", "x"], ["nowhere", "no such run folder"]),
         (["aggregate", "nowhere"], ["--out"]),
     ],

@@ -14,7 +14,7 @@ from fedrouter_sim.report.comparison_terminal import comparison_table
 from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, read_samples, round_gaps
 from fedrouter_sim.runs.aggregated import task_of
 from fedrouter_sim.runs.averaging import average_by_task
-from fedrouter_sim.runs.cells import read_answers
+from fedrouter_sim.runs.cells import folder_of_data, read_answers
 from fedrouter_sim.runs.plans import load_plan
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.runs.sharing import load_shared, shared_again
@@ -52,6 +52,8 @@ def read_run(folder: Path) -> None:
         run.truth.pool_for("sum")
         if archive is not None and router is not None:
             run.truth.reassigned(archive, len(router.centroids))
+    assert run.client_number(run.client_ids[0]) == run.client_ids[0]
+    assert folder_of_data(folder, "/other/data").startswith("data-data")
     assert run.deployment.pools
     assert run.method and run.metric
     updates = list(run.updates())

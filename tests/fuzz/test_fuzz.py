@@ -13,6 +13,7 @@ import study_plans
 from fuzzing import fuzz
 
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.operations.evaluate import evaluate
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.plans import save_plan
 from fedrouter_sim.runs.reader import Run
@@ -32,6 +33,7 @@ SHARES = {
 def real(
     micro_config: Callable[..., RunConfig],
     micro_model: Path,
+    micro_data: Path,
     run_method: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
@@ -39,6 +41,7 @@ def real(
     folder = tmp_path_factory.mktemp("real")
     small = {"clients": 2, "rounds": 1, "local_steps": 1, "test_examples_per_client": 2}
     run = train(micro_config(tasks="auto", **small), folder / "run").folder
+    evaluate(run, routing=["none"], data=str(micro_data))
     raw = train(micro_config(normalize="none", local_clusters=2, **small), folder / "raw").folder
     shutil.copytree(raw / "updates", folder / "updates")
     stages = run_method("fedrouter", **small).outcome.stages

@@ -241,6 +241,11 @@ def test_given_data_and_shares_of_the_run_exclude_each_other(run_copy: Path, mic
         evaluate(Run(run_copy), Display(), ("own",), data=str(micro_data))
 
 
+def test_columns_are_those_of_given_data(run_copy: Path) -> None:
+    with pytest.raises(UserError, match="columns: are of the given data; give data too, or drop them"):
+        evaluate(Run(run_copy), Display(), columns=Columns())
+
+
 @pytest.fixture(scope="module")
 def fedavg_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a method without router."""

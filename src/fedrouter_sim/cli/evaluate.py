@@ -48,9 +48,7 @@ def eval_command(
     client_column: Annotated[str | None, typer.Option(help="Column of --data; by default the run's.")] = None,
     on_bad_row: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(ON_BAD_ROW), help="Rows of --data that cannot be used; by default as the run was told."
-        ),
+        typer.Option(metavar="|".join(ON_BAD_ROW), help="Rows that cannot be used; by default as the run was told."),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to show first; by default the run's. Your own as FILE.py:CLASS.")
@@ -81,6 +79,16 @@ def eval_command(
     if test_examples_per_client is not None and test_examples_per_client < 1:
         raise UserError(f"--test-examples-per-client {test_examples_per_client}: must be at least 1")
 
+    named = {
+        "--instruction-column": " ".join(instruction_column or ()),
+        "--response-column": response_column,
+        "--task-column": task_column,
+        "--client-column": client_column,
+    }
+    for flag, column in named.items():
+        if column and data is None:
+            raise UserError(f"{flag} {column}: is a column of --data; give --data too, or drop it")
+
     require_run(run)
     if data is not None:
         find_source(data)
@@ -104,7 +112,7 @@ def eval_command(
             test_data or (),
             routing or (),
             data,
-            columns,
+            None if data is None else columns,
             test_examples_per_client,
             metric=metric,
             option=option or (),

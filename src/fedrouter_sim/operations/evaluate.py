@@ -1,6 +1,6 @@
 """`eval`: the cells of a finished run, on its own test share, the embedded test set or the user's data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,12 +71,13 @@ def evaluate(
         data: other test data: a file, a folder with a test file, 'multitask', 'paper', or a data set of the Hub,
             split IID among the run's clients. Where the run's partition is natural and a row names a client, rows go to
             the clients they name instead, and those that name none of the run are left out.
-        columns: names of the columns of `data`; None for the run's.
+        columns: names of the columns of `data`, without which they are refused; None for the run's.
         most: the most test examples that a client answers, drawn by the run's seed; None for all.
         shares: the run's own data, where they were given in Python.
         metric: the metric that is shown first; None for the run's.
         option: options of `metric` or `router`, as 'name=value'; those of the run hold where none is given.
-        on_bad_row: what happens to rows of `data` that cannot be used, 'error' or 'skip'; None for the run's.
+        on_bad_row: what happens to rows that cannot be used, of `data` or, where they do not fit, of the run's own:
+            'error' or 'skip'; None for the run's.
         unseen: what answers texts that count as unseen, 'answer', 'bare' or 'mix'; None for the run's.
         router: another router, made of the run's archive; its cells get files of their own. None for the run's.
 
@@ -89,6 +90,8 @@ def evaluate(
     label, of_router, of_metric = _router_options(config.option, router, metric, option)
     other = run.other_router(router, option_texts(of_router)) if router else None
     display.started("loading data and backbone")
+    if data is None and columns is not None:
+        raise UserError("columns: are of the given data; give data too, or drop them")
     if data is not None and test_data:
         raise UserError("--test-data chooses between shares of the run's own data; drop it or drop --data")
     if data is not None:
@@ -167,8 +170,8 @@ def _own_shares(run: Run, names: Sequence[str], given: Shares | None) -> dict[st
 
 
 def _at_most(
-    asked: Mapping[str, TestShares], most: int | None, seed: int
-) -> tuple[Mapping[str, TestShares], set[str], list[str]]:
+    asked: dict[str, TestShares], most: int | None, seed: int
+) -> tuple[dict[str, TestShares], set[str], list[str]]:
     """Return at most so many samples per client, the names of the test data that are fewer by that, and a note where
     the number changes nothing."""
     if most is None:
