@@ -14,14 +14,12 @@ from fedrouter_sim.machine import (
     folder_size,
     free_disk,
     give_back_memory,
-    in_threads,
     is_writable,
     machine_record,
     memory,
     peak_memory_bytes,
     size,
     usable_cores,
-    used_threads,
 )
 
 MIB = 2**20
@@ -173,14 +171,3 @@ def test_a_library_that_gives_nothing_back_is_let_be(monkeypatch: pytest.MonkeyP
 def resident() -> int:
     """Return how much of this process is in main memory, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def test_torch_computes_in_as_many_threads_as_is_said_and_then_as_before() -> None:
-    before = torch.get_num_threads()
-    with in_threads(before + 1):
-        assert used_threads() == torch.get_num_threads() == machine_record()["threads"] == before + 1
-        with in_threads(None):
-            assert used_threads() == before + 1
-    with pytest.raises(KeyError), in_threads(before + 2):
-        raise KeyError
-    assert used_threads() == before

@@ -6,8 +6,7 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from math import ceil
@@ -78,33 +77,14 @@ def give_back_memory() -> None:
 
 def machine_record() -> dict[str, Any]:
     """Return the versions of the libraries that decide results, of Python, the machine, and torch's threads."""
+    import torch  # slow to import
+
     return {
         "libraries": {name: version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "threads": used_threads(),
+        "threads": torch.get_num_threads(),
     }
-
-
-def used_threads() -> int:
-    """Return in how many threads torch computes."""
-    import torch  # slow to import
-
-    return torch.get_num_threads()
-
-
-@contextmanager
-def in_threads(number: int | None) -> Iterator[None]:
-    """Have torch compute in so many threads meanwhile, as the last digits of results depend on it; None: in as many as
-    it does."""
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(number or before)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def free_disk(folder: Path) -> int:

@@ -11,13 +11,13 @@ from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.scores import Cell, CellResult
+from fedrouter_sim.evaluation.scoring import score_cells
 from fedrouter_sim.evaluation.unseen import UnseenAuroc
 from fedrouter_sim.examples.reading import Reading
 from fedrouter_sim.examples.record import Columns, Shares
 from fedrouter_sim.examples.sources import NOT_ON_DISK, load_test
 from fedrouter_sim.examples.values import spelled_as
 from fedrouter_sim.federation.observers import SILENT, Display
-from fedrouter_sim.operations.scoring import score_cells
 from fedrouter_sim.partition.assigning import assign_by_client, split_iid
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import TestShares, draw_fewer, partition_data, reading_of

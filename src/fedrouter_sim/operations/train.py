@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.asking import Answers
@@ -20,6 +22,7 @@ from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.sample_map import sample_map
 from fedrouter_sim.evaluation.scores import CellResult
+from fedrouter_sim.evaluation.scoring import score_cells
 from fedrouter_sim.evaluation.truth import Agreement, Truth
 from fedrouter_sim.evaluation.validation import ValidationCurve
 from fedrouter_sim.examples.record import Shares
@@ -31,10 +34,9 @@ from fedrouter_sim.federation.federation import Federation, build_federation
 from fedrouter_sim.federation.observers import SILENT, Display, Observers, Stopping, totals
 from fedrouter_sim.federation.privacy.accounting import require_opacus
 from fedrouter_sim.folders import refuse_existing
-from fedrouter_sim.machine import in_threads, peak_memory_bytes, used_threads
+from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
-from fedrouter_sim.operations.scoring import score_cells
 from fedrouter_sim.partition.fitting import Fitting
 from fedrouter_sim.partition.run_data import RunData, check_validation, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
@@ -53,6 +55,7 @@ from fedrouter_sim.runs.writer import RunWriter
 from fedrouter_sim.simulation import Outcome, checked_plan, simulate
 from fedrouter_sim.stopping import Stop, stoppable
 from fedrouter_sim.tables import parse_options
+from fedrouter_sim.threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,14 @@ def train(
     if checkpoint_every not in (EVERY_ROUND, EVERY_CLIENT):
         raise UserError(f"--checkpoint-every {checkpoint_every}: choose {EVERY_ROUND} or {EVERY_CLIENT}")
     config = _resolved(config, shares, method)
-    threads = used_threads() if engine is None else 1  # as of each worker, and of what leads them
+    threads = torch.get_num_threads() if engine is None else 1  # as of each worker, and of what leads them
     every_client, own = checkpoint_every == EVERY_CLIENT, own_digests(config)
     new = Begun(out, config.to_dict(), overwrite, tensorboard, every_client, own, threads)
-    with run_under_way(out, new, resume) as begun, in_threads(begun.threads), crew_of(engine, config) as crew:
+    with (
+        run_under_way(out, new, resume) as begun,
+        torch_threads(begun.threads or threads),
+        crew_of(engine, config) as crew,
+    ):
         if begun.threads not in (None, threads):
             goes_on = "goes on so" if engine is None else "goes on in one, as workers do: its last digits may be others"
             display.noted(f"the run was begun in {begun.threads} threads, and {goes_on}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fedrouter_sim.adapters.folders import load_peft_config
 from fedrouter_sim.adapters.state import adapter_digest
 from fedrouter_sim.backbone.locating import has_digest, resolve_model
@@ -16,7 +18,6 @@ from fedrouter_sim.config.paths import table_settings
 from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.examples.sources import NOT_ON_DISK
 from fedrouter_sim.federation.observers import SILENT, Display
-from fedrouter_sim.machine import in_threads, used_threads
 from fedrouter_sim.partition.run_data import partition_data
 from fedrouter_sim.runs.backbones import require_model
 from fedrouter_sim.runs.cells import read_cells, samples_digest
@@ -25,6 +26,7 @@ from fedrouter_sim.runs.entries import named_entries
 from fedrouter_sim.runs.layout import NOT_IN_MANIFEST
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.storage import json_text
+from fedrouter_sim.threads import torch_threads
 
 SAME, CHANGED, UNKNOWN = "same", "changed", "not checked"
 
@@ -163,11 +165,11 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
     if run.config.data in NOT_ON_DISK:
         yield Check("training again", UNKNOWN, f"the run's data are not on disk ({run.config.data})")
         return
-    threads = run.manifest.get("threads")
-    if threads is None:
-        said = f"the run does not say in how many it was trained; it is trained again in {used_threads()}"
+    known, here = run.manifest.get("threads"), torch.get_num_threads()
+    if known is None:
+        said = f"the run does not say in how many it was trained; it is trained again in {here}"
         yield Check("number of threads", UNKNOWN, said)
-    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place, in_threads(threads):
+    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place, torch_threads(known or here):
         try:
             again = train(run.config, Path(place) / "again", False, display).folder
         except Interrupted as error:  # nothing is kept to go on with
