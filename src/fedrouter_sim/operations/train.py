@@ -112,8 +112,7 @@ def train(
             the evaluation failed: the run is there, without scores.
         Interrupted: by Ctrl-C; the message says how to go on.
     """
-    clock = Clock()
-    out = Path(out)
+    clock, out = Clock(), Path(out)
     if not resume:
         refuse_existing(out, overwrite, RUN_MARKS, "a run folder")
     if tensorboard:
@@ -132,9 +131,8 @@ def train(
         torch_threads(begun.threads or threads),
         crew_of(engine, config) as crew,
     ):
-        if begun.threads not in (None, threads):
-            goes_on = "goes on so" if engine is None else "goes on in one, as workers do: its last digits may be others"
-            display.noted(f"the run was begun in {begun.threads} threads, and {goes_on}")
+        if said := begun.said_of_threads(threads, with_workers=engine is not None):
+            display.noted(said)
         check_entries(config, method)
         job = _prepare(config, None if shares is None else checked_shares(shares), backbone, method, display, crew)
         checkpoint = Checkpoint(begun, job.made_of, clock.so_far)

@@ -28,6 +28,7 @@ from fedrouter_sim.runs.alternatives import other_router, when_unseen
 from fedrouter_sim.runs.backbones import check_router, load_backbone, model_folder
 from fedrouter_sim.runs.cells import StoredCell, read_cells
 from fedrouter_sim.runs.checking import check_fits, check_manifest, read_rounds
+from fedrouter_sim.runs.clients import number_of
 from fedrouter_sim.runs.discovery import Discovery
 from fedrouter_sim.runs.entries import check_trusted
 from fedrouter_sim.runs.layout import (
@@ -48,8 +49,6 @@ from fedrouter_sim.storage import read_json, refuse_links
 from fedrouter_sim.tables import parse_options
 from fedrouter_sim.tensors import Tensors
 from fedrouter_sim.typed import Within, taken
-
-_FEW = 3  # names of clients that a message lists
 
 
 class Run:
@@ -170,16 +169,7 @@ class Run:
         Raises:
             UserError: there is no such client.
         """
-        numbers = self.client_ids
-        named = {name: number for number, name in self.client_names.items() if number in numbers}
-        known = named | {str(number): number for number in numbers}
-        if str(client) in known:
-            return known[str(client)]
-        in_turn = numbers[-1] - numbers[0] == len(numbers) - 1
-        listed = f"{numbers[0]} to {numbers[-1]}" if in_turn else ", ".join(map(str, numbers))
-        names = ", ".join([*named][:_FEW]) + (", ..." if len(named) > _FEW else "")
-        called = f", named {names}" if named else ""
-        raise UserError(f"--client {client}: {self.folder} has clients {listed}{called}")
+        return number_of(client, self.client_ids, self.client_names, self.folder)
 
     @cached_property
     def deployment(self) -> Deployment:

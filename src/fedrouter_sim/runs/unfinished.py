@@ -84,6 +84,13 @@ class Begun:
         """Whether anything was trained."""
         return bool(self.rounds) or (self.folder / RECEIVED_NAME).exists()
 
+    def said_of_threads(self, now: int, with_workers: bool) -> str:
+        """Return what a user should know who goes on with the run in a process of so many threads; '' for nothing."""
+        if self.threads in (None, now):
+            return ""
+        goes_on = "goes on in one, as workers do: its last digits may be others" if with_workers else "goes on so"
+        return f"the run was begun in {self.threads} threads, and {goes_on}"
+
     def check(self, now: "Begun") -> None:
         """Refuse to go on with other settings, or other files of the user's own entries.
 
