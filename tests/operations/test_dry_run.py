@@ -17,16 +17,16 @@ def test_a_dry_run_says_what_the_run_would(micro_config: ConfigMaker) -> None:
     found = dry_run(micro_config())
     cost = found.cost
     assert (cost.steps, cost.adapters, cost.dtype, cost.device) == (32, 4, "float32", "cpu")
-    assert cost.answers == 2 * 4 * (4 + 4)
+    assert cost.answers == 2 * 4 * (4 + 4) + 2 * 4 * 4  # and on all tasks the bare backbone and oracle routing
     assert cost_table(cost).row_count == 8
     assert len({shown.task for shown in found.prompts}) == len(found.prompts) == 3
     assert all(shown.learnt.endswith("<|endoftext|>") for shown in found.prompts)
 
 
 def test_every_sample_is_answered_once_for_each_routing(micro_config: ConfigMaker) -> None:
-    assert dry_run(micro_config(method="fedavg")).cost.answers == 4 * (4 + 4)
+    assert dry_run(micro_config(method="fedavg")).cost.answers == 4 * (4 + 4) + 4 * 4
     drifting = dry_run(micro_config(method="fedavg", drift_at=1, drift_to="single"))
-    assert drifting.cost.answers == 4 * (4 + 4 + 4)
+    assert drifting.cost.answers == 4 * (4 + 4 + 4) + 4 * 4
     assert dry_run(micro_config(method="base")).cost.train_seconds is None
 
 

@@ -35,7 +35,7 @@ def test_without_drift_or_held_out_task_there_are_two_sorts_of_test_data(micro_c
     assert (run_data.drifted, run_data.held_out) == ((), ())
     shares = run_data.test_shares()
     assert list(shares) == ["all", "own"]
-    assert run_data.samples() == sum(len(own) for share in shares.values() for own in share.values()) == 4 * (4 + 4)
+    assert sum(len(own) for share in shares.values() for own in share.values()) == 4 * (4 + 4)
     assert shares["own"] == dict(enumerate(own.test_own for own in run_data.clients))
 
 

@@ -15,6 +15,7 @@ from fedrouter_sim.backbone.asking import Embeds
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.agreement import mean
+from fedrouter_sim.evaluation.cells import cells_of_run
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics import all_metrics, measured
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
@@ -24,7 +25,6 @@ from fedrouter_sim.evaluation.truth import Truth
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.federation.plan import Choice, Weights
 from fedrouter_sim.partition.run_data import TestShares
-from fedrouter_sim.partition.test_data import ALL
 from fedrouter_sim.routing import BARE, ORACLE
 
 _Asked = tuple[Weights, ByToken | None, Example]  # all that an answer depends on
@@ -99,13 +99,9 @@ class Evaluator:
         return [Cell(test_data, routing) for routing in self._answerer.method.routings]
 
     def cells_of_run(self, shares: Mapping[str, TestShares]) -> list[Cell]:
-        """Return all cells of a run: the method's and, on all tasks, the bare backbone's and, of a run with a router
-        and labels, those of the oracle routing."""
-        cells = [cell for name in shares for cell in self.cells(name)]
+        """Return all cells of the run."""
         by_label = self._answerer.deployment.router is not None and self._truth is not None
-        if by_label and all(example.task is not None for own in shares[ALL].values() for example in own):
-            cells.append(Cell(ALL, ORACLE))
-        return [*cells, Cell(ALL, BARE)]
+        return cells_of_run(self._answerer.method.routings, shares, by_label)
 
     def evaluate(self, cell: Cell, shares: TestShares) -> CellResult:
         """Answer and score every client's samples of a cell.

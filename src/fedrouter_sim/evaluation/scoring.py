@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from fedrouter_sim.evaluation.cells import count_samples
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.scores import Cell, CellResult
 from fedrouter_sim.federation.observers import Display
@@ -23,5 +24,5 @@ def score_cells(
         UserError: as `Evaluator.evaluate`.
     """
     cells = evaluator.cells_of_run(shares) if cells is None else cells
-    display.started("answering test samples", sum(len(own) for c in cells for own in shares[c.test_data].values()))
+    display.started("answering test samples", count_samples(cells, shares))
     return [evaluator.evaluate(cell, shares[cell.test_data]) for cell in cells]

@@ -6,6 +6,7 @@ from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.prompting import ShownPrompt, shown_prompts
 from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.evaluation.cells import most_answers
 from fedrouter_sim.federation.absences import check_reachable
 from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.estimate import estimate_cost
@@ -46,5 +47,5 @@ def dry_run(config: RunConfig) -> DryRun:
     federation = build_federation(config, data, backbone, budget)
     plan = checked_plan(method.plan(federation), method, private=budget is not None)
     check_reachable(plan, len(federation.ids), config)
-    cost = estimate_cost(federation, plan, backbone, data.samples() * len(method.routings))
+    cost = estimate_cost(federation, plan, backbone, most_answers(method, plan, data))
     return DryRun(cost, shown_prompts(backbone.encoder, data.shares.train), data.notes, budget)

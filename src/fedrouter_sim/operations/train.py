@@ -16,6 +16,7 @@ from fedrouter_sim.backbone.trial import try_out
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.paths import absolute_paths
 from fedrouter_sim.errors import UserError, first_line
+from fedrouter_sim.evaluation.cells import most_answers
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics import find_metric
@@ -283,7 +284,7 @@ def _simulated(
         with stop.at_once():
             plan = first = checked_plan(job.method.plan(federation), job.method)
             clock.done("plan")
-            answers = job.data.samples() * len(job.method.routings)
+            answers = most_answers(job.method, first, job.data)
             display.before_training(lambda: estimate_cost(federation, first, job.backbone, answers))
     of_run = (job.config, job.data.validation, job.backbone, job.method, job.metric)
     validate = ValidationCurve(*of_run, federation.longest_answer, job.answers, job.labels, display.noted)

@@ -51,9 +51,10 @@ class RunData:
         found = [[example.task for example in own.train] for own in (self.drifted if drifted else self.clients)]
         return {0: [task for own in found for task in own]} if gathered else dict(enumerate(found))
 
-    def samples(self) -> int:
-        """Return how many test samples there are, over all test data and clients."""
-        return sum(len(own) for share in self.test_shares().values() for own in share.values())
+    @property
+    def is_labelled(self) -> bool:
+        """Whether all training examples of the clients have a task label."""
+        return not any(task is None for own in (False, True) for tasks in self.labels(own).values() for task in tasks)
 
     def test_shares(self) -> dict[str, TestShares]:
         """Return the test data that there are, by name."""
