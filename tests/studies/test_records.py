@@ -113,7 +113,10 @@ def test_settings_are_without_the_folders_of_this_machine(micro_config: ConfigMa
         (lambda line: line.replace('"lr":', '"lrr":'), "line 1 is damaged .*lrr"),
         (lambda line: line[:-30], "damaged"),
         (lambda line: re.sub(r'"rows": \{"0": \["\w+", ', '"rows": {"0": [', line), "rows must be as many as values"),
-        (lambda line: line + line, "has 'dual-micro' twice; remove one of the lines"),
+        (
+            lambda line: line + line.replace('"wall_seconds": ', '"wall_seconds": 1'),
+            "has 'dual-micro' twice, and differently; remove one of the lines",
+        ),
         (lambda line: json.dumps(json.loads(line) | {"scores": {}}), "line 1 is damaged .it has no scores"),
         (
             lambda line: re.sub(r'"values": {"0": \[\[[^]]*\]', '"values": {"0": [[1.0, 0]', line, count=1),
@@ -130,3 +133,11 @@ def test_a_damaged_file_is_refused_in_one_line(
     with pytest.raises(UserError, match=words) as caught:
         Records(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_equal_lines_of_a_run_are_one(finished_run: Path, tmp_path: Path) -> None:
+    """As of the files of several machines that are joined."""
+    line = Record.of(Run(finished_run)).to_line()
+    path = tmp_path / "records.jsonl"
+    path.write_text(line + line, encoding="utf-8")
+    assert list(Records(path).runs) == [finished_run.name]

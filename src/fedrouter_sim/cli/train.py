@@ -90,7 +90,7 @@ def train_command(
         _check_resumed(resume, found, tensorboard, checkpoint_every)
         config, out = found.config, found.out
     chosen = None if seeds is None else _parsed(seeds)
-    if chosen and "seed" in given:
+    if chosen and settings["seed"] is not None:
         raise UserError(f"--seed {config.seed}: does not go with --seeds {seeds}, which names them all; drop it")
     # What leads nowhere is refused before seconds of imports.
     Engine.wanted(workers, ray)
