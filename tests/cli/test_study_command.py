@@ -206,7 +206,7 @@ def test_nothing_is_drawn_where_nothing_is_there(smoke, monkeypatch, tmp_path, c
     assert f"--only-draw: no run of {SMOKE} is in {gone} yet" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     call(monkeypatch, SMOKE, "--only-draw", "--workers", "2", "--out", str(smoke), code=2)
-    assert "--workers 2: nothing is run with --only-draw; drop it" in capsys.readouterr().err
+    assert "--workers: nothing is run with --only-draw; drop it" in capsys.readouterr().err
 
 
 FAILING = """
@@ -250,6 +250,20 @@ def test_a_run_that_cannot_be_made_is_named_and_the_others_are_made(monkeypatch,
     call(monkeypatch, str(plan), "--workers", "1", "--out", str(out), code=2)
     assert "error: 1 of 1 runs could not be made" in capsys.readouterr().err
     assert (out / "table.md").read_bytes() == before
+
+
+def test_a_study_is_divided_by_the_names_of_its_runs(records, monkeypatch, tmp_path, capsys):
+    lines = records.read_text(encoding="utf-8").splitlines(keepends=True)
+    some, ran = tmp_path / "some.jsonl", []
+    some.write_text("".join(line for line in lines if "fedavg" not in line[:40]), encoding="utf-8")
+    monkeypatch.setattr("fedrouter_sim.operations.study._run_one", lambda train, planned, *_: ran.append(planned.name))
+    monkeypatch.setattr("fedrouter_sim.operations.study._done", lambda *_: pytest.fail("it is not there"))
+    arguments = (SMOKE, "--workers", "1", "--out", str(tmp_path / "out"), "--records", str(some))
+    with pytest.raises(pytest.fail.Exception):
+        call(monkeypatch, *arguments, "--only", "single-*-seed222")
+    assert ran == ["single-fedavg-seed222"]
+    call(monkeypatch, *arguments, "--only", "triple-*", code=2)
+    assert "error: --only triple-*: no run of the plan is called so; there is dual-" in capsys.readouterr().err
 
 
 def test_records_of_another_plan_are_refused(records, monkeypatch, tmp_path, capsys):

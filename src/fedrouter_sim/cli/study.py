@@ -33,6 +33,13 @@ def study_command(
             "and is compared where the run folders are not."
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Do now only the runs of such names, as 'dual-*-seed111'; what is there is compared. Repeatable.",
+        ),
+    ] = None,
     only_draw: Annotated[
         bool, typer.Option("--only-draw", help="Run nothing more: compare and judge what is there so far.")
     ] = False,
@@ -60,8 +67,9 @@ def study_command(
     from fedrouter_sim.studies.plan import PlannedRun, read_study
     from fedrouter_sim.studies.records import Records
 
-    if only_draw and workers is not None:
-        raise UserError(f"--workers {workers}: nothing is run with --only-draw; drop it")
+    for name, value in (("--workers", workers), ("--only", only)):
+        if only_draw and value:
+            raise UserError(f"{name}: nothing is run with --only-draw; drop it")
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: must be at least 1")
     out = out or Path("runs") / f"reproduce-{plan.stem}"
@@ -69,7 +77,8 @@ def study_command(
     started = time.monotonic()
     study = read_study(plan, overrides)
     kept = Records(records) if records else None
-    pending = [] if only_draw else pending_runs(study, out, kept)
+    chosen = study.chosen(only or ())
+    pending = [] if only_draw else [run for run in pending_runs(study, out, kept) if run in chosen]
     display = StudyDisplay(pending, Console(stderr=True, quiet=quiet))
     failed: dict[str, UserError] = {}
 
@@ -86,11 +95,9 @@ def study_command(
         # A card is one process's, unless the user says how many share it.
         on_cards = any(resolve_device(run.config.device).type != "cpu" for run in study.runs)
         at_a_time = workers or (usable_cores() if installed() and not on_cards else 1)
+        running = run_study(study, out, train, display, None, at_a_time, kept, refused, only or ())
         try:
-            with (
-                display.shown(),
-                closing(run_study(study, out, train, display, None, at_a_time, kept, refused)) as runs,
-            ):
+            with display.shown(), closing(running) as runs:
                 for planned, run in runs:
                     display.finished(planned.name, run.summary, notes_in(run.manifest))
         except KeyboardInterrupt:

@@ -38,6 +38,7 @@ def run_study(
     workers: int = 1,
     records: Records | None = None,
     refused: Refused | None = None,
+    only: Sequence[str] = (),
 ) -> Generator[tuple[PlannedRun, Run], None, None]:
     """Run what has not been run, and yield each run as it is done.
 
@@ -54,12 +55,14 @@ def run_study(
         workers: how many runs at a time; with 1, or a single run to do, this process is enough.
         records: has finished runs, which are not run again, and gets those that are done now.
         refused: is told of a run that cannot be made, and the others are; None: that is raised.
+        only: patterns of the names of runs that are to be done now, as 'dual-*'; none: of all.
 
     Raises:
         UserError: the package ray is missing; or of a run, and nobody is told.
         MayPass: a worker has died, or the disk is full.
     """
-    pending = pending_runs(study, out, records)[:limit]
+    chosen = study.chosen(only)
+    pending = [run for run in pending_runs(study, out, records) if run in chosen][:limit]
     for planned, error in _tried(pending, out, train, display, workers):
         if error is None:
             yield planned, _done(study, planned, out, records)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ class Study:
     def metrics(self) -> tuple[str, ...]:
         """The metrics that claims name."""
         return tuple(dict.fromkeys(claim.metric for claim in self.claims if claim.metric))
+
+    def chosen(self, only: Sequence[str] = ()) -> list[PlannedRun]:
+        """Return the runs whose names are of one of some patterns, as 'dual-*'; without patterns all.
+
+        Raises:
+            UserError: no run is of a pattern.
+        """
+        for pattern in only:
+            if not any(fnmatchcase(run.name, pattern) for run in self.runs):
+                raise UserError(f"--only {pattern}: no run of the plan is called so; there is {self.runs[0].name}")
+        return [run for run in self.runs if not only or any(fnmatchcase(run.name, pattern) for pattern in only)]
 
     def pending(
         self, out: Path, recorded: Mapping[str, Origin] | None = None, absent: Absent | None = None
