@@ -7,10 +7,10 @@ import torch
 
 
 @contextmanager
-def torch_threads(number: int) -> Iterator[None]:
-    """Have torch compute in so many threads, and as before at the end."""
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Have torch compute in so many threads, and as before at the end; None: in those that there are."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(number or before)
     try:
         yield
     finally:

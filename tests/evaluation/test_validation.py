@@ -9,6 +9,7 @@ from inside import backbone_of
 
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import MayPass
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered, Metric
@@ -72,6 +73,16 @@ def test_a_metric_that_fails_leaves_the_round_without_scores_and_says_so(done: A
     assert validate(3, outcome.deployment, outcome.adapters) is None
     [said] = heard
     assert said.startswith("validation of round 3 failed, and training goes on: ") and "cannot be measured" in said
+
+
+def test_what_may_pass_is_not_taken_for_a_metric_that_fails(done: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*given: Any) -> Any:
+        raise MayPass("a worker died")
+
+    config = dataclasses.replace(done.federation.config, eval_every=1)
+    monkeypatch.setattr(Evaluator, "evaluate", gone)
+    with pytest.raises(MayPass):
+        curve(done, config, partition_data(config).shares)(1, done.outcome.deployment, done.outcome.adapters)
 
 
 def test_test_rows_change_nothing(done: Any) -> None:

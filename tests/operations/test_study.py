@@ -1,5 +1,6 @@
 """A study is run: what is done is not done again, and claims are judged at the end."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.operations import study as studies
-from fedrouter_sim.operations.study import conclude, run_study
+from fedrouter_sim.operations.study import conclude, pending_runs, run_study
 from fedrouter_sim.operations.train import train
 from fedrouter_sim.studies.plan import PlannedRun, Study, read_study
+from fedrouter_sim.studies.records import Records
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +147,16 @@ def test_what_may_pass_ends_the_study(tmp_path: Path) -> None:
     study = read_study(written(tmp_path))
     with pytest.raises(MayPass):
         list(run_study(study, tmp_path / "out", full, Display(), refused=lambda *_: pytest.fail("went on")))
+
+
+def test_a_run_without_scores_is_left_out_and_named(finished: tuple[Study, Path], tmp_path: Path) -> None:
+    """Its evaluation failed, as by a metric of the user's own: it costs the others nothing."""
+    study, out = finished
+    copy = Path(shutil.copytree(out, tmp_path / "out"))
+    name = study.runs[0].name
+    shutil.rmtree(copy / name / "eval")
+    comparison, _ = conclude(study, copy)
+    assert name not in [entry.folder.name for entry in comparison.entries] and comparison.entries
+    assert [note for note in comparison.notes if note.startswith(f"{copy / name}: was trained, and its evaluation")]
+    records = Records(tmp_path / "records.jsonl")
+    assert pending_runs(study, copy, records) == study.pending(copy) and name not in records.runs

@@ -76,6 +76,8 @@ def test_rows_that_several_seeds_ask_count_once_and_others_each() -> None:
 
 def test_a_client_of_one_sample_leaves_no_interval() -> None:
     assert resampled(*values_of(answers([0.5, 0.7], [0.5]), ROUGE), "same") is None
+    twice = [line | {"instruction": "the same"} for line in answers([0.5, 0.5])]
+    assert resampled(*values_of(twice, ROUGE), "same") is None  # of one row, asked twice
 
 
 def test_a_loss_is_over_tokens() -> None:

@@ -54,8 +54,9 @@ def study_command(
     """
     _check_plan(plan)
 
+    import torch
+
     from fedrouter_sim import train
-    from fedrouter_sim.backbone.devices import resolve_device
     from fedrouter_sim.cli.progress import StudyDisplay
     from fedrouter_sim.federation.engine import installed
     from fedrouter_sim.machine import usable_cores
@@ -93,7 +94,7 @@ def study_command(
             note(f"not compared with what the runs were made of: {why}", quiet)
     else:
         # A card is one process's, unless the user says how many share it.
-        on_cards = any(resolve_device(run.config.device).type != "cpu" for run in study.runs)
+        on_cards = torch.cuda.is_available() and any(run.config.device != "cpu" for run in pending)
         at_a_time = workers or (usable_cores() if installed() and not on_cards else 1)
         running = run_study(study, out, train, display, None, at_a_time, kept, refused, only or ())
         try:
@@ -106,7 +107,7 @@ def study_command(
     comparison, judged = conclude(study, out, kept)
     if not comparison.entries:
         if failed:
-            raise not_made(failed, len(study.runs))
+            raise not_made(failed, len(pending))
         raise UserError(f"--only-draw: no run of {plan} is in {records or out} yet; run the study first")
     for text in comparison.notes:
         note(text, quiet)
@@ -126,7 +127,7 @@ def study_command(
         width=160,
     )
     if failed:
-        raise not_made(failed, len(study.runs))
+        raise not_made(failed, len(pending))
 
 
 def _check_plan(plan: Path) -> None:

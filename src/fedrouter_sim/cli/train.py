@@ -235,6 +235,8 @@ def _train_seeds(
         note(f"the finished runs are in {folder}; the same command with --out {folder} goes on from there", quiet=False)
         raise
     comparison, _ = conclude(study, folder)
+    if failed and not comparison.entries:
+        raise not_made(failed, len(runs))
     for text in comparison.notes:
         note(text, quiet)
     report = write_comparison_report(folder / "report.html", study.title, comparison, [])

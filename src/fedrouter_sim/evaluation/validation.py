@@ -7,7 +7,7 @@ from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.asking import Answers
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import MayPass, UserError
 from fedrouter_sim.evaluation.evaluator import Evaluator
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -67,6 +67,8 @@ class ValidationCurve:
         evaluator = Evaluator(answerer, None, self._metric, labels=self._labels)
         try:
             result = evaluator.evaluate(evaluator.cells(VALIDATION)[0], self._parts)
+        except MayPass:
+            raise
         except UserError as error:
             self._noted(f"validation of round {round_} failed, and training goes on: {error}")
             return None

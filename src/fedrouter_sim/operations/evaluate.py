@@ -28,6 +28,7 @@ from fedrouter_sim.runs.layout import LABELS_NAME
 from fedrouter_sim.runs.reader import Run, open_run
 from fedrouter_sim.runs.writer import rewrite_summary
 from fedrouter_sim.tables import Options, option_texts
+from fedrouter_sim.threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ def evaluate(
     run.check_own("method", "router", *(() if metric else ("metric",)))
     label, of_router, of_metric = _router_options(config.option, router, metric, option)
     other = run.other_router(router, option_texts(of_router)) if router else None
+    routed_notes = list[str]()
+    if other is not None and run.router is not None and other.by_prototypes != run.router.by_prototypes:
+        was = run.router.rule
+        routed_notes = [f"--router {router}: goes by the temperature of {was}, which is of other distances"]
     display.started("loading data and backbone")
     if data is None and columns is not None:
         raise UserError("columns: are of the given data; give data too, or drop them")
@@ -103,7 +108,7 @@ def evaluate(
     else:
         asked, notes = _own_shares(run, test_data, shares), []
     asked, fewer, fewer_notes = _at_most(asked, most, config.seed)
-    notes += fewer_notes
+    notes += [*routed_notes, *fewer_notes]
     backbone, method = run.open_backbone(), run.method
     answerer = run.answerer(backbone, unseen=unseen, router=other)
     fitting = Fitting(backbone.encoder.flaws, on_bad_row or config.on_bad_row)
@@ -122,7 +127,8 @@ def evaluate(
     by_router = {chosen: label if chosen in (GLOBAL, LOCAL) else None for chosen in routings}
     chosen_cells = [Cell(name, chosen, by_router[chosen]) for name in asked for chosen in routings]
     as_trained = data is None and not (test_data or routing or router or metric or option or unseen or fewer)
-    results = score_cells(evaluator, asked, display, None if as_trained else chosen_cells)
+    with torch_threads(run.manifest.get("threads") if as_trained else None):  # for the same last digits
+        results = score_cells(evaluator, asked, display, None if as_trained else chosen_cells)
     of_data = config.data if data is None else absolute_path(data)
     context = {"seed": config.seed, "data": of_data, "method": method.name}
     # The run's own cells are answered as it was told, all of its samples; others must not take their place.
@@ -178,7 +184,7 @@ def _at_most(
         return asked, set(), []
     counts = {name: max(map(len, share.values()), default=0) for name, share in asked.items()}
     largest = max(counts.values(), default=0)
-    if most > largest:
+    if most >= largest:
         return asked, set(), [f"--test-examples-per-client {most}: no client has more than {largest}, so all are asked"]
     return draw_fewer(asked, most, seed), {name for name, count in counts.items() if most < count}, []
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.federation.engine import Engine
 from fedrouter_sim.federation.observers import Display
 from fedrouter_sim.federation.seats import seats
+from fedrouter_sim.runs.cells import has_cells
 from fedrouter_sim.runs.layout import MANIFEST_NAME
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Comparison, Judged
@@ -123,7 +125,7 @@ def pending_runs(
     if records is None:
         return pending
     for planned in study.runs:
-        if planned not in pending and planned.name not in records.runs:
+        if planned not in pending and planned.name not in records.runs and has_cells(out / planned.name):
             _done(study, planned, out, records)
     return pending
 
@@ -152,10 +154,16 @@ def conclude(study: Study, out: Path, records: Records | None = None) -> tuple[C
     """Compare the finished runs of a study, of the records if they are given and else of `out`; judge its claims."""
     names = [run.name for run in study.runs]
     if records is None:
-        there = [out / name for name in names if (out / name).exists()]
+        there = [out / name for name in names if has_cells(out / name)]
         comparison = open_comparison(there, also=study.metrics, planned=study.told)
     else:
         first = study.runs[0].config
         metric = find_metric(first.metric, parse_options(first.option))
         comparison = records.compare(names, metric, study.metrics, study.told)
+    said = [
+        f"{out / name}: was trained, and its evaluation failed; `fedrouter-sim eval {out / name}` evaluates it again"
+        for name in names
+        if (out / name / MANIFEST_NAME).exists() and not has_cells(out / name)
+    ]
+    comparison = replace(comparison, notes=(*comparison.notes, *said))
     return comparison, [comparison.judge(claim) for claim in study.claims]

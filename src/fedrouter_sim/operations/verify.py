@@ -15,7 +15,7 @@ from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.config.paths import table_settings
-from fedrouter_sim.errors import Interrupted, UserError
+from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.examples.sources import NOT_ON_DISK
 from fedrouter_sim.federation.observers import SILENT, Display
 from fedrouter_sim.partition.run_data import partition_data
@@ -126,9 +126,14 @@ def _data(run: Run) -> Iterator[Check]:
     try:
         found = partition_data(run.config).shares.digest()
     except UserError as error:
-        yield Check("data", UNKNOWN, str(error))
+        yield Check("data", _unreadable(run.config.data), str(error))
         return
     yield _check("data", run.manifest["data_sha256"], found, f"--data {run.config.data} has changed")
+
+
+def _unreadable(named: str) -> str:
+    """Return what is to be said of data or a backbone that cannot be read: what is here has changed."""
+    return CHANGED if Path(named).exists() else UNKNOWN
 
 
 def _backbone(run: Run) -> Iterator[Check]:
@@ -142,7 +147,7 @@ def _backbone(run: Run) -> Iterator[Check]:
         same = has_digest(resolve_model(run.config.model), recorded)
         yield Check("backbone", SAME if same else CHANGED, "" if same else f"--model {run.config.model} has changed")
     except UserError as error:
-        yield Check("backbone", UNKNOWN, str(error))
+        yield Check("backbone", _unreadable(run.config.model), str(error))
     if why := _untrusted(run, "router"):
         yield Check("backbone of the router", UNKNOWN, why)
     elif (router := run.router) is not None:
@@ -174,8 +179,13 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
             again = train(run.config, Path(place) / "again", False, display).folder
         except Interrupted as error:  # nothing is kept to go on with
             raise KeyboardInterrupt from error
+        except MayPass:
+            raise
         except UserError as error:
-            yield Check("training again", UNKNOWN, str(error))
+            gone = any(
+                Path(one).is_absolute() and not Path(one).exists() for one in (run.config.data, run.config.model)
+            )
+            yield Check("training again", UNKNOWN if gone else CHANGED, str(error))
             return
         first, second = _decided(run.folder), _decided(again)
         # What `eval` scored later is not scored in training.

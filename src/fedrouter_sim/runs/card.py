@@ -84,7 +84,7 @@ def answers_by_mixtures(run: Run) -> bool:
     Raises:
         UserError: the run's answers are damaged.
     """
-    cells = [cell for cell in run.cells() if cell.router is None and cell.routing in (FIXED, GLOBAL, LOCAL)]
+    cells = [cell for cell in run.cells() if not (cell.router or cell.under) and cell.routing in (FIXED, GLOBAL, LOCAL)]
     there = [cell for cell in cells if has_answers(run.folder, cell)]
     return any(row.get("weights") for cell in there for row in read_answers(run.folder, cell))
 

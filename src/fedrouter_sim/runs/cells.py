@@ -117,6 +117,11 @@ def read_cells(folder: Path) -> list[StoredCell]:
     )
 
 
+def has_cells(folder: Path) -> bool:
+    """Say whether a run is there and was evaluated on its own test data."""
+    return any((folder / FOLDER_NAME).glob("*.json"))
+
+
 def has_answers(folder: Path, cell: StoredCell) -> bool:
     """Say whether the file of a cell's single answers is there."""
     return (folder / FOLDER_NAME / f"{cell.name}.jsonl").is_file()

@@ -184,9 +184,11 @@ def rewrite_summary(folder: Path, summary: Summary, manifest: dict[str, Any]) ->
     """
     path = folder / SUMMARY_NAME
     files = manifest.get("files_sha256")
-    ours = isinstance(files, dict) and files.get(SUMMARY_NAME) == file_digest(path)
+    before = file_digest(path)
     summary.save(folder)
-    if isinstance(files, dict) and ours:
-        manifest = manifest | {"files_sha256": files | {SUMMARY_NAME: file_digest(path)}}
+    after = file_digest(path)
+    # The same file once more: an earlier call was broken off between the two.
+    if isinstance(files, dict) and (files.get(SUMMARY_NAME) == before or before == after):
+        manifest = manifest | {"files_sha256": files | {SUMMARY_NAME: after}}
         write_json(folder / MANIFEST_NAME, manifest)
     return manifest

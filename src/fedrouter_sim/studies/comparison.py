@@ -190,7 +190,9 @@ class Comparison:
             if ours.draws is not None and other.draws is not None
         ]
         found = [one for one in drawn if one is not None]
-        over = interval(found, _samples([ours for ours, _ in pairs])) if len(found) == len(pairs) else None
+        # Draws by rows and those of older records, which have none, are not of the same weights.
+        paired = len(found) == len(pairs) and all((ours.rows is None) == (other.rows is None) for ours, other in pairs)
+        over = interval(found, _samples([ours for ours, _ in pairs])) if paired else None
         return Gain(
             *(method, baseline, split, test_data, Estimate.of(logs)),
             over and replace(over, low=math.exp(over.low), high=math.exp(over.high)),

@@ -156,7 +156,8 @@ def _compared_cells(run: Run, data: str | None = None) -> list[StoredCell]:
     if data is None:
         return [cell for cell in cells if cell.test_data != GIVEN]
     wanted = absolute_path(data)
-    return [cell for cell in cells if cell.test_data == GIVEN and cell.data == wanted]
+    found = [cell for cell in cells if cell.test_data == GIVEN and cell.data == wanted]
+    return [cell for cell in found if cell.under] or found  # older versions wrote them beside the run's own
 
 
 def _has_scores(run: Run, metric: Metric, data: str | None) -> bool:

@@ -97,7 +97,7 @@ def distinct(rows: Iterable[Rows | None]) -> int | None:
 
 def resampled(values: Values | None, rows: Rows | None, samples: str) -> Doubles | None:
     """Return a run's score in a cell on each of `DRAWS` draws of the test rows; None where no values are known, or a
-    client has a single one, which says nothing of others.
+    client has a single one, which says nothing of others. Of few rows a draw may leave the range of the score.
 
     A draw gives every row a weight from Exp(1) (the Bayesian bootstrap, Rubin 1981). The mean of n rows varies by
     (n - 1) / (n + 1) of the variance of a mean then, so deviations are made as much larger.
@@ -107,16 +107,18 @@ def resampled(values: Values | None, rows: Rows | None, samples: str) -> Doubles
         rows: that they are to; None: not known, and each is another than those of other cells and seeds.
         samples: digest of who was asked what, by which such rows are told apart.
     """
-    if not values or min(map(len, values.values())) < 2:
-        return None
     clients = []
-    for client, own in values.items():
+    for client, own in (values or {}).items():
         keys = [f"{samples} {client} {place}" for place in range(len(own))] if rows is None else rows[client]
+        if (n := len(set(keys))) < 2:
+            return None
         pairs, weights = np.array(own), np.stack([_weights(key) for key in keys], axis=1)
         drawn = weights @ pairs
         score = pairs[:, 0].sum() / pairs[:, 1].sum()
-        wider = math.sqrt((len(own) + 1) / (len(own) - 1))
+        wider = math.sqrt((n + 1) / (n - 1))
         clients.append(score + (drawn[:, 0] / drawn[:, 1] - score) * wider)
+    if not clients:
+        return None
     found: Doubles = np.mean(clients, axis=0)
     return found
 
