@@ -14,7 +14,7 @@ def test_a_folder_of_runs_is_no_run_and_says_which_there_are(tmp_path: Path) -> 
         (tmp_path / f"seed-{seed}").mkdir()
         (tmp_path / f"seed-{seed}" / MANIFEST_NAME).touch()
         require_run(tmp_path / f"seed-{seed}")
-    with pytest.raises(UserError, match=f"^{tmp_path}: is a folder of 2 runs; name a run, as {tmp_path}/seed-111$"):
+    with pytest.raises(UserError, match=f"^{tmp_path}: is a folder of runs; name one, as {tmp_path}/seed-111$"):
         require_run(tmp_path)
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match=r"is not there; is .* a run folder"):

@@ -49,5 +49,5 @@ def require_run(folder: Path) -> None:
     require_folder(folder)
     if not (folder / MANIFEST_NAME).exists():
         if inside := sorted(path.parent for path in folder.glob(f"*/{MANIFEST_NAME}")):
-            raise UserError(f"{folder}: is a folder of {len(inside)} runs; name a run, as {inside[0]}")
+            raise UserError(f"{folder}: is a folder of runs; name one, as {inside[0]}")
         raise UserError(f"{folder / MANIFEST_NAME}: is not there; is {folder} a run folder of fedrouter-sim?")
