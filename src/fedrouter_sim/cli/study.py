@@ -54,9 +54,8 @@ def study_command(
     """
     _check_plan(plan)
 
-    import torch
-
     from fedrouter_sim import train
+    from fedrouter_sim.backbone.devices import resolve_device
     from fedrouter_sim.cli.progress import StudyDisplay
     from fedrouter_sim.federation.engine import installed
     from fedrouter_sim.machine import usable_cores
@@ -94,9 +93,9 @@ def study_command(
             note(f"not compared with what the runs were made of: {why}", quiet)
     else:
         # A card is one process's, unless the user says how many share it.
-        on_cards = torch.cuda.is_available() and any(run.config.device != "cpu" for run in pending)
-        at_a_time = workers or (usable_cores() if installed() and not on_cards else 1)
-        running = run_study(study, out, train, display, None, at_a_time, kept, refused, only or ())
+        card = resolve_device("auto").type != "cpu" and any(run.config.device != "cpu" for run in pending)
+        at_a_time = workers or (usable_cores() if installed() and not card else 1)
+        running = run_study(study, out, train, display, None, at_a_time, kept, refused, pending)
         try:
             with display.shown(), closing(running) as runs:
                 for planned, run in runs:
@@ -105,12 +104,13 @@ def study_command(
             note(f"the finished runs are in {out}, and the same command goes on from there", quiet=False)
             raise
     comparison, judged = conclude(study, out, kept)
+    for text in comparison.notes:
+        note(text, quiet)
     if not comparison.entries:
         if failed:
             raise not_made(failed, len(pending))
-        raise UserError(f"--only-draw: no run of {plan} is in {records or out} yet; run the study first")
-    for text in comparison.notes:
-        note(text, quiet)
+        where = "--only-draw" if only_draw else f"--out {out}"
+        raise UserError(f"{where}: no run of {plan} is in {records or out} yet; run the study first")
     write_results(study, out, comparison, judged, " ".join(["fedrouter-sim", *sys.argv[1:]]))
     minutes = (time.monotonic() - started) / 60
     record = {

@@ -1,7 +1,6 @@
 """A study is run: what its plan names and has not been run yet, in this process or in several of Ray."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def run_study(
     workers: int = 1,
     records: Records | None = None,
     refused: Refused | None = None,
-    only: Sequence[str] = (),
+    pending: Sequence[PlannedRun] | None = None,
 ) -> Generator[tuple[PlannedRun, Run], None, None]:
     """Run what has not been run, and yield each run as it is done.
 
@@ -57,15 +56,14 @@ def run_study(
         workers: how many runs at a time; with 1, or a single run to do, this process is enough.
         records: has finished runs, which are not run again, and gets those that are done now.
         refused: is told of a run that cannot be made, and the others are; None: that is raised.
-        only: patterns of the names of runs that are to be done now, as 'dual-*'; none: of all.
+        pending: the runs that are to be done; None: all that `pending_runs` gives.
 
     Raises:
         UserError: the package ray is missing; or of a run, and nobody is told.
         MayPass: a worker has died, or the disk is full.
     """
-    chosen = study.chosen(only)
-    pending = [run for run in pending_runs(study, out, records) if run in chosen][:limit]
-    for planned, error in _tried(pending, out, train, display, workers):
+    wanted = pending_runs(study, out, records) if pending is None else pending
+    for planned, error in _tried(wanted[:limit], out, train, display, workers):
         if error is None:
             yield planned, _done(study, planned, out, records)
         elif refused is None:
@@ -86,7 +84,7 @@ def _tried(
                 yield pending[number], error
         return
     # Of several workers a last run alone has the bytes that it would have had beside others.
-    with torch_threads(1) if engine is not None else nullcontext():
+    with torch_threads(None if engine is None else 1):
         for planned in pending:
             error = None
             try:
@@ -163,7 +161,9 @@ def conclude(study: Study, out: Path, records: Records | None = None) -> tuple[C
     said = [
         f"{out / name}: was trained, and its evaluation failed; `fedrouter-sim eval {out / name}` evaluates it again"
         for name in names
-        if (out / name / MANIFEST_NAME).exists() and not has_cells(out / name)
+        if (records is None or name not in records.runs)
+        and (out / name / MANIFEST_NAME).exists()
+        and not has_cells(out / name)
     ]
     comparison = replace(comparison, notes=(*comparison.notes, *said))
     return comparison, [comparison.judge(claim) for claim in study.claims]

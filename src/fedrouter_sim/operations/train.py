@@ -129,7 +129,7 @@ def train(
     new = Begun(out, config.to_dict(), overwrite, tensorboard, every_client, own, threads)
     with (
         run_under_way(out, new, resume) as begun,
-        torch_threads(threads if engine else begun.threads or threads),
+        torch_threads(threads if engine else begun.threads),
         crew_of(engine, config) as crew,
     ):
         if said := begun.said_of_threads(threads, with_workers=engine is not None):

@@ -174,7 +174,7 @@ def _again(run: Run, display: Display, train: Train) -> Iterator[Check]:
     if known is None:
         said = f"the run does not say in how many it was trained; it is trained again in {here}"
         yield Check("number of threads", UNKNOWN, said)
-    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place, torch_threads(known or here):
+    with tempfile.TemporaryDirectory(prefix="fedrouter-sim-") as place, torch_threads(known):
         try:
             again = train(run.config, Path(place) / "again", False, display).folder
         except Interrupted as error:  # nothing is kept to go on with
