@@ -74,6 +74,10 @@ def test_rows_that_several_seeds_ask_count_once_and_others_each() -> None:
     assert unknown[0] is not None and not np.array_equal(unknown[0], unknown[1])
 
 
+def test_a_row_has_a_key_whatever_its_text_holds() -> None:
+    assert len({row_key("a", "b"), row_key("ab", ""), row_key("\ud800", "b")}) == 3
+
+
 def test_a_client_of_one_sample_leaves_no_interval() -> None:
     assert resampled(*values_of(answers([0.5, 0.7], [0.5]), ROUGE), "same") is None
     twice = [line | {"instruction": "the same"} for line in answers([0.5, 0.5])]

@@ -84,7 +84,8 @@ def values_of(answers: Iterable[Mapping[str, Any]], metric: Metric) -> tuple[Val
 
 def row_key(instruction: str, reference: str) -> str:
     """Return the key of a row: 6 letters, so that of 1,000 rows hardly two have the same."""
-    return hashlib.blake2b(f"{instruction}\x1f{reference}".encode(), digest_size=3).hexdigest()
+    text = f"{instruction}\x1f{reference}".encode(errors="surrogatepass")  # a file may hold half a character
+    return hashlib.blake2b(text, digest_size=3).hexdigest()
 
 
 def distinct(rows: Iterable[Rows | None]) -> int | None:
