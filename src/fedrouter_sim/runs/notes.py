@@ -7,7 +7,7 @@ from fedrouter_sim.backbone.prompts import CHAT_TEMPLATE
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.words import NONE
 from fedrouter_sim.federation.hostile import said_of_attackers
-from fedrouter_sim.federation.observers import said_of_clients
+from fedrouter_sim.federation.observers import RoundRecord, said_of_clients
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.partition.run_data import RunData
 from fedrouter_sim.runs.births import asleep_after, births_of, said_of
@@ -20,9 +20,14 @@ def _shares_in_vain(config: RunConfig) -> bool:
     return "sharing" in METHODS.class_of(config.method).uses
 
 
+def _validation_failed(record: RoundRecord, every: int) -> bool:
+    return bool(every) and record.round % every == 0 and record.validation is None
+
+
 def notes_of(config: RunConfig, data: RunData, outcome: Outcome, cut: Mapping[str, int]) -> list[str]:
     """Return a sentence each on conversations put as text, instructions cut, sharing without effect, clients that lied
-    or failed, tasks that were born or sleep, and clusters or tasks fewer than asked for.
+    or failed, rounds whose validation failed, tasks that were born or sleep, and clusters or tasks fewer than asked
+    for.
 
     Args:
         config: the settings.
@@ -46,6 +51,9 @@ def notes_of(config: RunConfig, data: RunData, outcome: Outcome, cut: Mapping[st
             f"tasks; take another rule, or --sharing {NONE} to say so"
         )
     notes += [*said_of_attackers(len(data.clients), config), *said_of_clients(outcome.records)]
+    missing = [record.round for record in outcome.records if _validation_failed(record, config.eval_every)]
+    if missing:
+        notes.append(f"validation failed, so these rounds have no scores on its rows: {', '.join(map(str, missing))}")
     router, archive = outcome.plan.router, outcome.plan.archive
     if router is not None and len(outcome.stages) > 1:
         notes += said_of(births_of(outcome.stages), asleep_after(outcome.stages))
