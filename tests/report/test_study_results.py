@@ -37,7 +37,7 @@ def test_what_the_runs_were_made_with_is_theirs_and_not_of_what_draws_them(
 
     assert "made with" not in drawn({}, {})
     assert "The runs were made with torch 1 or 2, peft 3." in drawn({"torch": "2", "peft": "3"}, {"torch": "1"})
-    assert "1 of the runs were made with torch 2." in drawn({"torch": "2", "numpy": "1"}, {})
+    assert "Versions were kept of 1 of the 2 runs: torch 2." in drawn({"torch": "2", "numpy": "1"}, {})
 
 
 def test_the_largest_gain_is_over_a_shipped_baseline(comparison: Comparison) -> None:

@@ -51,7 +51,7 @@ class RunConfig:
 
     method: str = setting(_COMPARISON, "fedrouter", "Federated method.", table="methods")
     option: tuple[str, ...] = setting(
-        _COMPARISON, (), "Setting of a method, split, rule, affinity, router, attack or metric, as name=value."
+        _COMPARISON, (), "Setting of a method, split, rule, affinity, router, attack or metric: name=value. Repeatable."
     )
     metric: str = setting(
         _COMPARISON, "rouge1", "The metric that tables, pages and claims show first; all are kept.", table="metrics"
@@ -78,8 +78,8 @@ class RunConfig:
     instruction_column: tuple[str, ...] = setting(
         _DATA,
         (),
-        "Column that holds the instruction; several are joined by a blank line. None: 'instruction', with 'system' "
-        "before and 'context' and 'input' after it where the data has them.",
+        "Column that holds the instruction; several are joined by a blank line. Repeatable. None: 'instruction', with "
+        "'system' before and 'context' and 'input' after it where the data has them.",
     )
     response_column: str = setting(_DATA, "response", "Column that holds the response.")
     task_column: str = setting(_DATA, "task", "Column that holds the task label (for partitioning and measuring).")
@@ -142,7 +142,7 @@ class RunConfig:
     lora_alpha: float = setting(_BACKBONE, 16.0, "LoRA scale: the update is (alpha / r) B A.", above=0)
     lora_dropout: float = setting(_BACKBONE, 0.05, "Dropout on the input of the LoRA factors.", least=0, most=0.99)
     lora_targets: tuple[str, ...] = setting(
-        _BACKBONE, (), "Names of the modules that LoRA adapts, or 'all-linear'; none: PEFT's choice for the model."
+        _BACKBONE, (), "Names of the modules that LoRA adapts, or 'all-linear'. Repeatable. None: PEFT's choice."
     )
     lora_layers: int = setting(
         _BACKBONE, 0, "Layers, from the top, with adapters; what others make of a row is kept; 0: all.", least=0

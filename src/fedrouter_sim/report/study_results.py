@@ -56,9 +56,10 @@ def _versions(comparison: Comparison) -> list[str]:
     found = {name: sorted({own[name] for own in known if name in own}) for name in _LIBRARIES}
     if not known:
         return []
-    runs = "The runs were" if len(known) == len(comparison.entries) else f"{len(known)} of the runs were"
     told = ", ".join(f"{name} {' or '.join(versions)}" for name, versions in found.items() if versions)
-    return [f"{runs} made with {told}."]
+    if len(known) == len(comparison.entries):
+        return [f"The runs were made with {told}."]
+    return [f"Versions were kept of {len(known)} of the {len(comparison.entries)} runs: {told}."]
 
 
 def largest_gains(comparison: Comparison) -> list[str]:
