@@ -33,7 +33,8 @@ def round_of(
     """A round in which pools were changed so, from one start if no others are given; None: nothing came."""
     begun = starts or dict.fromkeys(changes, random_adapter(0))
     means = {pool: begun[pool] if change is None else plus(begun[pool], change) for pool, change in changes.items()}
-    return SharedRound(number, rounds, begun, means, held, squares or {})
+    counts = {pool: sum(own.get(pool, 0.0) ** 2 for own in held) for pool in squares or {}}  # an update a client
+    return SharedRound(number, rounds, begun, means, held, squares or {}, counts)
 
 
 def close(one: Adapter, other: Adapter, tolerance: float = 1e-6) -> bool:

@@ -138,6 +138,13 @@ class Nothing(Rule):
         return None
 
 
+class Unable(Nothing):
+    name = "unable"
+
+    def add(self, adapter, weight):
+        raise KeyError("lora_C")
+
+
 class NotANumber(Metric):
     name, title = "nan", "nan"
 
@@ -166,7 +173,8 @@ class Elsewhere(FedRouter):
     [
         ("--aggregation", "WrongKeys", "WrongKeys gave no usable adapter"),
         ("--aggregation", "NotFinite", "NotFinite gave no usable adapter"),
-        ("--aggregation", "Nothing", "Nothing gave no usable adapter"),
+        ("--aggregation", "Nothing", "Nothing gave no usable adapter for pool "),
+        ("--aggregation", "Unable", "Unable could not add an update of pool "),
         ("--aggregation", "Double", "is of type torch.float64, not torch.float32"),
         ("--metric", "NotANumber", "measure gave nan; it has to give a finite number or None"),
         ("--metric", "Taken", "is a key of the files of scores"),

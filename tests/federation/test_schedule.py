@@ -12,6 +12,7 @@ from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.federation.schedule import (
     client_steps,
+    expected_share,
     last_round,
     learning_rate,
     participants,
@@ -85,6 +86,9 @@ def test_a_round_takes_the_steps_of_its_participants(micro_config: ConfigMaker) 
     per_group = micro_config(local_steps=8, budget="per-group", participation=0.5)
     assert steps_of_round(plan, [0, 1], per_group) == 12  # 24 by two clients: those to be expected of one
     assert steps_of_round(Plan(), [0, 1], per_group) == 0
+    alone = micro_config(local_steps=8, participation=0.25, dp_epsilon=8.0)  # each client by itself, perhaps nobody
+    assert steps_of_round(plan, [0, 1], alone) == 4
+    assert expected_share(2, alone) == 0.25 and expected_share(2, micro_config(participation=0.25)) == 0.5
 
 
 @pytest.mark.parametrize(("clients", "participation", "expected"), [(10, 0.25, 2), (10, 0.01, 1), (3, 1.0, 3)])

@@ -144,7 +144,7 @@ def test_the_gap_of_each_pools_updates_is_that_of_the_round_whatever_the_rule(ru
     assert server.aggregate() == {}
 
 
-@pytest.mark.parametrize("rule", ["mean", "median"])
+@pytest.mark.parametrize("rule", ["mean", "median", "product"])
 def test_a_private_pool_takes_its_update_as_it_is_without_gap_and_sums(rule: str) -> None:
     server = Server(adapter(0), find_aggregation(rule, rank=2), seed=7)
     server.open({"own": None, "shared": None})

@@ -44,7 +44,7 @@ class Told(Sharing):
 
 
 def server_of(rule: Sharing, noised: NoisedMeans | None = None) -> Server:
-    server = Server(constant(0.0), WeightedMean, 1, noised=noised, sharing=TaskSharing(rule, rounds=5))
+    server = Server(constant(0.0), WeightedMean, 1, noised=noised, sharing=TaskSharing(rule, RunConfig(rounds=5)))
     server.open({"a": None, "b": None, "own": None})
     server.admit(private=["own"], expected={"a": 2, "b": 1}, members=[{"a", "b"}, {"a"}])
     return server
@@ -62,7 +62,20 @@ def test_a_rule_is_told_of_the_task_pools_and_never_of_private_ones() -> None:
     assert told.held == [{"a": 1.0}, {"a": 3.0}] and told.examples == {"a": 4.0, "b": 0.0}
     assert told.starts["a"][B][0, 0] == 0.0 and told.means["a"][B][0, 0] == 7.0 and list(told.changes) == ["a"]
     assert told.squares == {"a": {A: 6 * (16 + 3 * 64) / 4, B: 8 * (16 + 3 * 64) / 4}}
+    assert told.square_counts == {"a": 1.0 + 9.0}
     assert server.adapters["own"][B][0, 0] == 9.0
+
+
+def test_two_updates_of_a_client_one_of_them_late_are_two() -> None:
+    rule = Told()
+    server = server_of(rule)
+    server.begin(2)
+    for one in (update(0, "a", 2, 4.0), update(0, "a", 2, 4.0), update(1, "a", 2, 4.0)):
+        server.receive(one)
+    server.aggregate()
+    [told] = rule.rounds
+    assert told.held == [{"a": 4.0}, {"a": 2.0}]
+    assert told.square_counts["a"] / told.examples["a"] ** 2 == pytest.approx(1 / 3)
 
 
 def test_what_it_gives_is_what_the_pools_become() -> None:

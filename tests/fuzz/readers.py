@@ -9,6 +9,7 @@ from fedrouter_sim.adapters.sharing import find_sharing
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.reading import read_settings
 from fedrouter_sim.evaluation.metrics import find_metric
+from fedrouter_sim.federation.sharing import TaskSharing
 from fedrouter_sim.report.comparison_tables import comparison_csv, comparison_markdown
 from fedrouter_sim.report.comparison_terminal import comparison_table
 from fedrouter_sim.report.run_records import cell_scores, main_cell, pool_label, read_samples, round_gaps
@@ -66,7 +67,8 @@ def read_run(folder: Path) -> None:
     shared = load_shared(folder, {key: tuple(value.shape) for key, value in first.items()})
     if shared is not None and shared.starts:
         known = [update for update in updates if update.pool in shared.starts]
-        shared_again(shared, find_sharing("affinity"), 2, known, lambda u: str(u.pool), shared.starts)
+        sharing = TaskSharing(find_sharing("affinity"), run.config)
+        shared_again(shared, sharing, known, lambda u: str(u.pool), shared.starts)
     round_gaps(run.rounds())
     for record in run.rounds():
         [float(loss) for loss in record["losses"].values()]

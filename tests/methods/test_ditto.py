@@ -9,6 +9,7 @@ from inside import backbone_of, clients_of
 from fedrouter_sim.adapters.state import Adapter, adapter_bytes
 from fedrouter_sim.backbone.batching import draw_batches
 from fedrouter_sim.backbone.training import OptimizerSettings, Proximal, dropout_seed
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.plan import Asked, Choice
 from fedrouter_sim.federation.schedule import learning_rate
 from fedrouter_sim.methods import find_method
@@ -17,6 +18,11 @@ from fedrouter_sim.randomness import numpy_generator
 Simulator = Callable[..., Any]
 Same = Callable[[Adapter, Adapter], bool]
 OWN = ["client_000", "client_001", "client_002", "client_003"]
+
+
+def test_no_pull_goes_to_factors_of_another_basis(run_method: Simulator) -> None:
+    with pytest.raises(UserError, match=r"^--aggregation product: .*; with ditto take --aggregation mean$"):
+        run_method("ditto", aggregation="product")
 
 
 @pytest.fixture(scope="module")

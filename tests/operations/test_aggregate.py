@@ -40,13 +40,16 @@ def partial_run(micro_config: ConfigMaker, tmp_path_factory: pytest.TempPathFact
     return train(config, tmp_path_factory.mktemp("partial") / "run", False, Display()).folder
 
 
-@pytest.fixture(params=["finished", "half", "quarter", "median"])
+@pytest.fixture(params=["finished", "half", "quarter", "median", "per-group"])
 def any_run(
     request: pytest.FixtureRequest, finished_run: Path, partial_run: Path, micro_config: ConfigMaker, tmp_path: Path
 ) -> Path:
-    """Runs of full and of partial participation, and of a rule that guards against single updates."""
+    """Runs of full and of partial participation, of a rule that guards against single updates, and of a budget for each
+    group."""
     if request.param == "median":
         return train(micro_config(aggregation="median"), tmp_path / "median", False, Display()).folder
+    if request.param == "per-group":
+        return train(micro_config(budget="per-group"), tmp_path / "per-group", False, Display()).folder
     if request.param == "half":
         return train(micro_config(participation=0.5, rounds=3), tmp_path / "half", False, Display()).folder
     return finished_run if request.param == "finished" else partial_run

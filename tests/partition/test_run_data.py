@@ -64,6 +64,13 @@ def test_a_drift_deals_the_same_rows_by_another_split(micro_config: ConfigMaker,
     assert clients_of(federate().after_drift()) == []
 
 
+@pytest.mark.parametrize("split", ["dual", "dirichlet"])
+def test_a_drift_that_changes_nothing_is_refused(micro_config: ConfigMaker, split: str) -> None:
+    with pytest.raises(UserError, match=f"^--drift-to {split}: gives the clients the rows that --split {split} gives"):
+        partition_data(micro_config(split=split, drift_at=2, drift_to=split))
+    assert partition_data(micro_config(split=split, drift_at=2, drift_to=split, drift_brings=("sum",))).drifted
+
+
 @pytest.mark.parametrize("changes", [{}, {"drift_at": 3, "drift_to": "all"}])
 def test_a_held_out_task_is_in_nobodys_data(micro_config: ConfigMaker, changes: dict[str, Any]) -> None:
     run_data = partition_data(micro_config(hold_out="sum", **changes))

@@ -53,6 +53,7 @@ def test_its_router_keeps_every_local_centroid_with_its_size(tmp_path: Path) -> 
     np.testing.assert_array_equal(all_.sizes, np.concatenate([message.sizes for message in clients]))
     assert len(few.prototypes) == 16
     np.testing.assert_array_equal(all_.centroids, few.centroids)
+    assert len(all_.told) == 4 and all_.told[3] is all_.sizes and len(few.told) == 3  # clients vote by sizes
     all_.save(tmp_path)
     loaded, texts = Router.load(tmp_path), rng.normal(size=(9, 3)).astype(np.float32)
     np.testing.assert_array_equal(loaded.route(texts).confidence, all_.route(texts).confidence)

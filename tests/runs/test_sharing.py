@@ -12,13 +12,15 @@ from some_rounds import close
 from fedrouter_sim.adapters.folders import save_adapter
 from fedrouter_sim.adapters.sharing.rule import SharedRound, Sharing
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.federation.sharing import SharedFrom
+from fedrouter_sim.federation.sharing import SharedFrom, TaskSharing
 from fedrouter_sim.runs.layout import SHARED_NAME
 from fedrouter_sim.runs.sharing import load_shared, save_shared, shared_again
 from fedrouter_sim.runs.updates import StoredUpdate
 
 STARTS = {"task_0": random_adapter(1), "task_1": random_adapter(2)}
+CONFIG = RunConfig(rounds=9)
 SHAPES = {key: tuple(value.shape) for key, value in random_adapter(0).items()}
 BY = SharedFrom(3, STARTS, {"task_0": {"task_0": torch.ones(3, dtype=torch.float64)}})
 
@@ -69,7 +71,7 @@ def test_a_damaged_file_is_refused(change: dict[str, torch.Tensor], words: str, 
 def test_a_task_of_training_without_updates_is_as_it_was_before_the_round(tmp_path: Path) -> None:
     rule = Told()
     after = {"task_0": random_adapter(3), "task_1": random_adapter(4)}  # the idle one had taken of the others since
-    shared_again(BY, rule, 9, [update(tmp_path, 0, "task_0", 5)], lambda one: str(one.pool), after)
+    shared_again(BY, TaskSharing(rule, CONFIG), [update(tmp_path, 0, "task_0", 5)], lambda one: str(one.pool), after)
     assert rule.round.starts["task_1"] is rule.round.means["task_1"] is STARTS["task_1"]
     assert list(rule.round.changes) == ["task_0"]
 
@@ -78,7 +80,7 @@ def test_tasks_of_training_begin_where_they_began_with_what_the_rule_kept(tmp_pa
     updates = [update(tmp_path, 0, "task_0", 5), update(tmp_path, 1, "task_1", 7)]
     means = {"task_0": random_adapter(3), "task_1": random_adapter(4)}
     rule = Told()
-    found = shared_again(BY, rule, 9, updates, lambda one: str(one.pool), means)
+    found = shared_again(BY, TaskSharing(rule, CONFIG), updates, lambda one: str(one.pool), means)
     assert found == means
     assert (rule.round.number, rule.round.rounds, rule.round.held) == (3, 9, [{"task_0": 5.0}, {"task_1": 7.0}])
     assert rule.before == BY.memory and rule.round.starts["task_0"] is STARTS["task_0"]
@@ -89,6 +91,6 @@ def test_tasks_of_training_begin_where_they_began_with_what_the_rule_kept(tmp_pa
 def test_other_tasks_begin_at_the_mean_of_their_updates_starts_and_forget(tmp_path: Path) -> None:
     updates = [update(tmp_path, 0, "task_0", 1), update(tmp_path, 1, "task_1", 3)]
     rule = Told()
-    shared_again(BY, rule, 9, updates, lambda one: "task_0", {"task_0": random_adapter(3)})
+    shared_again(BY, TaskSharing(rule, CONFIG), updates, lambda one: "task_0", {"task_0": random_adapter(3)})
     middle = {key: (STARTS["task_0"][key] + 3 * STARTS["task_1"][key]) / 4 for key in SHAPES}
     assert close(rule.round.starts["task_0"], middle) and rule.before == {}

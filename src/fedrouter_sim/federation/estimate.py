@@ -8,7 +8,7 @@ from fedrouter_sim.federation.cost import Cost
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.federation.questions import AskGroupTokens, AskStepTime
-from fedrouter_sim.federation.schedule import client_steps, last_round, participants
+from fedrouter_sim.federation.schedule import client_steps, expected_share, last_round
 
 
 def estimate_cost(federation: Federation, plan: Plan, backbone: Backbone, answers: int) -> Cost:
@@ -24,7 +24,7 @@ def estimate_cost(federation: Federation, plan: Plan, backbone: Backbone, answer
     if plan.gathered:
         federation = federation.gathered()
     rounds = last_round(plan, config)
-    taking_part = participants(len(federation.clients), config.participation) / len(federation.clients)
+    taking_part = expected_share(len(federation.clients), config)
     steps = tokens = 0.0
     groups = {client: plan.groups_of(client) for client in federation.ids}
     means = federation.ask(AskGroupTokens(groups)) if plan.groups else []

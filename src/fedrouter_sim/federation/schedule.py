@@ -18,6 +18,13 @@ def participants(clients: int, participation: float) -> int:
     return max(1, round(participation * clients))
 
 
+def expected_share(clients: int, config: RunConfig) -> float:
+    """Return the share of so many clients that is to be expected in a round."""
+    if config.dp_epsilon:
+        return config.participation  # each by itself: `poisson_participants`
+    return participants(clients, config.participation) / clients
+
+
 def sample_participants(clients: Sequence[int], participation: float, seed: int, round_: int) -> list[int]:
     """Sample a round's participants without replacement, at least one; returned in client order.
 
@@ -91,4 +98,4 @@ def client_steps(plan: Plan, client: int, config: RunConfig) -> list[int]:
 def steps_of_round(plan: Plan, clients: Sequence[int], config: RunConfig) -> int:
     """Return the optimizer steps of a round of a plan; with partial participation, those to be expected."""
     steps = sum(sum(client_steps(plan, client, config)) for client in clients)
-    return round(steps * participants(len(clients), config.participation) / len(clients))
+    return round(steps * expected_share(len(clients), config))

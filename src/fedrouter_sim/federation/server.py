@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from fedrouter_sim.adapters.aggregation import aggregated
+from fedrouter_sim.adapters.aggregation import add_to, aggregated
 from fedrouter_sim.adapters.aggregation.gap import FactorGap, Probes
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.aggregation.rule import Aggregation
@@ -61,8 +61,7 @@ class Server:
         Args:
             declared: client -> how many training examples it said that it has; None: counts are not compared.
             private: the pools that one client has for itself. Its updates stay with it: they are not clipped, no gap
-                is measured, and where the rule guards against others (`Aggregation.guards`) their mean is taken in its
-                place.
+                is measured, and what it trained is kept as it is, whatever the rule.
             expected: shared pool -> how many clients are to be expected in a round, over which noised means are taken.
             members: of each client, the shared pools that it is known to be of, by which sharing goes under noise.
         """
@@ -110,12 +109,11 @@ class Server:
                 self._sharing.add(counted.client, counted.pool, counted.examples, counted.adapter, start)
         if counted.pool not in self._running:
             self._running[counted.pool] = self._new_running(counted.pool)
-        self._running[counted.pool].add(counted.adapter, counted.examples)
+        add_to(self._running[counted.pool], counted.adapter, counted.examples, f"pool {counted.pool}")
         return counted
 
     def _new_running(self, pool: str) -> Aggregation:
-        running = self._new_aggregation()
-        return WeightedMean(running.rank) if running.guards and pool in self._private else running
+        return WeightedMean() if pool in self._private else self._new_aggregation()
 
     @property
     def memory(self) -> Memory:

@@ -28,22 +28,22 @@ class TaskSharing:
 
     Args:
         rule: the sharing rule.
-        rounds: of the run.
-        guarded: whether aggregation guards against single updates: no length of one is then gone by, which one client
-            could make so large that the changes of all tasks would count as noise.
-        summed: whether the groups of a client share its steps; else each takes all of them.
+        config: the settings. Where groups have a budget each, a client's changes are not summed. Where aggregation
+            guards against single updates, no length of one is gone by: one client could make it so large that the
+            changes of all tasks would count as noise.
     """
 
-    def __init__(self, rule: Sharing, rounds: int, guarded: bool = False, summed: bool = True) -> None:
+    def __init__(self, rule: Sharing, config: RunConfig) -> None:
         self.rule = rule
-        self._guarded = guarded
-        self._summed = summed
+        self._guarded = AGGREGATIONS.class_of(config.aggregation).guards
+        self._summed = config.budget != PER_GROUP
         self.shared_from: SharedFrom | None = None
         """What the sharing of this round went by; None before it, and where nothing was shared."""
-        self._rounds = rounds
+        self._rounds = config.rounds
         self._round = 0
         self._held: dict[int, dict[str, float]] = {}
-        self._squares: dict[str, dict[str, float]] = {}  # sums over updates, by pool and key
+        self._square_counts: dict[str, float] = {}  # sums over updates, by pool
+        self._squares: dict[str, dict[str, float]] = {}  # the same, by pool and key
         self._public: Sequence[Collection[str]] | None = None
 
     def expect(self, members: Sequence[Collection[str]]) -> None:
@@ -53,7 +53,8 @@ class TaskSharing:
 
     def begin(self, round_: int) -> None:
         """Begin a round, of which nothing is there yet."""
-        self._round, self._held, self._squares, self.shared_from = round_, {}, {}, None
+        self._round, self._held, self._square_counts, self._squares = round_, {}, {}, {}
+        self.shared_from = None
 
     def forget(self) -> None:
         """Forget what was received in this round."""
@@ -73,6 +74,7 @@ class TaskSharing:
         own[pool] = own.get(pool, 0.0) + examples
         if self._guarded:
             return
+        self._square_counts[pool] = self._square_counts.get(pool, 0.0) + examples * examples
         sums = self._squares.setdefault(pool, {})
         for key, value in adapter.items():
             length = float((value.double() - start[key].double()).square().sum())
@@ -100,7 +102,8 @@ class TaskSharing:
         squares = {
             pool: {key: value / counts[pool] for key, value in sums.items()} for pool, sums in self._squares.items()
         }
-        round_ = SharedRound(self._round, self._rounds, starts, means, held, squares, self._summed)
+        known = (squares, self._square_counts)
+        round_ = SharedRound(self._round, self._rounds, starts, means, held, *known, summed=self._summed)
         before = self.rule.memory
         try:
             found = self.rule.shared(round_)
@@ -131,8 +134,6 @@ def task_sharing(config: RunConfig, uses: Collection[str]) -> TaskSharing | None
     Raises:
         UserError: there is no such rule.
     """
-    aggregation = AGGREGATIONS.class_of(config.aggregation)
-    if config.sharing == NONE or "sharing" not in uses or not aggregation.keeps_basis:
+    if config.sharing == NONE or "sharing" not in uses or not AGGREGATIONS.class_of(config.aggregation).keeps_basis:
         return None
-    rule = find_sharing(config.sharing, parse_options(config.option))
-    return TaskSharing(rule, config.rounds, aggregation.guards, config.budget != PER_GROUP)
+    return TaskSharing(find_sharing(config.sharing, parse_options(config.option)), config)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.plan import Plan
-from fedrouter_sim.federation.schedule import client_steps, participants
+from fedrouter_sim.federation.schedule import client_steps, expected_share
 from fedrouter_sim.methods.oracle import Oracle
 
 
@@ -35,8 +35,7 @@ class Central(Oracle):
             steps.update({group.pool: n for group, n in zip(apart.groups_of(client), shares, strict=True)})
         plan = by_label(federation.gathered())
         # With partial participation only as many steps are taken as by a round's participants.
-        count = len(federation.clients)
-        participating = participants(count, federation.config.participation) / count
+        participating = expected_share(len(federation.clients), federation.config)
         grouped = tuple(replace(group, steps=max(1, round(steps[group.pool] * participating))) for group in plan.groups)
         return replace(
             plan, groups=grouped, pools=tuple(replace(pool, private=True) for pool in plan.pools), gathered=True

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS, MEAN
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.groups import Pull, whole_group
 from fedrouter_sim.federation.plan import Plan, pools_of
@@ -26,7 +28,18 @@ class Ditto(Local):
         return (UPDATES,)
 
     def plan(self, federation: Federation) -> Plan:
-        """Give every client a personal group, planned as `local` does, and a group in the shared pool."""
+        """Give every client a personal group, planned as `local` does, and a group in the shared pool.
+
+        Raises:
+            UserError: the shared adapter's factors are of no basis that those of the personal ones are of, so that a
+                distance between them means nothing.
+        """
+        rule = federation.config.aggregation
+        if not AGGREGATIONS.class_of(rule).keeps_basis:
+            raise UserError(
+                f"--aggregation {rule}: gives the shared adapter other factors after each round, to which those of "
+                f"personal adapters have no distance that means anything; with ditto take --aggregation {MEAN}"
+            )
         personal = super().plan(federation)
         pull = Pull(POOL, federation.config.ditto_lambda)
         groups = tuple(

@@ -24,7 +24,7 @@ from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement
 from fedrouter_sim.federation.outbox import NO_TRAFFIC
 from fedrouter_sim.federation.plan import Deployment, Pool
-from fedrouter_sim.federation.sharing import SharedFrom
+from fedrouter_sim.federation.sharing import SharedFrom, TaskSharing
 from fedrouter_sim.folders import new_folder, refuse_existing
 from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.messages import CentroidMessage
@@ -138,9 +138,8 @@ def aggregate(
     shared, apart = _shared_from(run, chosen, averaged.aggregation)
     if shared is not None:
         run.check_own("sharing")
-        rule, name_of = find_sharing(config.sharing, options), partial(_name_of, archive=archive)
-        guarded = AGGREGATIONS.class_of(averaged.aggregation).guards
-        adapters = dict(shared_again(shared, rule, run.config.rounds, chosen, name_of, adapters, guarded))
+        sharing = TaskSharing(find_sharing(config.sharing, options), config)
+        adapters = dict(shared_again(shared, sharing, chosen, partial(_name_of, archive=archive), adapters))
     pools = tuple(Pool(task_name(task), tokens) for task, tokens in enumerate(archive.answer_tokens(count)))
     truth = run.truth.reassigned(archive, count, linked is not None) if run.truth else None
     agreement = truth.agreement() if truth else Agreement()

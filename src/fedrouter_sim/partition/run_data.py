@@ -98,8 +98,8 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     """Partition the data that `config` names, or `shares`: the same clients, whatever the method.
 
     Raises:
-        UserError: the data cannot be partitioned so, or have no task of a name to be held out or to be brought by the
-            drift.
+        UserError: the data cannot be partitioned so, have no task of a name to be held out or to be brought by the
+            drift, or nothing drifts.
     """
     shares, held = load_data(config, shares)
     _check_sizes(config, len(shares.train))
@@ -115,6 +115,11 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     if config.drift_at:
         used.append(find_split(config.drift_to, options))
         drifted = partition(shares.train, shares.test, used[-1], wanted)
+        if drifted == clients:
+            raise UserError(
+                f"--drift-to {config.drift_to}: gives the clients the rows that --split {config.split} gives them; "
+                "take another split, or --drift-brings a task"
+            )
     if config.drift_brings:
         # All tasks are tested in the end, whoever held them when.
         clients = tuple(replace(own, test_all=new.test_all) for own, new in zip(clients, drifted, strict=True))

@@ -80,7 +80,7 @@ class Router:
         """What a client has to know of where the tasks lie in order to route: what the rule goes by."""
         if self.prototypes is None or self.owners is None or not self.by_prototypes:
             return (self.centroids,)
-        return self.centroids, self.prototypes, self.owners
+        return (self.centroids, self.prototypes, self.owners) + (() if self.sizes is None else (self.sizes,))
 
     def route(self, embeddings: Floats, tasks: Sequence[int] | None = None) -> Routes:
         """Route raw embeddings (n, d).

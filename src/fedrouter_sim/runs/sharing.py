@@ -10,7 +10,6 @@ from safetensors.numpy import save
 
 from fedrouter_sim.adapters.aggregation.mean import WeightedMean
 from fedrouter_sim.adapters.folders import load_adapter
-from fedrouter_sim.adapters.sharing.rule import Sharing
 from fedrouter_sim.adapters.state import Adapter, check_compatible, check_shapes
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.sharing import SharedFrom, TaskSharing
@@ -63,12 +62,10 @@ def load_shared(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> SharedFr
 
 def shared_again(
     by: SharedFrom,
-    rule: Sharing,
-    rounds: int,
+    sharing: TaskSharing,
     updates: Sequence[StoredUpdate],
     name_of: Callable[[StoredUpdate], str],
     means: Mapping[str, Adapter],
-    guarded: bool = False,
 ) -> Mapping[str, Adapter]:
     """Share among task adapters that were averaged anew, as the last round of training did.
 
@@ -78,12 +75,10 @@ def shared_again(
 
     Args:
         by: what the round's sharing went by.
-        rule: the sharing rule.
-        rounds: of the run.
+        sharing: by the settings of the run, and by the aggregation that made the means.
         updates: of that round, in client and group order; each is of a pool that `by` has the start of.
         name_of: the task that an update falls to.
         means: task -> what aggregation made of it, in the order of tasks; what it has, of one without updates.
-        guarded: as of `TaskSharing`.
 
     Raises:
         UserError: the rule fails, or an update cannot be read.
@@ -93,10 +88,9 @@ def shared_again(
         of_task[name_of(update)].append(update)
     as_trained = all(update.pool == task for task, own in of_task.items() for update in own)
     if as_trained and means.keys() == by.starts.keys():
-        rule.memory = by.memory
+        sharing.rule.memory = by.memory
         means = {task: mean if of_task[task] else by.starts[task] for task, mean in means.items()}
     starts = {task: _start(by, of_task[task], mean) for task, mean in means.items()}
-    sharing = TaskSharing(rule, rounds, guarded)
     sharing.begin(by.round)
     for update in updates:
         task, adapter = name_of(update), load_adapter(update.folder)

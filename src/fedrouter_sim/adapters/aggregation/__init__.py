@@ -44,6 +44,23 @@ def find_aggregation(name: str, rank: int, options: Options | None = None) -> "C
     return new_aggregation
 
 
+def add_to(running: "Aggregation", adapter: "Adapter", weight: float, pool: str) -> None:
+    """Add an adapter to the running aggregate of a pool.
+
+    Raises:
+        UserError: the rule, which may be the user's own, fails.
+    """
+    try:
+        running.add(adapter, weight)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"--aggregation: {type(running).__name__} could not add an update of {pool} ({type(error).__name__}: "
+            f"{first_line(error)})"
+        ) from error
+
+
 def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True, pool: str = "") -> "Adapter":
     """Return the result of a running aggregate, if it is of use.
 
@@ -58,7 +75,6 @@ def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True, poo
     """
     from fedrouter_sim.adapters.state import check_compatible, check_finite, check_types
 
-    rule = f"--aggregation: {type(running).__name__}"
     try:
         found = running.result()
         if shapes:
@@ -70,5 +86,6 @@ def aggregated(running: "Aggregation", like: "Adapter", shapes: bool = True, poo
     except UserError as error:
         raise UserError(f"{pool}: {error}" if pool else str(error)) from None
     except Exception as error:  # the rule may be the user's own
-        raise UserError(f"{rule} gave no usable adapter ({type(error).__name__}: {first_line(error)})") from error
+        said = f"--aggregation: {type(running).__name__} gave no usable adapter{f' for {pool}' if pool else ''}"
+        raise UserError(f"{said} ({type(error).__name__}: {first_line(error)})") from error
     return found

@@ -15,8 +15,7 @@ class Aggregation(ABC):
 
     name: ClassVar[str]
     guards: ClassVar[bool] = False
-    """Whether it guards an adapter against the updates of others: of a pool that one client has for itself there is
-    nothing to guard, and the mean is taken in its place."""
+    """Whether it guards an adapter against single updates, so that nothing else may go by one of them."""
 
     keeps_basis: ClassVar[bool] = True
     """Whether the result's factors are of the basis that the updates' are of, so that the change of a factor means

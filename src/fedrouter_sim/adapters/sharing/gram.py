@@ -42,17 +42,13 @@ def gram_of(round_: SharedRound) -> Gram:
     whole = products.diagonal().copy()
     reliable = np.full(len(pools), np.nan)
     for place, pool in enumerate(pools):
-        share = _square_share(round_, pool)
-        single = sum(round_.squares[pool][key] for key in keys) if pool in round_.squares else 0.0
+        if pool not in round_.squares:
+            continue
+        share = round_.square_counts[pool] / round_.examples[pool] ** 2  # sum(p^2): 1 / n of n equal ones
+        single = sum(round_.squares[pool][key] for key in keys)
         if share < 1 and single > 0 and whole[place] > 0:
             common = (whole[place] - share * single) / (1 - share)
             reliable[place] = min(max(common / whole[place], LEAST_SHARE), 1.0)
     known = reliable[~np.isnan(reliable)]
     filled = np.where(np.isnan(reliable), known.mean() if len(known) else 1.0, reliable)
     return Gram(pools, products, whole * filled)
-
-
-def _square_share(round_: SharedRound, pool: str) -> float:
-    """Return the sum of the squared weights of a pool's updates: 1 / n of n equal ones."""
-    counts = [own[pool] for own in round_.held if own.get(pool)]
-    return sum(n * n for n in counts) / sum(counts) ** 2

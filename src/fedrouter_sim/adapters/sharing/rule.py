@@ -28,6 +28,8 @@ class SharedRound:
     held: Sequence[Mapping[str, float]]  # of each client that counted: pool -> examples; at least one pool each
     squares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Pool -> key -> weighted mean of the squared L2 norms of single updates' changes; empty where it is not known."""
+    square_counts: Mapping[str, float] = field(default_factory=dict)
+    """Pool -> sum over its updates of their squared example counts; known where `squares` are."""
     summed: bool = True
     """Whether the groups of a client shared its steps, so that what it did is the sum of its changes; else each took
     all of them."""
