@@ -50,6 +50,17 @@ def test_an_interrupted_study_goes_on_where_it_was_and_uses_one_backbone(
     }
 
 
+def test_runs_on_other_data_get_a_backbone_that_keeps_nothing_of_the_first(
+    micro_config: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(studies, "_loaded", {})
+    used: list[Any] = []
+    for number, data in enumerate(("multitask", "multitask", "unseen")):
+        planned = PlannedRun(str(number), micro_config(data=data))
+        studies._run_one(lambda *_, backbone, **__: used.append(backbone), planned, tmp_path, Display())
+    assert used[0] is used[1] is not used[2] and list(studies._loaded) == ["unseen"]
+
+
 def test_a_run_beside_others_leaves_the_bytes_of_a_run_alone(finished: tuple[Study, Path], tmp_path: Path) -> None:
     """The second method's embeddings and bare answers come from the cache of the first's."""
     study, out = finished

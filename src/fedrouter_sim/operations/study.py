@@ -137,13 +137,15 @@ def _done(study: Study, planned: PlannedRun, out: Path, records: Records | None)
 
 
 _loaded: dict[str, Backbone] = {}
-"""The backbone that this process has in memory, from run to run."""
+"""The backbone that this process has in memory, from run to run, by the data whose rows it keeps numbers of."""
 
 
 def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> None:
-    backbone = _loaded.get("backbone")
+    data = planned.config.data
+    backbone = _loaded.get(data)
     if backbone is None or not backbone.serves(planned.config):
-        backbone = _loaded["backbone"] = Backbone(planned.config)
+        _loaded.clear()
+        backbone = _loaded[data] = Backbone(planned.config)
         try_out(backbone, planned.config.model)
     train(planned.config, out / planned.name, overwrite=False, display=display, backbone=backbone, resume=True)
 
