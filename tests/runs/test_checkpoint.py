@@ -15,6 +15,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer, Observers
 from fedrouter_sim.methods import METHODS, find_method
+from fedrouter_sim.runs import checkpoint as checkpoints
 from fedrouter_sim.runs.checkpoint import Checkpoint
 from fedrouter_sim.runs.unfinished import Begun, states
 from fedrouter_sim.runs.writer import RunWriter
@@ -103,6 +104,16 @@ def test_clients_recall_the_sketches_that_they_had(federate: FederationMaker, tm
     for client, own in again.workers.kept_sketches().items():
         assert list(own) == list(had[client])
         assert all((own[position] == had[client][position]).all() for position in own)
+
+
+def test_a_plan_is_read_for_its_digests_once(
+    federate: FederationMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    digests = checkpoints.file_digests
+    monkeypatch.setattr(checkpoints, "file_digests", lambda folder: read.append(folder.name) or digests(folder))
+    go_on(tmp_path / "run", federate(method="fedavg", rounds=3, local_steps=1, drift_at=2, drift_to="single"))
+    assert read == ["000", "001"]
 
 
 @pytest.fixture

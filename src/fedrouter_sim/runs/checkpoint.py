@@ -55,6 +55,7 @@ class Checkpoint(Observer):
         self._made_of = dict(made_of)
         self._seconds = seconds
         self._plans = 0  # how many are on disk
+        self._of_plans: dict[int, dict[str, str]] = {}  # digests of their files, which do not change
         self._written: list[Path] = []  # updates that the disk may not have yet
         self._lines: list[str] = []  # what is to be added to the list of those received
 
@@ -182,7 +183,9 @@ class Checkpoint(Observer):
         found = {name: file_digest(state / name) for name in (_ADAPTERS, _LATE, _SHARING) if (state / name).exists()}
         for number in range(plans):
             plan = self._plan(number)
-            found |= {f"{_PLANS}/{plan.name}/{name}": digest for name, digest in file_digests(plan).items()}
+            if number not in self._of_plans:
+                self._of_plans[number] = file_digests(plan)
+            found |= {f"{_PLANS}/{plan.name}/{name}": digest for name, digest in self._of_plans[number].items()}
         return found
 
     def _check(self, state: Path, record: Mapping[str, Any]) -> None:
