@@ -35,6 +35,17 @@ def test_a_draw_depends_on_seed_round_and_client_alone(micro_config: ConfigMaker
     assert draw_absences(range(100), replace(config, seed=7), 1).dropped != of_all
 
 
+def test_late_updates_are_not_clipped_by_factors_of_another_basis(micro_config: ConfigMaker) -> None:
+    late = {"aggregation": "product", "clip_update": 1.0, "stragglers": 0.5}
+    pool = Pool("global", 1)
+    plan = Plan((Group(0, 0, (0,), "global"),), (pool,))
+    with pytest.raises(UserError, match=r"^--clip-update 1: .* under --aggregation product, .*; take --late drop$"):
+        check_reachable(plan, 4, micro_config(**late))
+    for fine in ({"late": "drop"}, {"aggregation": "mean"}, {"stragglers": 0.0}, {"clip_update": 0.0}):
+        check_reachable(plan, 4, micro_config(**late | fine))
+    check_reachable(replace(plan, pools=(replace(pool, private=True),)), 1, micro_config(**late))
+
+
 def test_more_clients_than_a_round_has_are_refused(micro_config: ConfigMaker) -> None:
     config, pool = micro_config(min_participants=3, participation=0.5), Pool("global", 1)
     plan = Plan((Group(0, 0, (0,), "global"),), (pool,))

@@ -21,8 +21,9 @@ OWN = ["client_000", "client_001", "client_002", "client_003"]
 
 
 def test_no_pull_goes_to_factors_of_another_basis(run_method: Simulator) -> None:
-    with pytest.raises(UserError, match=r"^--aggregation product: .*; with ditto take --aggregation mean$"):
+    with pytest.raises(UserError, match=r"^--aggregation product: .*; with ditto take another rule, as mean, or"):
         run_method("ditto", aggregation="product")
+    assert run_method("ditto", aggregation="product", ditto_lambda=0.0, rounds=1, local_steps=1).outcome.records
 
 
 @pytest.fixture(scope="module")

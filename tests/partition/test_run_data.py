@@ -15,7 +15,14 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.examples.record import Example, Shares
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.operations.train import train
-from fedrouter_sim.partition.run_data import checked_shares, draw_fewer, load_data, partition_data, reading_of
+from fedrouter_sim.partition.run_data import (
+    check_new,
+    checked_shares,
+    draw_fewer,
+    load_data,
+    partition_data,
+    reading_of,
+)
 from fedrouter_sim.partition.test_data import RUN_TEST_DATA
 from fedrouter_sim.runs.reader import Run
 
@@ -66,9 +73,14 @@ def test_a_drift_deals_the_same_rows_by_another_split(micro_config: ConfigMaker,
 
 @pytest.mark.parametrize("split", ["dual", "dirichlet"])
 def test_a_drift_that_changes_nothing_is_refused(micro_config: ConfigMaker, split: str) -> None:
+    def checked(**changes: Any) -> None:
+        check_new(micro_config(**changes), partition_data(micro_config(**changes)))
+
     with pytest.raises(UserError, match=f"^--drift-to {split}: gives the clients the rows that --split {split} gives"):
-        partition_data(micro_config(split=split, drift_at=2, drift_to=split))
-    assert partition_data(micro_config(split=split, drift_at=2, drift_to=split, drift_brings=("sum",))).drifted
+        checked(split=split, drift_at=2, drift_to=split)
+    checked(split=split, drift_at=2, drift_to=split, drift_brings=("sum",))
+    with pytest.raises(UserError, match="have --drift-brings name a task that they get by it"):  # nobody gets it
+        checked(clients=2, split="single", drift_at=2, drift_to="single", drift_brings=("title",))
 
 
 @pytest.mark.parametrize("changes", [{}, {"drift_at": 3, "drift_to": "all"}])

@@ -116,14 +116,6 @@ def test_options_that_some_entry_takes_are_fine(own: str) -> None:
     check_entries(RunConfig(drift_at=1, drift_to=f"{own}:OwnSplit", option=("skew=2",)))
 
 
-def test_late_updates_are_not_clipped_by_factors_of_another_basis() -> None:
-    late = {"aggregation": "product", "clip_update": 1.0, "stragglers": 0.5}
-    with pytest.raises(UserError, match=r"^--clip-update 1: .* under --aggregation product, .*; take --late drop$"):
-        check_entries(RunConfig(**late))
-    for fine in ({"late": "drop"}, {"aggregation": "mean"}, {"stragglers": 0.0}, {"clip_update": 0.0}):
-        check_entries(RunConfig(**late | fine))
-
-
 @pytest.mark.parametrize("option", ["rank=4", "few=3", "nothing=1"])
 def test_an_option_that_no_entry_of_the_run_takes_is_refused(own: str, option: str) -> None:
     with pytest.raises(UserError, match=rf"^--option {option}: is no option of .*; none of them takes any$"):

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedrouter_sim.adapters.aggregation import AGGREGATIONS
 from fedrouter_sim.config import RunConfig
+from fedrouter_sim.config.words import COUNT, DROP
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.plan import Plan
 from fedrouter_sim.federation.schedule import participants
@@ -32,13 +34,22 @@ def draw_absences(chosen: Sequence[int], config: RunConfig, round_: int) -> Abse
 
 
 def check_reachable(plan: Plan, clients: int, config: RunConfig) -> None:
-    """Refuse a number of clients that no round can have.
+    """Refuse a number of clients that no round can have, and late updates that cannot be clipped.
 
     Raises:
-        UserError: `min_participants` is above the number of clients that are sampled.
+        UserError: `min_participants` is above the number of clients that are sampled; or a late update would be clipped
+            by its change of an adapter whose factors are of another basis by then.
     """
+    if not (plan.groups and plan.shares):
+        return
+    rebased = not AGGREGATIONS.class_of(config.aggregation).keeps_basis
+    if rebased and config.clip_update and config.stragglers and config.late == COUNT:
+        raise UserError(
+            f"--clip-update {config.clip_update:g}: updates that come late cannot be clipped under --aggregation "
+            f"{config.aggregation}, which gives adapters other factors after each round; take --late {DROP}"
+        )
     most = participants(clients, config.participation)
-    if plan.groups and plan.shares and config.min_participants > most:
+    if config.min_participants > most:
         raise UserError(
             f"--min-participants {config.min_participants}: a round has {most} clients at most, so that none would "
             "change anything; lower it, or raise --clients or --participation"

@@ -130,5 +130,4 @@ class OnRay(Workers):
         for order in orders:
             bare, number = replace(order, start={}, anchor=None), self._population.number
             worker = self._crew.worker_of(order.group.client)
-            start = self._crew.put(order.start) if order.private else once(order.start)  # which serves one order
-            yield Call(worker, "train", (number, bare, start, once(order.anchor)))
+            yield Call(worker, "train", (number, bare, once(order.start), once(order.anchor)))

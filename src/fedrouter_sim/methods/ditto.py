@@ -31,17 +31,18 @@ class Ditto(Local):
         """Give every client a personal group, planned as `local` does, and a group in the shared pool.
 
         Raises:
-            UserError: the shared adapter's factors are of no basis that those of the personal ones are of, so that a
-                distance between them means nothing.
+            UserError: there is a pull, and the shared adapter's factors are of no basis that those of the personal ones
+                are of, so that a distance between them means nothing.
         """
-        rule = federation.config.aggregation
-        if not AGGREGATIONS.class_of(rule).keeps_basis:
+        config = federation.config
+        if config.ditto_lambda and not AGGREGATIONS.class_of(config.aggregation).keeps_basis:
             raise UserError(
-                f"--aggregation {rule}: gives the shared adapter other factors after each round, to which those of "
-                f"personal adapters have no distance that means anything; with ditto take --aggregation {MEAN}"
+                f"--aggregation {config.aggregation}: gives the shared adapter other factors after each round, to "
+                "which those of personal adapters have no distance that means anything; with ditto take another rule, "
+                f"as {MEAN}, or --ditto-lambda 0"
             )
         personal = super().plan(federation)
-        pull = Pull(POOL, federation.config.ditto_lambda)
+        pull = Pull(POOL, config.ditto_lambda)
         groups = tuple(
             group
             for client, own in zip(federation.clients, personal.groups, strict=True)

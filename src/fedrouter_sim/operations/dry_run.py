@@ -14,7 +14,7 @@ from fedrouter_sim.federation.federation import build_federation
 from fedrouter_sim.federation.privacy.budget import Budget
 from fedrouter_sim.methods import find_method
 from fedrouter_sim.partition.fitting import Fitting
-from fedrouter_sim.partition.run_data import check_validation, partition_data
+from fedrouter_sim.partition.run_data import check_new, partition_data
 from fedrouter_sim.runs.entries import check_entries
 from fedrouter_sim.simulation import checked_plan
 from fedrouter_sim.tables import parse_options
@@ -40,7 +40,7 @@ def dry_run(config: RunConfig) -> DryRun:
     method = find_method(config.method, parse_options(config.option))
     budget = method.budget(config)
     data = partition_data(config)
-    check_validation(config, data)
+    check_new(config, data)
     backbone = Backbone(config)
     try_out(backbone, config.model)
     data = Fitting(backbone.encoder.flaws, config.on_bad_row).data(data)

@@ -137,13 +137,14 @@ def _done(study: Study, planned: PlannedRun, out: Path, records: Records | None)
 
 
 _loaded: dict[str, Backbone] = {}
-"""The backbone that this process has in memory, from run to run, by the data whose rows it keeps numbers of."""
+"""The backbone that this process has in memory, from run to run, by the --data whose rows it keeps numbers of."""
 
 
 def _run_one(train: Train, planned: PlannedRun, out: Path, display: Display) -> None:
     data = planned.config.data
     backbone = _loaded.get(data)
     if backbone is None or not backbone.serves(planned.config):
+        backbone = None  # the old one goes before the new one comes
         _loaded.clear()
         backbone = _loaded[data] = Backbone(planned.config)
         try_out(backbone, planned.config.model)

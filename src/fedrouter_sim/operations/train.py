@@ -39,7 +39,7 @@ from fedrouter_sim.machine import peak_memory_bytes
 from fedrouter_sim.methods import METHODS
 from fedrouter_sim.methods.method import Method
 from fedrouter_sim.partition.fitting import Fitting
-from fedrouter_sim.partition.run_data import RunData, check_validation, checked_shares, partition_data
+from fedrouter_sim.partition.run_data import RunData, check_new, checked_shares, partition_data
 from fedrouter_sim.partition.splits import SPLITS
 from fedrouter_sim.runs.births import births_of
 from fedrouter_sim.runs.checkpoint import Checkpoint
@@ -257,7 +257,7 @@ def _prepare(
     budget = used.budget(config)
     display.started("loading data and backbone")
     data = partition_data(config, shares)
-    check_validation(config, data)
+    check_new(config, data)
     if backbone is None or not backbone.serves(config):
         backbone = Backbone(config)
         try_out(backbone, config.model)

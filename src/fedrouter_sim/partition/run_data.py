@@ -98,8 +98,8 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     """Partition the data that `config` names, or `shares`: the same clients, whatever the method.
 
     Raises:
-        UserError: the data cannot be partitioned so, have no task of a name to be held out or to be brought by the
-            drift, or nothing drifts.
+        UserError: the data cannot be partitioned so, or have no task of a name to be held out or to be brought by the
+            drift.
     """
     shares, held = load_data(config, shares)
     _check_sizes(config, len(shares.train))
@@ -115,11 +115,6 @@ def partition_data(config: RunConfig, shares: Shares | None = None) -> RunData:
     if config.drift_at:
         used.append(find_split(config.drift_to, options))
         drifted = partition(shares.train, shares.test, used[-1], wanted)
-        if drifted == clients:
-            raise UserError(
-                f"--drift-to {config.drift_to}: gives the clients the rows that --split {config.split} gives them; "
-                "take another split, or --drift-brings a task"
-            )
     if config.drift_brings:
         # All tasks are tested in the end, whoever held them when.
         clients = tuple(replace(own, test_all=new.test_all) for own, new in zip(clients, drifted, strict=True))
@@ -148,12 +143,17 @@ def _check_sizes(config: RunConfig, rows: int) -> None:
         raise UserError(f"--batch-size {config.batch_size}: --data {config.data} has {rows:,} training rows; give less")
 
 
-def check_validation(config: RunConfig, data: RunData) -> None:
-    """Refuse to validate without validation rows.
+def check_new(config: RunConfig, data: RunData) -> None:
+    """Refuse what no new run may be: one that validates without validation rows, or whose drift changes nothing.
 
     Raises:
-        UserError: there are none, and they are asked for.
+        UserError: it is one.
     """
+    if data.drifted and [own.train for own in data.drifted] == [own.train for own in data.clients]:
+        raise UserError(
+            f"--drift-to {config.drift_to}: gives the clients the rows that --split {config.split} gives them; take "
+            "another split, or have --drift-brings name a task that they get by it"
+        )
     if config.eval_every and not data.validation:
         raise UserError(
             f"--eval-every {config.eval_every}: the data has no validation share, and test rows are for the final "

@@ -9,7 +9,7 @@ from fedrouter_sim.adapters.folders import LoraScale, load_adapter, load_lora_sc
 from fedrouter_sim.adapters.state import Adapter, scaled
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.clustering.kmeans import nearest
-from fedrouter_sim.errors import UserError
+from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.routing import task_name
 from fedrouter_sim.runs.updates import StoredUpdate
 from fedrouter_sim.tables import Options
@@ -65,6 +65,11 @@ def average_by_task(
             running[task].add(adapter, update.examples)
         except ValueError as error:
             raise UserError(f"{update.folder}: cannot be averaged with the others ({error})") from None
+        except UserError:
+            raise
+        except Exception as error:  # the rule may be the user's own
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"--aggregation {rule}: could not add {update.folder} ({said})") from error
         counts[task] += 1
     adapters = {task: aggregated(of_task, adapter, False, task_name(task)) for task, of_task in sorted(running.items())}
     errors = {task: of_task.lost for task, of_task in sorted(running.items()) if of_task.lost is not None}

@@ -10,7 +10,7 @@ from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.config.paths import table_settings
-from fedrouter_sim.config.words import ANSWER, BACKBONE, COUNT, DROP, MIX, NONE
+from fedrouter_sim.config.words import ANSWER, BACKBONE, MIX, NONE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS
 from fedrouter_sim.examples.formats import ROW_FORMATS
@@ -87,8 +87,6 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
         made = table.make(entry, options, **given)  # an option of the wrong type is refused now, not after training
         if setting == "router":
             check_mixed(made, value, config.unseen)
-        if setting == "aggregation":
-            _check_clipped(entry, value, config)
     for name in options:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "none of them takes any"
@@ -96,19 +94,6 @@ def check_entries(config: RunConfig, method: type[Any] | None = None) -> None:
                 f"--option {name}={options[name]}: is no option of the run's method, split, aggregation or "
                 f"sharing rule, affinity, router, attack or metric; {there}"
             )
-
-
-def _check_clipped(rule: Any, name: str, config: RunConfig) -> None:
-    """Refuse to clip late updates by their change of an adapter whose factors are of another basis by then.
-
-    Raises:
-        UserError: the settings have that done.
-    """
-    if config.clip_update and config.stragglers and config.late == COUNT and not rule.keeps_basis:
-        raise UserError(
-            f"--clip-update {config.clip_update:g}: updates that come late cannot be clipped under --aggregation "
-            f"{name}, which gives adapters other factors after each round; take --late {DROP}"
-        )
 
 
 def check_mixed(rule: Any, name: str, on_unseen: str) -> None:
