@@ -50,14 +50,20 @@ def server_of(rule: Sharing, noised: NoisedMeans | None = None) -> Server:
     return server
 
 
-def test_a_rule_is_told_of_the_task_pools_and_never_of_private_ones() -> None:
+def told_of(number: int, *updates: Update) -> tuple[SharedRound, Server]:
+    """What a rule is told of a round in which these came, and the server after it."""
     rule = Told()
     server = server_of(rule)
-    server.begin(3)
-    for one in (update(0, "a", 1, 4.0), update(0, "own", 5, 9.0), update(1, "a", 3, 8.0)):
+    server.begin(number)
+    for one in updates:
         server.receive(one)
     server.aggregate()
     [told] = rule.rounds
+    return told, server
+
+
+def test_a_rule_is_told_of_the_task_pools_and_never_of_private_ones() -> None:
+    told, server = told_of(3, update(0, "a", 1, 4.0), update(0, "own", 5, 9.0), update(1, "a", 3, 8.0))
     assert (told.number, told.rounds, told.pools) == (3, 5, ("a", "b"))
     assert told.held == [{"a": 1.0}, {"a": 3.0}] and told.examples == {"a": 4.0, "b": 0.0}
     assert told.starts["a"][B][0, 0] == 0.0 and told.means["a"][B][0, 0] == 7.0 and list(told.changes) == ["a"]
@@ -67,13 +73,7 @@ def test_a_rule_is_told_of_the_task_pools_and_never_of_private_ones() -> None:
 
 
 def test_two_updates_of_a_client_one_of_them_late_are_two() -> None:
-    rule = Told()
-    server = server_of(rule)
-    server.begin(2)
-    for one in (update(0, "a", 2, 4.0), update(0, "a", 2, 4.0), update(1, "a", 2, 4.0)):
-        server.receive(one)
-    server.aggregate()
-    [told] = rule.rounds
+    told, _ = told_of(2, update(0, "a", 2, 4.0), update(0, "a", 2, 4.0), update(1, "a", 2, 4.0))
     assert told.held == [{"a": 4.0}, {"a": 2.0}]
     assert told.square_counts["a"] / told.examples["a"] ** 2 == pytest.approx(1 / 3)
 

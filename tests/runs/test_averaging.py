@@ -71,6 +71,19 @@ def test_ranks_and_alphas_that_differ_count_as_they_act(tmp_path: Path) -> None:
     torch.testing.assert_close(0.5 * product(done.adapters[0]), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_an_own_rule_that_cannot_add_an_update_is_one_line(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from fedrouter_sim.adapters.aggregation.mean import WeightedMean\n\n\n"
+        "class Unable(WeightedMean):\n    name = 'unable'\n\n"
+        "    def add(self, adapter, weight):\n        raise KeyError('lora_C')\n",
+        encoding="utf-8",
+    )
+    rule, updates = f"{own}:Unable", [store(tmp_path, 0, 3)]
+    with pytest.raises(UserError, match=rf"^--aggregation {rule}: could not add {updates[0].folder} \(KeyError: "):
+        average_by_task(updates, by_parity, 1, rule, LoraScale(2, 2.0))
+
+
 def test_the_choice_of_the_user_holds(tmp_path: Path) -> None:
     updates = [store(tmp_path, 0, 3), store(tmp_path, 1, 9)]
     by_products = average_by_task(updates, lambda update: 0, 1, "product", LoraScale(2, 2.0))
