@@ -1,5 +1,6 @@
 """The round loop: who takes part, what is averaged, what is counted."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -177,6 +178,21 @@ def test_groups_start_from_their_pools_adapter(partial: tuple[Federation, Outcom
             groups[update.group], start, None, update.steps, learning_rate(3, 4, 0.02, 1e-4), 3
         )
         assert config.lr == 0.02
+        assert same(again.adapter, update.adapter)
+
+
+def test_a_pool_of_fewer_clients_trains_at_a_lower_rate_if_that_is_wanted(
+    federate: FederationMaker, same: Same
+) -> None:
+    federation, listener = federate(split="dual", rounds=2, lr_scaling="clients"), Listener()
+    outcome = simulate(federation, find_method("oracle"), listener)
+    of_pool = {pool.name: {g.client for g in outcome.plan.groups if g.pool == pool.name} for pool in outcome.plan.pools}
+    assert {len(own) for own in of_pool.values()} == {2}  # of four
+    for update in listener.updates[2]:
+        group, start = outcome.plan.groups_of(update.client)[update.group], listener.adapters[1][update.pool]
+        lowest = federation.config.lr_min
+        rate = learning_rate(2, 2, federation.config.lr * math.sqrt(0.5), lowest)
+        again = clients_of(federation)[update.client].train(group, start, None, update.steps, rate, 2)
         assert same(again.adapter, update.adapter)
 
 

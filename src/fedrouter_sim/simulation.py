@@ -28,6 +28,7 @@ from fedrouter_sim.federation.schedule import (
     poisson_participants,
     round_learning_rate,
     sample_participants,
+    shares_of_rate,
     steps_of_round,
 )
 from fedrouter_sim.federation.server import Server
@@ -248,6 +249,9 @@ class _Training:
         """The clients of which an update of a shared pool has counted."""
         self._stage, self._record, self._observer, self._before = stage, record, observer, before
         self._private = {pool.name for pool in stage.plan.pools if pool.private}
+        plan, federation = stage.plan, stage.federation
+        members = plan.members if federation.guard is None else public_members(plan)
+        self._shares_of_rate = shares_of_rate(plan.pools, members, len(federation.ids), federation.config)
         self._losses: dict[str, list[tuple[float, int]]] = {}
 
     def updates(self, starts: Mapping[str, Adapter], received: Sequence[Update | Failed]) -> Iterator[Update]:
@@ -306,14 +310,15 @@ class _Training:
 
     def _orders(self, starts: Mapping[str, Adapter]) -> Iterator[Order]:
         """Say what the participants of a round train, in client and group order."""
-        plan, record = self._stage.plan, self._record
+        plan, record, config = self._stage.plan, self._record, self._stage.federation.config
         for client in record.participants:
             vanishes = client in record.dropped
-            steps = client_steps(plan, client, self._stage.federation.config)
+            steps = client_steps(plan, client, config)
             for group, of_group in zip(plan.groups_of(client), steps, strict=True):
                 start, anchor = starts[group.pool], starts[group.pull.pool] if group.pull else None
                 private = group.pool in self._private
-                yield Order(group, start, anchor, of_group, record.lr, record.round, private, vanishes)
+                lr = round_learning_rate(record.round, config, self._shares_of_rate[group.pool])
+                yield Order(group, start, anchor, of_group, lr, record.round, private, vanishes)
 
 
 def _weighted_mean(pairs: list[tuple[float, int]]) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.groups import Group
-from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.federation.plan import Plan, Pool
 from fedrouter_sim.federation.schedule import (
     client_steps,
     expected_share,
@@ -20,6 +20,7 @@ from fedrouter_sim.federation.schedule import (
     round_learning_rate,
     sample_participants,
     share_steps,
+    shares_of_rate,
     steps_of_round,
 )
 
@@ -129,6 +130,21 @@ def test_beyond_the_rounds_of_the_run_the_schedule_starts_anew(micro_config: Con
     rates = [round_learning_rate(round_, config) for round_ in range(1, 8)]
     assert rates == [learning_rate(round_, 3, 0.02, 1e-4) for round_ in (1, 2, 3, 1, 2, 3, 1)]
     assert len(set(rates)) == 3
+
+
+def test_a_share_of_the_rate_falls_from_there_and_not_below_the_lowest(micro_config: ConfigMaker) -> None:
+    config = micro_config(rounds=3, lr=0.02, lr_min=0.01)
+    half, less = ([round_learning_rate(round_, config, share) for round_ in (1, 2, 3)] for share in (0.6, 0.1))
+    assert half == [learning_rate(round_, 3, 0.6 * 0.02, 0.01) for round_ in (1, 2, 3)]
+    assert less == [0.01] * 3
+
+
+def test_the_rate_of_a_pool_goes_with_the_root_of_the_clients_that_train_it(micro_config: ConfigMaker) -> None:
+    pools = [Pool("all", 1), Pool("some", 1), Pool("asleep", 1), Pool("own", 1, private=True)]
+    members = [{"all", "some"}, {"all", "own"}, {"all"}, {"all"}]
+    found = shares_of_rate(pools, members, 4, micro_config(lr_scaling="clients"))
+    assert found == {"all": 1.0, "some": 0.5, "asleep": 0.0, "own": 1.0}
+    assert set(shares_of_rate(pools, members, 4, micro_config(lr_scaling="none")).values()) == {1.0}
 
 
 def test_a_plan_lasts_until_its_own_round_or_the_runs_last(micro_config: ConfigMaker) -> None:

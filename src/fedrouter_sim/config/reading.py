@@ -7,11 +7,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from fedrouter_sim.config.declaring import check_limits
 from fedrouter_sim.config.settings import RunConfig
+from fedrouter_sim.config.words import NONE
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.parsing import parse_toml, read_bounded
 from fedrouter_sim.showing import shown
 
 _ONCE_SINGLE = ("instruction_column", "hold_out")  # settings that may have several values, of which older runs have one
+
+BEFORE = {"sharing": NONE}
+"""What runs had that are from before there was the setting, where it is not what a new run has by default."""
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from fedrouter_sim.config.together import check_together
 from fedrouter_sim.config.words import (
     ANSWER,
     AUTO,
+    BY_CLIENTS,
     COSINE,
     COUNT,
     LAST,
@@ -191,6 +192,10 @@ class RunConfig:
     lr: float = setting(
         _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
     )
+    lr_scaling: str = setting(
+        _FEDERATION, NONE, "What an adapter's learning rate follows. clients: how many train it, where that of k of n "
+        "clients is --lr times sqrt(k / n).", choices=(BY_CLIENTS, NONE),
+    )  # fmt: skip
     lr_min: float = setting(
         _FEDERATION,
         None,
@@ -247,12 +252,9 @@ class RunConfig:
         rule="both, or centroid where --tasks is a number",
     )
     cut: float = setting(
-        _CLUSTERING,
-        0.45,
-        "Affinity above which local clusters are one task on average, for --tasks auto.",
-        least=-1,
+        _CLUSTERING, 0.45, "Affinity above which local clusters are one task on average, for --tasks auto.", least=-1,
         most=1,
-    )
+    )  # fmt: skip
     embedding: int | str = setting(
         _CLUSTERING,
         LAST,
@@ -262,12 +264,9 @@ class RunConfig:
         words=(LAST, AUTO),
     )
     robust_clustering: float = setting(
-        _CLUSTERING,
-        0.0,
-        "Share of local clusters set aside: those that fewest clients have like ones of.",
-        least=0,
+        _CLUSTERING, 0.0, "Share of local clusters set aside: those that fewest clients have like ones of.", least=0,
         most=0.5,
-    )
+    )  # fmt: skip
     normalize: str = setting(
         _CLUSTERING,
         None,

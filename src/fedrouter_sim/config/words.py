@@ -21,11 +21,15 @@ ANSWER, BACKBONE, MIX = UNSEEN_ANSWERS = ("answer", "bare", "mix")
 COUNT, DROP = LATE = ("count", "drop")
 """What becomes of an update that comes a round late: it counts in that round, or not at all."""
 
+BY_CLIENTS = "clients"
+"""The learning rates that follow from how many clients train a pool."""
+
 PER_GROUP = "per-group"
 """The budget under which each group of a client takes all of its local steps; else they share them."""
 
 NONE = "none"
-"""What stands in place of an attack, of a sharing rule, and of a split that the data drift to, where there is none."""
+"""What stands in place of an attack, of a rule by which learning rates are scaled or tasks share, and of a split that
+the data drift to, where there is none."""
 
 PAPER_DATA = "paper"
 """Name of the four data sets of the FedRouter paper, from the Hub."""

@@ -63,6 +63,11 @@ class Plan:
         """Return the groups of one client, by rank."""
         return self._by_client.get(client, [])
 
+    @property
+    def members(self) -> list[set[str]]:
+        """The pools that each client with groups trains."""
+        return [{group.pool for group in groups} for groups in self._by_client.values()]
+
     @cached_property
     def shares(self) -> bool:
         """Whether clients send anything: not where all examples are in one place, or all that is trained is a client's

@@ -1,14 +1,15 @@
 """Who takes part in a round, at which learning rate, and for how many steps."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config.words import PER_GROUP
+from fedrouter_sim.config.words import BY_CLIENTS, PER_GROUP
 from fedrouter_sim.federation.groups import Group
-from fedrouter_sim.federation.plan import Plan
+from fedrouter_sim.federation.plan import Plan, Pool
 from fedrouter_sim.randomness import numpy_generator
 from fedrouter_sim.rounding import largest_remainder
 
@@ -49,9 +50,38 @@ def poisson_participants(clients: Sequence[int], participation: float, seed: int
     return [client for client, draw in zip(clients, drawn.tolist(), strict=True) if draw < participation]
 
 
-def round_learning_rate(round_: int, config: RunConfig) -> float:
-    """Return the learning rate of a round; a plan that goes on beyond the run's rounds starts the schedule anew."""
-    return learning_rate((round_ - 1) % config.rounds + 1, config.rounds, config.lr, config.lr_min)
+def round_learning_rate(round_: int, config: RunConfig, share: float = 1.0) -> float:
+    """Return the learning rate of a round; a plan that goes on beyond the run's rounds starts the schedule anew.
+
+    Args:
+        round_: its number.
+        config: the settings.
+        share: of the first round's rate that is taken, and not less than the lowest rate.
+    """
+    first = max(share * config.lr, config.lr_min)
+    return learning_rate((round_ - 1) % config.rounds + 1, config.rounds, first, config.lr_min)
+
+
+def shares_of_rate(
+    pools: Sequence[Pool], members: Sequence[Collection[str]], clients: int, config: RunConfig
+) -> Mapping[str, float]:
+    """Return, by pool of a plan, the share that it takes of the learning rate of a pool that all clients train.
+
+    The mean of k clients' updates is one of a batch k times as large, and the rate of Adam goes with the root of the
+    batch ([Malladi 2022](https://arxiv.org/abs/2205.10287)): a pool that k of n clients train takes sqrt(k / n). A
+    client's own pool takes all, as it is a mean over nobody.
+
+    Args:
+        pools: of the plan.
+        members: the shared pools of each client.
+        clients: n.
+        config: the settings.
+    """
+    counts = Counter(pool for own in members for pool in own)
+    follows = config.lr_scaling == BY_CLIENTS
+    return {
+        pool.name: math.sqrt(counts[pool.name] / clients) if follows and not pool.private else 1.0 for pool in pools
+    }
 
 
 def learning_rate(round_: int, rounds: int, highest: float, lowest: float) -> float:

@@ -26,7 +26,7 @@ class Clustered(FedAvg):
     """
 
     name = "clustered"
-    uses = frozenset({"tasks", "cut", "warmup_rounds"})
+    uses = frozenset({"tasks", "cut", "warmup_rounds", "lr_scaling"})
     plans_by_clients = True
 
     def plan(self, federation: Federation) -> Plan:

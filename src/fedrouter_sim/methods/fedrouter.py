@@ -38,7 +38,8 @@ class FedRouter(Method):
 
     name = "fedrouter"
     uses = frozenset(
-        "local_clusters tasks affinity cut embedding normalize router unseen robust_clustering sharing".split()
+        "local_clusters tasks affinity cut embedding normalize router unseen robust_clustering sharing"
+        " lr_scaling".split()
     )
     routings = (GLOBAL, LOCAL)
 

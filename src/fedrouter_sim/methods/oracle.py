@@ -15,7 +15,7 @@ class Oracle(Method):
     """One adapter per true task. A sample of a task that nobody trained is answered by the bare backbone."""
 
     name = "oracle"
-    uses = frozenset({"sharing"})
+    uses = frozenset({"sharing", "lr_scaling"})
     answers_by_label = True
 
     def plan(self, federation: Federation) -> Plan:

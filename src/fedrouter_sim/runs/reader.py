@@ -13,8 +13,7 @@ from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.paths import absolute_path
-from fedrouter_sim.config.reading import read_settings
-from fedrouter_sim.config.words import NONE
+from fedrouter_sim.config.reading import BEFORE, read_settings
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
@@ -77,8 +76,7 @@ class Run:
         if self.manifest.get("format") not in READABLE or isinstance(self.manifest["format"], bool):
             raise UserError(f"{folder}: run format {shown(self.manifest.get('format'))} is not {FORMAT}; train it anew")
         check_manifest(self.manifest, folder / MANIFEST_NAME)
-        # A run from before there was the setting has none, and shared nothing.
-        settings = {"sharing": NONE} | read_settings(folder / CONFIG_FILE)
+        settings = BEFORE | read_settings(folder / CONFIG_FILE)
         self.has_moved_model = model is not None
         self.config = RunConfig.build(settings, {} if model is None else {"model": absolute_path(str(model))})
 

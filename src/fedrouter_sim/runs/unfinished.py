@@ -10,8 +10,7 @@ from typing import Any
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import flag
-from fedrouter_sim.config.reading import read_settings
-from fedrouter_sim.config.words import NONE
+from fedrouter_sim.config.reading import BEFORE, read_settings
 from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.folders import building_of, claimed, forget_aside, place_of, refuse_existing
 from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME, RUN_MARKS
@@ -156,8 +155,7 @@ def find_run(out: Path) -> Found:
     if (begun := Begun.load(building)) is not None:
         return Found(own, RunConfig.build(read_settings(building / CONFIG_FILE)), begun)
     if (place / MANIFEST_NAME).is_file():
-        # A run from before there was the setting shared nothing.
-        return Found(own, RunConfig.build({"sharing": NONE}, read_settings(place / CONFIG_FILE)))
+        return Found(own, RunConfig.build(BEFORE, read_settings(place / CONFIG_FILE)))
     raise UserError(
         f"--resume {out}: there is no run, and none was interrupted; `fedrouter-sim train --out {own}` begins one"
     )

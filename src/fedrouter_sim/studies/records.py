@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config.reading import typed_setting
+from fedrouter_sim.config.reading import BEFORE, typed_setting
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.runs.reader import Run
@@ -160,7 +160,8 @@ def _record(line: Mapping[str, Any]) -> Record:
     if not any(record.scores.values()):
         raise Misfit("it has no scores")
     given = record.origin.settings.items()
-    settings = RunConfig.build({key: typed_setting("settings", key, value) for key, value in given}).to_dict()
+    own = {key: typed_setting("settings", key, value) for key, value in given}
+    settings = RunConfig.build(BEFORE, own).to_dict()
     scores = {metric: tuple(map(_drawn, own)) for metric, own in record.scores.items()}
     return replace(record, origin=replace(record.origin, settings=settings), scores=scores)
 
