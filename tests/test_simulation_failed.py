@@ -53,7 +53,7 @@ def test_a_round_of_which_all_trainings_failed_ends_the_run_with_advice(federate
             heard.append(failed)
 
     with pytest.raises(
-        UserError, match=r"^round 1: no client's training .* rate 1e\+38, .*; lower --lr or --clip"
+        UserError, match=r"^round 1: no client's training .* at --lr 1e\+38, .*; lower --lr or --clip"
     ) as e:
         simulate(federation, find_method("fedavg"), Hears())
     assert "\n" not in str(e.value)

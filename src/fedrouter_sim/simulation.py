@@ -9,7 +9,7 @@ from typing import Any
 from fedrouter_sim.adapters.aggregation import find_aggregation
 from fedrouter_sim.adapters.sharing.rule import Memory
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.config.words import COUNT
+from fedrouter_sim.config.words import BY_CLIENTS, COUNT
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.absences import Absences, check_reachable, draw_absences
 from fedrouter_sim.federation.federation import Federation
@@ -109,6 +109,7 @@ def simulate(
     )
     stages: list[Stage] = []
     records: list[RoundRecord] = []
+    scales, shares = config.lr_scaling == BY_CLIENTS and "lr_scaling" in method.uses, dict[str, float]()
 
     def begin(new: Plan) -> Stage:
         own = federation.gathered() if new.gathered else federation
@@ -119,6 +120,8 @@ def simulate(
         return stages[-1]
 
     def announce(stage: Stage) -> None:
+        nonlocal shares
+        shares = _shares_of_rate(stage) if scales else {}
         server.admit(
             {client.id: client.examples for client in stage.federation.clients},
             {pool.name for pool in stage.plan.pools if pool.private},
@@ -159,7 +162,7 @@ def simulate(
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
         record.refused = server.refused  # which grows as updates come
-        train = _Training(stage, record, observer, late)
+        train = _Training(stage, record, observer, late, shares)
         for update in train.updates(starts, received):
             counted = server.receive(update)
             if counted is not None:
@@ -218,6 +221,12 @@ def checked_plan(plan: Any, method: Method, private: bool = False) -> Plan:
     return plan
 
 
+def _shares_of_rate(stage: Stage) -> dict[str, float]:
+    """Return the share of `--lr` that each pool takes; under differential privacy by what is public."""
+    members = stage.plan.members if stage.federation.guard is None else public_members(stage.plan)
+    return shares_of_rate(stage.plan.pools, members, len(stage.federation.ids))
+
+
 def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
     """Sample the participants of a round, and those of them that fail, and set its learning rate.
 
@@ -240,18 +249,24 @@ class _Training:
         record: of the round; it is filled.
         observer: is told of failures, and by the workers of steps.
         before: the updates of the round before that come in this one.
+        shares: by pool, of `--lr`; all of it for those that are not there.
     """
 
-    def __init__(self, stage: Stage, record: RoundRecord, observer: Observer, before: Sequence[Update]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        record: RoundRecord,
+        observer: Observer,
+        before: Sequence[Update],
+        shares: Mapping[str, float],
+    ) -> None:
         self.late: list[Update] = []
         """The updates that come in the next round, in client and group order."""
         self.arrived: set[int] = set()
         """The clients of which an update of a shared pool has counted."""
         self._stage, self._record, self._observer, self._before = stage, record, observer, before
         self._private = {pool.name for pool in stage.plan.pools if pool.private}
-        plan, federation = stage.plan, stage.federation
-        members = plan.members if federation.guard is None else public_members(plan)
-        self._shares_of_rate = shares_of_rate(plan.pools, members, len(federation.ids), federation.config)
+        self._shares_of_rate = shares
         self._losses: dict[str, list[tuple[float, int]]] = {}
 
     def updates(self, starts: Mapping[str, Adapter], received: Sequence[Update | Failed]) -> Iterator[Update]:
@@ -285,8 +300,8 @@ class _Training:
                 yield from self._judged(update)
         if record.failed and not finite:
             raise UserError(
-                f"round {record.round}: no client's training gave finite numbers at learning rate {record.lr:.3g}, so "
-                "there is nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
+                f"round {record.round}: no client's training gave finite numbers at --lr {config.lr:g}, so there is "
+                "nothing to go on from; lower --lr or --clip, or the weight of the method's proximal term"
             )
         record.losses = {pool: _weighted_mean(pairs) for pool, pairs in sorted(self._losses.items())}
         traffic = workers.outbox.take()
@@ -317,7 +332,7 @@ class _Training:
             for group, of_group in zip(plan.groups_of(client), steps, strict=True):
                 start, anchor = starts[group.pool], starts[group.pull.pool] if group.pull else None
                 private = group.pool in self._private
-                lr = round_learning_rate(record.round, config, self._shares_of_rate[group.pool])
+                lr = round_learning_rate(record.round, config, self._shares_of_rate.get(group.pool, 1.0))
                 yield Order(group, start, anchor, of_group, lr, record.round, private, vanishes)
 
 

@@ -163,6 +163,7 @@ def test_the_users_own_files_are_known_by_their_digests(own: str, tmp_path: Path
         ("ditto", {"fedprox_mu", "ditto_lambda", "warmup_rounds"}, ["fedprox_mu", "warmup_rounds"]),
         ("clustered", {"tasks", "warmup_rounds", "local_clusters", "normalize"}, ["local_clusters", "normalize"]),
         ("feddpa", {"tasks", "rounds", "fedprox_mu"}, ["fedprox_mu", "tasks"]),
+        ("fedavg", {"lr_scaling", "lr"}, ["lr_scaling"]),
         ("base", {"drift_at", "drift_to", "eval_every", "hold_out"}, ["eval_every"]),
     ],
 )

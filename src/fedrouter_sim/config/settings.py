@@ -193,8 +193,8 @@ class RunConfig:
         _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
     )
     lr_scaling: str = setting(
-        _FEDERATION, NONE, "What an adapter's learning rate follows. clients: how many train it, where that of k of n "
-        "clients is --lr times sqrt(k / n).", choices=(BY_CLIENTS, NONE),
+        _FEDERATION, NONE, "clients: an adapter that k of n clients train takes --lr times sqrt(k / n); none: all take "
+        "--lr.", choices=(BY_CLIENTS, NONE),
     )  # fmt: skip
     lr_min: float = setting(
         _FEDERATION,

@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from fedrouter_sim.config import RunConfig
-from fedrouter_sim.config.words import BY_CLIENTS, PER_GROUP
+from fedrouter_sim.config.words import PER_GROUP
 from fedrouter_sim.federation.groups import Group
 from fedrouter_sim.federation.plan import Plan, Pool
 from fedrouter_sim.randomness import numpy_generator
@@ -62,26 +62,20 @@ def round_learning_rate(round_: int, config: RunConfig, share: float = 1.0) -> f
     return learning_rate((round_ - 1) % config.rounds + 1, config.rounds, first, config.lr_min)
 
 
-def shares_of_rate(
-    pools: Sequence[Pool], members: Sequence[Collection[str]], clients: int, config: RunConfig
-) -> Mapping[str, float]:
-    """Return, by pool of a plan, the share that it takes of the learning rate of a pool that all clients train.
+def shares_of_rate(pools: Sequence[Pool], members: Sequence[Collection[str]], clients: int) -> dict[str, float]:
+    """Return, by pool of a plan, its share of `--lr` under `--lr-scaling clients`: sqrt(k / n), if k of n clients train
+    it.
 
-    The mean of k clients' updates is one of a batch k times as large, and the rate of Adam goes with the root of the
-    batch ([Malladi 2022](https://arxiv.org/abs/2205.10287)): a pool that k of n clients train takes sqrt(k / n). A
-    client's own pool takes all, as it is a mean over nobody.
+    The rate of Adam goes with the root of the batch ([Malladi 2022](https://arxiv.org/abs/2205.10287)), and the mean of
+    k clients' updates is taken for one of a batch k times as large. A client's own pool takes all of it.
 
     Args:
         pools: of the plan.
         members: the shared pools of each client.
         clients: n.
-        config: the settings.
     """
     counts = Counter(pool for own in members for pool in own)
-    follows = config.lr_scaling == BY_CLIENTS
-    return {
-        pool.name: math.sqrt(counts[pool.name] / clients) if follows and not pool.private else 1.0 for pool in pools
-    }
+    return {pool.name: 1.0 if pool.private else math.sqrt(counts[pool.name] / clients) for pool in pools}
 
 
 def learning_rate(round_: int, rounds: int, highest: float, lowest: float) -> float:

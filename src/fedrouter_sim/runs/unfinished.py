@@ -97,8 +97,9 @@ class Begun:
         Raises:
             UserError: one differs; it is named.
         """
-        for name in sorted({*now.settings, *self.settings}):
-            old, new = self.settings.get(name), now.settings.get(name)
+        begun = {**RunConfig().to_dict(), **BEFORE, **self.settings}  # a setting that came later is as it was without
+        for name in sorted({*now.settings, *begun}):
+            old, new = begun.get(name), now.settings.get(name)
             if old != new:
                 raise UserError(
                     f"--resume {self.run}: was begun with {flag(name)} {old}, not {new}; a run goes on with its own "
