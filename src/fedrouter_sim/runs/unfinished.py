@@ -154,7 +154,7 @@ def find_run(out: Path) -> Found:
     building = building_of(place)
     own = out if place_of(out) == Path(os.path.realpath(out)) else place
     if (begun := Begun.load(building)) is not None:
-        return Found(own, RunConfig.build(read_settings(building / CONFIG_FILE)), begun)
+        return Found(own, RunConfig.build(BEFORE, read_settings(building / CONFIG_FILE)), begun)
     if (place / MANIFEST_NAME).is_file():
         return Found(own, RunConfig.build(BEFORE, read_settings(place / CONFIG_FILE)))
     raise UserError(
