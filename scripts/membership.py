@@ -78,8 +78,9 @@ def main(given: list[str] | None = None) -> None:
     records = []
     for seed in range(options.trials):
         config = RunConfig(
-            model=options.model, data=options.data, dtype="float32", seed=seed, clients=options.clients, tasks=4
-        )
+            model=options.model, data=options.data, dtype="float32", seed=seed, clients=options.clients, tasks=4,
+            lr=1e-2,
+        )  # fmt: skip
         backbone = backbone or Backbone(config)
         records.append(measured(options.out / f"trial-{seed}.json", seed, setting, backbone, config))
         console.print(f"trial {seed + 1} of {options.trials}", highlight=False)

@@ -32,7 +32,7 @@ HERE = "."  # as --after: the files as they are, committed or not
 METHODS = "base local fedavg fedprox clustered ditto feddpa fedrouter oracle central".split()
 SMALL: dict[str, Any] = {
     "clients": 4, "rounds": 2, "warmup_rounds": 1, "local_steps": 2, "batch_size": 2, "examples_per_client": 12,
-    "test_examples_per_client": 1, "dtype": "float32", "eval_every": 2, "tasks": 4,
+    "test_examples_per_client": 1, "dtype": "float32", "eval_every": 2, "tasks": 4, "lr": 1e-2,
 }  # fmt: skip
 RUNS: dict[str, dict[str, Any]] = {name: {"method": name} for name in METHODS} | {
     "fedrouter drift": {"method": "fedrouter", "drift_at": 2, "drift_to": "single"},

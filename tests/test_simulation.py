@@ -59,7 +59,8 @@ class Listener(Observer):
 @pytest.fixture(scope="module")
 def partial(federate: FederationMaker) -> tuple[Federation, Outcome, Listener]:
     """A fedrouter simulation in which half of the clients take part in a round."""
-    federation, listener = federate(participation=0.5, rounds=4, local_steps=5, sharing="none"), Listener()
+    settings = {"participation": 0.5, "rounds": 4, "local_steps": 5, "sharing": "none", "lr_scaling": "none"}
+    federation, listener = federate(**settings), Listener()
     return federation, simulate(federation, find_method("fedrouter"), listener), listener
 
 

@@ -23,8 +23,8 @@ ROBUST = 0.4  # share of the local clusters that may be set aside: as many attac
 
 COMMON: dict[str, Any] = {
     "data": "multitask", "clients": 40, "split": "dual", "examples_per_client": 30, "max_tokens": 128,
-    "dtype": "float32", "rounds": 3, "local_steps": 2, "batch_size": 8, "lr": 3e-2, "tasks": 4,
-    "sharing": "none",
+    "dtype": "float32", "rounds": 3, "local_steps": 2, "batch_size": 8, "lr": 3e-2, "lr_scaling": NONE,
+    "tasks": 4, "sharing": "none",
 }  # fmt: skip
 """40 clients of two of four tasks each; 240 optimizer steps a run, one of each group in a round. Tasks share
 nothing, so that an attack on one says nothing of another."""

@@ -13,12 +13,12 @@ EMBEDDED, REAL = PARTS = ("embedded", "real")
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     EMBEDDED: {
         "data": "multitask", "clients": 8, "rounds": 6, "local_steps": 8, "batch_size": 8, "lr": 2e-2,
-        "test_examples_per_client": 40, "dtype": "float32",
+        "lr_scaling": NONE, "test_examples_per_client": 40, "dtype": "float32",
     },
     REAL: {
         "model": SMOLLM2, "clients": 4, "rounds": 4, "local_steps": 10, "batch_size": 4, "lr": 5e-3,
-        "examples_per_client": 200, "test_examples_per_client": 16, "max_tokens": 160, "dtype": "float32",
-        "lora_layers": 10,
+        "lr_scaling": NONE, "examples_per_client": 200, "test_examples_per_client": 16, "max_tokens": 160,
+        "dtype": "float32", "lora_layers": 10,
         "lora_targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     },
 }  # fmt: skip

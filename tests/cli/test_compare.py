@@ -105,13 +105,13 @@ def test_runs_of_one_method_with_other_settings_get_names_that_tell_them_apart(c
     assert done.returncode == 0, done.stderr
     record = json.loads(cli("compare", *all_of(runs), tmp_path / "faster", "--json", "--quiet").stdout)
     seeds = {row["method"]: row["seeds"] for row in record["scores"] if row["test_data"] == "all"}
-    assert seeds == {"fedavg (lr=0.01)": 2, "fedavg (lr=0.5)": 1, "local": 2}
+    assert seeds == {"fedavg (lr=0.02)": 2, "fedavg (lr=0.5)": 1, "local": 2}
 
 
 def test_compare_says_what_differs_between_settings(cli, runs, tmp_path):
-    done = cli("train", *TESTED, "--method", "base", "--seed", "1", "--lr", "0.5", "--out", tmp_path / "base")
+    done = cli("train", *TESTED, "--method", "fedprox", "--seed", "1", "--lr", "0.5", "--out", tmp_path / "fedprox")
     assert done.returncode == 0, done.stderr
-    shown = cli("compare", *all_of(runs), tmp_path / "base", "--quiet")
+    shown = cli("compare", *all_of(runs), tmp_path / "fedprox", "--quiet")
     assert "--lr" in shown.stdout and "0.5" in shown.stdout and "--rounds" not in shown.stdout
 
 

@@ -20,7 +20,7 @@ SCRIPT = Path(sys.executable).with_name("fedrouter-sim")
         (["train", "--lr", "fast"], ["--lr", "number"]),
         (["train", "--split", "most"], ["--split most", "dual"]),
         (["train", "--clients", "0"], ["--clients 0", "at least 1"]),
-        (["train", "--lr-min", "1"], ["--lr-min 1", "--lr 0.01"]),
+        (["train", "--lr-min", "1"], ["--lr-min 1", "--lr 0.02"]),
         (["train", "--method", "magic"], ["--method magic", "fedrouter"]),
         (["train", "--data", "nowhere"], ["--data nowhere", "no such file"]),
         (["train", "--model", "no model"], ["--model 'no model'", "folder"]),

@@ -141,7 +141,7 @@ def test_a_run_that_was_stopped_or_killed_goes_on(tmp_path, cli):
             assert said.startswith("interrupted; ") and f"`fedrouter-sim train --resume {out}` goes on" in said
             refused = cli("train", "--resume", out, "--lr", "0.5")
             assert refused.stderr == (
-                f"error: --lr 0.5: {out} was begun with 0.01, and --resume goes on with that; drop the flag\n"
+                f"error: --lr 0.5: {out} was begun with 0.02, and --resume goes on with that; drop it\n"
             )
         words = ["train", "--resume", out, "-q"]
     done = cli(*words, "--json")

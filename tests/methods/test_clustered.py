@@ -26,9 +26,8 @@ Same = Callable[[Adapter, Adapter], bool]
 @pytest.fixture(scope="module")
 def grouped(run_method: Simulator) -> Any:
     """Two clients a task, grouped after the second of four rounds; half of the clients take part in the others."""
-    return run_method(
-        "clustered", clients=8, split="single", rounds=4, warmup_rounds=2, local_steps=8, participation=0.5
-    )
+    settings = {"rounds": 4, "warmup_rounds": 2, "local_steps": 8, "participation": 0.5, "lr_scaling": "none"}
+    return run_method("clustered", clients=8, split="single", **settings)
 
 
 def test_planted_groups_of_vectors_are_found_whatever_their_lengths() -> None:

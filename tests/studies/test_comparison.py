@@ -196,6 +196,20 @@ def test_differences_are_of_settings_beyond_method_split_and_seed() -> None:
     assert compare([]).differences == {}
 
 
+def test_settings_that_a_run_does_not_read_are_no_difference() -> None:
+    shipped = {"drift_to": "none"}
+    runs = [
+        entry("fedrouter", 1, **shipped, lr_scaling="clients", fedprox_mu=0.1),
+        entry("oracle", 1, **shipped, lr_scaling="none", fedprox_mu=0.2),
+        entry("fedavg", 1, **shipped, lr_scaling="other", fedprox_mu=0.3),
+    ]
+    assert compare(runs).differences == {
+        "lr_scaling": {"runs/dual-fedrouter-1": "clients", "runs/dual-oracle-1": "none"}
+    }
+    own = [entry("of-a-file", seed, **shipped, fedprox_mu=seed / 10) for seed in (1, 2)]
+    assert list(compare(own).differences) == ["fedprox_mu"]  # its file is not run to look
+
+
 def sampled(method: str, seed: int, base: float, noise: float) -> Score:
     """A score whose draws of test samples scatter: in part as all methods' do, in part by `noise` of its own."""
     common = np.random.default_rng(seed).normal(0, 0.05, 1000)

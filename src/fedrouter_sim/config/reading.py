@@ -14,7 +14,7 @@ from fedrouter_sim.showing import shown
 
 _ONCE_SINGLE = ("instruction_column", "hold_out")  # settings that may have several values, of which older runs have one
 
-BEFORE = {"sharing": NONE}
+BEFORE = {"sharing": NONE, "lr_scaling": NONE}
 """What runs had that are from before there was the setting, where it is not what a new run has by default."""
 
 

@@ -190,11 +190,11 @@ class RunConfig:
     )
     batch_size: int = setting(_FEDERATION, 16, "Examples in a batch.", least=1)
     lr: float = setting(
-        _FEDERATION, 1e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
+        _FEDERATION, 2e-2, "Learning rate of the first round; cosine over rounds down to --lr-min.", above=0
     )
     lr_scaling: str = setting(
-        _FEDERATION, NONE, "clients: an adapter that k of n clients train takes --lr times sqrt(k / n); none: all take "
-        "--lr.", choices=(BY_CLIENTS, NONE),
+        _FEDERATION, BY_CLIENTS, "clients: an adapter that k of n clients train takes --lr times sqrt(k / n); none: "
+        "all take --lr.", choices=(BY_CLIENTS, NONE),
     )  # fmt: skip
     lr_min: float = setting(
         _FEDERATION,

@@ -152,18 +152,20 @@ def check_trusted(
             )
 
 
-def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
-    """Return which of the settings that the user gave will not matter, sorted."""
-    method = METHODS.class_of(config.method)
-    splits = [name for name in (config.split, config.drift_to) if name != NONE]
-    used = method.uses.union(*(SPLITS.class_of(name).uses for name in splits))
+def unread_settings(method: str, splits: Collection[str]) -> frozenset[str]:
+    """Return the settings that a run of a method on some splits does not read: with others it is the same run."""
+    entry = METHODS.class_of(method)
+    used = entry.uses.union(*(SPLITS.class_of(name).uses for name in splits))
     special = frozenset[str]().union(
         *(table.class_of(name).uses for table in (METHODS, SPLITS) for name in table.names)
     )
-    unused = special - used
-    if not method.trains:
-        unused |= TRAINING_SETTINGS
-    return sorted(given & unused)
+    return special - used if entry.trains else (special - used) | TRAINING_SETTINGS
+
+
+def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
+    """Return which of the settings that the user gave will not matter, sorted."""
+    splits = [name for name in (config.split, config.drift_to) if name != NONE]
+    return sorted(given & unread_settings(config.method, splits))
 
 
 def overruled_settings(config: RunConfig, given: frozenset[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.studies.gains import Estimate, Gain
-from fedrouter_sim.studies.naming import Told, names_of, portable
+from fedrouter_sim.studies.naming import Told, names_of, portable, unread
 from fedrouter_sim.studies.resampling import OverSamples, Power, Rows, Values, distinct, interval
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"
@@ -290,9 +290,10 @@ def _named(entry: Entry, name: str) -> Entry:
 
 
 def _differences(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
-    """Return the settings in which runs differ, beyond those that a comparison is over."""
-    names = (
-        [name for name in entries[0].settings if name not in ("method", "split", "seed", "metric")] if entries else []
-    )
-    values = {name: {str(entry.folder): entry.settings[name] for entry in entries} for name in names}
+    """Return the settings in which runs that read them differ, beyond those that a comparison is over."""
+    over = ("method", "split", "seed", "metric")
+    values: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for name in [name for name in entry.settings if name not in (*over, *unread(entry.settings))]:
+            values.setdefault(name, {})[str(entry.folder)] = entry.settings[name]
     return {name: found for name, found in values.items() if len({repr(value) for value in found.values()}) > 1}

@@ -12,7 +12,7 @@ from fedrouter_sim.partition.run_data import load_data
 from fedrouter_sim.runs.entries import own_digests
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import shown
-from fedrouter_sim.studies.naming import portable
+from fedrouter_sim.studies.naming import portable, unread
 
 Absent = Callable[[str], None]
 """Is told why something is not compared: it is not here."""
@@ -47,7 +47,7 @@ class Origins:
         self._is_model = cache(lambda name, recorded: has_digest(resolve_model(name), recorded))
 
     def check(self, planned: RunConfig, found: Origin, where: str, remedy: str) -> None:
-        """Refuse a finished run that is another than the planned one.
+        """Refuse a finished run that is another than the planned one. Settings that it does not read may differ.
 
         Args:
             planned: the settings of the plan.
@@ -59,8 +59,9 @@ class Origins:
             UserError: a setting is another, or a file has changed.
         """
         old, new = found.settings, portable(planned.to_dict())
+        without = unread(new)
         for name in new:
-            if old[name] != new[name]:
+            if name not in without and old[name] != new[name]:
                 raise UserError(
                     f"{where}: was run with {name} = {shown(old[name])}, the plan says {shown(new[name])}; {remedy}"
                 )

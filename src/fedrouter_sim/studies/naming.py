@@ -8,6 +8,10 @@ from typing import Any
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.paths import path_settings
+from fedrouter_sim.config.words import NONE
+from fedrouter_sim.methods import METHODS
+from fedrouter_sim.partition.splits import SPLITS
+from fedrouter_sim.runs.entries import unread_settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without the folders that files and models lie in, which are others on another machine."""
     local = {name for name in path_settings() if Path(str(settings.get(name, ""))).is_absolute()}
     return {name: Path(value).name if name in local else value for name, value in settings.items()}
+
+
+def unread(settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the settings that a run did not read, by its method and splits; none are known where one of these is not
+    shipped: its file is not run to look."""
+    method, *splits = (str(settings.get(name, NONE)) for name in ("method", "split", "drift_to"))
+    splits = [name for name in splits if name != NONE]
+    shipped = method in METHODS.names and set(splits) <= set(SPLITS.names)
+    return unread_settings(method, splits) if shipped else frozenset()
 
 
 def names_of(runs: Sequence[Told], beside: Sequence[Told] = ()) -> list[str]:
