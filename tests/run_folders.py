@@ -30,6 +30,7 @@ NEW_SETTINGS = (
     "drift_brings",
     "clip_update",
     "sharing",
+    "lr_scaling",
 )  # that format 1 did not have
 
 

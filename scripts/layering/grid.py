@@ -22,7 +22,7 @@ SEEDS = (8, 9, 10)
 COMMON: dict[str, Any] = {
     "model": SMOLLM2, "method": "fedrouter", "tasks": 4, "local_clusters": 2, "sharing": "none", "clients": 4,
     "split": "dual", "rounds": 4, "batch_size": 4, "examples_per_client": 200, "test_examples_per_client": 16,
-    "max_tokens": 160, "dtype": "float32", "eval_every": 2,
+    "max_tokens": 160, "dtype": "float32", "eval_every": 2, "lr_scaling": "none",
 }  # fmt: skip
 """The federation of `shares/grid.py`, FedRouter in the paper's form, scored on validation rows every two rounds."""
 

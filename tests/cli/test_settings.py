@@ -17,6 +17,7 @@ from fedrouter_sim.config.paths import table_settings
 from fedrouter_sim.config.reading import read_preset
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.runs.entries import TABLES
+from fedrouter_sim.runs.layout import MANIFEST_NAME
 
 FIELDS = dataclasses.fields(RunConfig)
 
@@ -231,3 +232,12 @@ def test_a_flag_gives_a_number_or_a_word() -> None:
         with pytest.raises(UserError, match=said) as caught:
             resolve_settings(None, None, parse(*flags))
         assert "\n" not in str(caught.value)
+
+
+def test_the_settings_of_an_older_run_are_completed_by_what_runs_had_then(my_file: Path) -> None:
+    assert resolve_settings(None, my_file, parse())[0].lr_scaling == "clients"
+    (my_file.parent / MANIFEST_NAME).write_text("{}")
+    config, given = resolve_settings(None, my_file, parse())
+    assert (config.lr_scaling, config.sharing) == ("none", "none")
+    assert given == {"rounds", "clients", "lora_targets"}
+    assert resolve_settings(None, my_file, parse("--sharing", "affinity"))[0].sharing == "affinity"

@@ -15,3 +15,5 @@ def test_a_setting_that_came_after_a_run_was_begun_is_as_it_was_without(tmp_path
     begun.check(Begun(tmp_path, now | {"lr_scaling": "none"}))
     with pytest.raises(UserError, match="was begun with --lr-scaling none, not clients; a run goes on with its own"):
         begun.check(Begun(tmp_path, now))
+    now |= {"method": "fedavg"}  # which has one adapter of all, and no task adapters
+    Begun(tmp_path, begun.settings | {"method": "fedavg"}).check(Begun(tmp_path, now))

@@ -18,6 +18,7 @@ from fedrouter_sim.operations.train import train
 from fedrouter_sim.runs.entries import check_names
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.studies.comparison import Cost, Entry, compare
+from fedrouter_sim.studies.finished import Origin, Origins
 from fedrouter_sim.studies.naming import portable
 from fedrouter_sim.studies.plan import PlannedRun, Study, read_study
 from fedrouter_sim.studies.records import Record, Records
@@ -243,10 +244,22 @@ def test_a_finished_run_is_not_pending(done: tuple[PlannedRun, Path], micro_conf
 def test_a_run_of_the_first_format_is_done_as_well(done: tuple[PlannedRun, Path]) -> None:
     planned, out = done
     make_first_format(out / planned.name)
-    alone = PlannedRun(planned.name, replace(planned.config, sharing="none"))
+    alone = PlannedRun(planned.name, replace(planned.config, sharing="none", lr_scaling="none"))
     assert Study("", (alone,), ()).pending(out) == []
     with pytest.raises(UserError, match="was run with sharing = 'none', the plan says 'affinity'"):
         Study("", (planned,), ()).pending(out)
+
+
+def test_files_that_a_run_does_not_read_may_change(done: tuple[PlannedRun, Path], own: Path) -> None:
+    planned, out = done
+    found = Origin.of(Run(out / planned.name))
+    alone = replace(planned.config, method="fedavg", sharing=f"{own}:Ours")
+    found = replace(found, settings=found.settings | {"method": "fedavg"})
+    Origins().check(alone, found, "the run", "")
+    averaged = replace(alone, aggregation=f"{own}:Ours")
+    found = replace(found, settings=found.settings | {"aggregation": f"{own.name}:Ours"})
+    with pytest.raises(UserError, match="the run: the file of your own method, split, rule or metric has changed"):
+        Origins().check(averaged, found, "the run", "")
 
 
 def test_a_run_of_other_settings_in_the_way_is_refused_by_name_and_value(

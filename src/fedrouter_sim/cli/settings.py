@@ -11,7 +11,7 @@ import typer
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import check_limits, flag, from_text, shown_default
 from fedrouter_sim.config.paths import absolute_paths, table_settings
-from fedrouter_sim.config.reading import read_preset, read_settings
+from fedrouter_sim.config.reading import BEFORE, read_preset, read_settings
 from fedrouter_sim.config.words import UNSEEN_ANSWERS
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.routing import ROUTERS
@@ -132,6 +132,7 @@ def resolve_settings(
         # A command without a setting's flag does not use the setting.
         used = {name: value for name, value in from_file.items() if name in flags}
         refuse_code(f"--config {config_file}: is of a run folder", used, flags)
+        from_preset |= BEFORE  # an older run is repeated as it was
     given = {key: setting_of_flag(key, value) for key, value in flags.items() if value not in (None, [])}
     config = RunConfig.build(from_preset, from_file, given)
     config = absolute_paths(config)

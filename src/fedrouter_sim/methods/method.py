@@ -20,8 +20,9 @@ class Method(ABC):
 
     name: ClassVar[str]
     uses: ClassVar[frozenset[str]] = frozenset()
-    """The settings that have an effect with this method and not with every one; giving another's is noted. One with
-    `sharing` says that its shared pools are tasks, among which sharing rules share."""
+    """The settings that have an effect with this method and not with every one: giving another's is noted, and with
+    other values of these a run is the same, which studies go by. One with `sharing` says that its shared pools are
+    tasks, among which sharing rules share."""
     trains: ClassVar[bool] = True
     """Whether there is any training; where not, the training settings are noted as without effect as well."""
     routings: ClassVar[tuple[str, ...]] = (FIXED,)

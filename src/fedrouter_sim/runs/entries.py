@@ -38,7 +38,7 @@ TRAINING_SETTINGS = frozenset(
     " lora_rank lora_alpha lora_dropout lora_targets lora_layers client_dropout stragglers late"
     " min_participants".split()
 )
-"""Settings without effect where nothing is trained."""
+"""Settings without effect where nothing is trained: with other values of them such a run is the same."""
 
 LED_BY = {"attackers": "attack", "late": "stragglers", "dp_delta": "dp_epsilon", "dp_clip": "dp_epsilon"}
 """Settings without effect unless another is given."""
@@ -160,6 +160,15 @@ def unread_settings(method: str, splits: Collection[str]) -> frozenset[str]:
         *(table.class_of(name).uses for table in (METHODS, SPLITS) for name in table.names)
     )
     return special - used if entry.trains else (special - used) | TRAINING_SETTINGS
+
+
+def unread(settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the settings that a run did not read, by its method and splits; none are known where one of these is not
+    shipped: its file is not run to look."""
+    method, *splits = (str(settings.get(name, NONE)) for name in ("method", "split", "drift_to"))
+    splits = [name for name in splits if name != NONE]
+    shipped = method in METHODS.names and set(splits) <= set(SPLITS.names)
+    return unread_settings(method, splits) if shipped else frozenset()
 
 
 def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:

@@ -13,6 +13,7 @@ from fedrouter_sim.config.declaring import flag
 from fedrouter_sim.config.reading import BEFORE, read_settings
 from fedrouter_sim.errors import Interrupted, MayPass, UserError
 from fedrouter_sim.folders import building_of, claimed, forget_aside, place_of, refuse_existing
+from fedrouter_sim.runs.entries import unread
 from fedrouter_sim.runs.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_NAME, RUN_MARKS
 from fedrouter_sim.storage import read_json, refuse_links, write_json, write_text
 from fedrouter_sim.typed import Threads, fitted
@@ -92,13 +93,13 @@ class Begun:
         return f"the run was begun in {self.threads} threads, and {goes_on}"
 
     def check(self, now: "Begun") -> None:
-        """Refuse to go on with other settings, or other files of the user's own entries.
+        """Refuse to go on with other settings, or other files of the user's own entries. What is not read may differ.
 
         Raises:
             UserError: one differs; it is named.
         """
         begun = {**RunConfig().to_dict(), **BEFORE, **self.settings}  # a setting that came later is as it was without
-        for name in sorted({*now.settings, *begun}):
+        for name in sorted({*now.settings, *begun} - unread(begun)):
             old, new = begun.get(name), now.settings.get(name)
             if old != new:
                 raise UserError(

@@ -17,8 +17,9 @@ from fedrouter_sim.arrays import Doubles
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import DEFAULT_METRIC, LOSS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
+from fedrouter_sim.runs.entries import unread
 from fedrouter_sim.studies.gains import Estimate, Gain
-from fedrouter_sim.studies.naming import Told, names_of, portable, unread
+from fedrouter_sim.studies.naming import Told, names_of, portable
 from fedrouter_sim.studies.resampling import OverSamples, Power, Rows, Values, distinct, interval
 
 REPRODUCED, CONTRADICTED, NOT_SEPARABLE = "reproduced", "contradicted", "not separable"

@@ -9,10 +9,10 @@ from fedrouter_sim.backbone.locating import has_digest, resolve_model
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.partition.run_data import load_data
-from fedrouter_sim.runs.entries import own_digests
+from fedrouter_sim.runs.entries import own_digests, unread
 from fedrouter_sim.runs.reader import Run
 from fedrouter_sim.showing import shown
-from fedrouter_sim.studies.naming import portable, unread
+from fedrouter_sim.studies.naming import portable
 
 Absent = Callable[[str], None]
 """Is told why something is not compared: it is not here."""
@@ -74,10 +74,15 @@ class Origins:
             "on_bad_row".split()
         )
         data = tuple((name, getattr(planned, name)) for name in names)
+        without = unread(planned.to_dict())
+
+        def read(digests: Mapping[str, str]) -> dict[str, str]:
+            return {name: digest for name, digest in digests.items() if name not in without}
+
         comparisons: dict[str, Callable[[], bool]] = {
             "data": lambda: found.data == self._of_data(data),
             "backbone": lambda: self._is_model(planned.model, str(found.backbone)),
-            "file of your own method, split, rule or metric": lambda: found.own == own_digests(planned),
+            "file of your own method, split, rule or metric": lambda: read(found.own) == read(own_digests(planned)),
         }
         return next((name for name, is_same in comparisons.items() if not self._same(is_same)), None)
 

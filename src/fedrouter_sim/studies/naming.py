@@ -8,10 +8,7 @@ from typing import Any
 
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.paths import path_settings
-from fedrouter_sim.config.words import NONE
-from fedrouter_sim.methods import METHODS
-from fedrouter_sim.partition.splits import SPLITS
-from fedrouter_sim.runs.entries import unread_settings
+from fedrouter_sim.runs.entries import unread
 
 
 @dataclass(frozen=True)
@@ -30,21 +27,13 @@ def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: Path(value).name if name in local else value for name, value in settings.items()}
 
 
-def unread(settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the settings that a run did not read, by its method and splits; none are known where one of these is not
-    shipped: its file is not run to look."""
-    method, *splits = (str(settings.get(name, NONE)) for name in ("method", "split", "drift_to"))
-    splits = [name for name in splits if name != NONE]
-    shipped = method in METHODS.names and set(splits) <= set(SPLITS.names)
-    return unread_settings(method, splits) if shipped else frozenset()
-
-
 def names_of(runs: Sequence[Told], beside: Sequence[Told] = ()) -> list[str]:
     """Return what runs are called: the method, with the settings in which runs of it differ on the same clients.
 
     Args:
         runs: the runs.
-        beside: all that they stand beside, or are planned to; none: each other.
+        beside: all that they are planned to stand beside; none: each other. What a run does not read is in no planned
+            name, as a finished run may have other values of it.
     """
     alike: dict[str, list[Told]] = {}
     for run in beside or runs:
@@ -52,7 +41,9 @@ def names_of(runs: Sequence[Told], beside: Sequence[Told] = ()) -> list[str]:
     varied = {method: _varied(own) for method, own in alike.items()}
     found = []
     for run in runs:
-        told = ", ".join(f"{name}={run.settings[name]}" for name in varied.get(run.method, ()))
+        without = unread(run.settings) if beside else ()
+        names = [name for name in varied.get(run.method, ()) if name not in without]
+        told = ", ".join(f"{name}={run.settings[name]}" for name in names)
         found.append(f"{run.method} ({told})" if told else run.method)
     return found
 

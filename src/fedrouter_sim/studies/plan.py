@@ -228,11 +228,12 @@ def _names(path: Path, runs: Sequence[PlannedRun]) -> dict[str, list[str]]:
     """
     told, found = list(map(_told, runs)), dict[str, list[str]]()
     seen: dict[tuple[str, str, int], str] = {}
-    for run, one, name in zip(runs, told, names_of(told), strict=True):
+    for run, one, name in zip(runs, told, names_of(told, told), strict=True):
         if (twin := seen.setdefault((name, one.split, one.seed), run.name)) != run.name:
             raise UserError(
-                f"{path}: {twin} and {run.name} would both be {name} on {one.split} with seed {one.seed}, as files and "
-                "models go by their names without folders; rename one"
+                f"{path}: {twin} and {run.name} would both be {name} on {one.split} with seed {one.seed}: files and "
+                "models go by their names without folders, and settings that a method does not read tell nothing; "
+                "rename one, or leave one out"
             )
         found.setdefault(one.split, []).append(name)
     return {split: list(dict.fromkeys(own)) for split, own in found.items()}

@@ -35,7 +35,7 @@ class Split(ABC):
 
     name: ClassVar[str]
     uses: ClassVar[frozenset[str]] = frozenset()
-    """The settings that only this split has a use for."""
+    """The settings that only this split has a use for: with other values of them a run on another split is the same."""
 
     @abstractmethod
     def parts(self, train: Sequence[Example], test: Sequence[Example], wanted: Wanted) -> tuple[Parts, Parts]:
