@@ -48,11 +48,13 @@ def test_an_adapter_of_fewer_clients_trains_at_a_lower_rate_if_that_is_wanted(
 ) -> None:
     federation = federate(rounds=2, lr_scaling="clients", method=method, **changes)
     config, outcome = federation.config, simulate(federation, find_method(method), Observer())
-    shares = set()
+    shares, records = set(), {record.round: record for record in outcome.records}
     for order in ordered:
         plan = [stage.plan for stage in outcome.stages if stage.begins <= order.round][-1]
         share = len({group.client for group in plan.groups if group.pool == order.group.pool}) / 4
         assert order.lr == learning_rate(order.round, 2, config.lr * math.sqrt(share), config.lr_min)
+        said = records[order.round]
+        assert said.rates.get(order.group.pool, said.lr) == order.lr and (order.group.pool in said.rates) == (share < 1)
         shares.add(share)
     assert len(shares) > 1 and {order.round for order in ordered} == {1, 2}
 
@@ -62,8 +64,9 @@ def test_else_all_adapters_train_at_one_rate(
     federate: FederationMaker, ordered: list[Order], method: str, scaling: str
 ) -> None:
     federation = federate(split="single", rounds=1, lr_scaling=scaling)
-    simulate(federation, find_method(method), Observer())
-    assert {order.lr for order in ordered} == {federation.config.lr}
+    [record] = simulate(federation, find_method(method), Observer()).records
+    assert {order.lr for order in ordered} == {federation.config.lr} == {record.lr}
+    assert "rates" not in record.to_dict()
 
 
 def test_a_method_that_does_not_say_that_rates_follow_has_one(federate: FederationMaker, ordered: list[Order]) -> None:

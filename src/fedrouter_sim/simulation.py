@@ -155,14 +155,14 @@ def simulate(
             federation, drifted, late = federation.after_drift(), True, ()  # what comes late is of a plan that is over
             stage = begin(checked_plan(method.follow(federation, stage.plan), method))
         replans = stage.plan.more_follows and round_ == stage.plan.until
-        record = _open_round(round_, stage, everyone=replans)
+        record = _open_round(round_, stage, replans, shares)
         observer.round_started(record)
         server.begin(round_)
 
         # Clients: train every group from its pool's adapter.
         started, starts, decisive = perf_counter(), server.adapters, []
         record.refused = server.refused  # which grows as updates come
-        train = _Training(stage, record, observer, late, shares)
+        train = _Training(stage, record, observer, late)
         for update in train.updates(starts, received):
             counted = server.receive(update)
             if counted is not None:
@@ -227,8 +227,9 @@ def _shares_of_rate(stage: Stage) -> dict[str, float]:
     return shares_of_rate(stage.plan.pools, members, len(stage.federation.ids))
 
 
-def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
-    """Sample the participants of a round, and those of them that fail, and set its learning rate.
+def _open_round(round_: int, stage: Stage, everyone: bool, shares: Mapping[str, float]) -> RoundRecord:
+    """Sample the participants of a round, and those of them that fail, and set its learning rate, of which pools take
+    their shares.
 
     Where `everyone` is needed, and where clients send nothing, nobody fails.
     """
@@ -238,7 +239,8 @@ def _open_round(round_: int, stage: Stage, everyone: bool) -> RoundRecord:
     chosen = sample(stage.federation.ids, participation, config.seed, round_)
     absent = Absences() if everyone or not stage.plan.shares else draw_absences(chosen, config, round_)
     lr = round_learning_rate(round_, config)
-    return RoundRecord(round_, lr, chosen, dropped=[*absent.dropped], late=[*absent.late])
+    rates = {pool: round_learning_rate(round_, config, share) for pool, share in shares.items() if share < 1}
+    return RoundRecord(round_, lr, chosen, rates=rates, dropped=[*absent.dropped], late=[*absent.late])
 
 
 class _Training:
@@ -249,24 +251,15 @@ class _Training:
         record: of the round; it is filled.
         observer: is told of failures, and by the workers of steps.
         before: the updates of the round before that come in this one.
-        shares: by pool, of `--lr`; all of it for those that are not there.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        record: RoundRecord,
-        observer: Observer,
-        before: Sequence[Update],
-        shares: Mapping[str, float],
-    ) -> None:
+    def __init__(self, stage: Stage, record: RoundRecord, observer: Observer, before: Sequence[Update]) -> None:
         self.late: list[Update] = []
         """The updates that come in the next round, in client and group order."""
         self.arrived: set[int] = set()
         """The clients of which an update of a shared pool has counted."""
         self._stage, self._record, self._observer, self._before = stage, record, observer, before
         self._private = {pool.name for pool in stage.plan.pools if pool.private}
-        self._shares_of_rate = shares
         self._losses: dict[str, list[tuple[float, int]]] = {}
 
     def updates(self, starts: Mapping[str, Adapter], received: Sequence[Update | Failed]) -> Iterator[Update]:
@@ -332,7 +325,7 @@ class _Training:
             for group, of_group in zip(plan.groups_of(client), steps, strict=True):
                 start, anchor = starts[group.pool], starts[group.pull.pool] if group.pull else None
                 private = group.pool in self._private
-                lr = round_learning_rate(record.round, config, self._shares_of_rate.get(group.pool, 1.0))
+                lr = record.rates.get(group.pool, record.lr)
                 yield Order(group, start, anchor, of_group, lr, record.round, private, vanishes)
 
 

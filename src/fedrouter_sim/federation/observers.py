@@ -20,6 +20,7 @@ class RoundRecord:
     lr: float
     participants: list[int]
     losses: dict[str, float] = field(default_factory=dict)  # mean over a pool's updates, weighted by steps
+    rates: dict[str, float] = field(default_factory=dict)  # of the pools that train at less than `lr`
     gaps: dict[str, float | None] = field(default_factory=dict)  # of a shared pool's mean factors (`FactorGap`)
     bytes_up: int = 0
     bytes_down: int = 0
@@ -36,11 +37,11 @@ class RoundRecord:
     skipped: bool = False  # too few clients' updates came: no adapter changed that is shared
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all as plain values; what went wrong only where something did."""
-        return {name: value for name, value in asdict(self).items() if value or name not in _WENT_WRONG}
+        """Return all as plain values; rates that are not `lr`, and what went wrong, only where there are any."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _WHERE_ANY}
 
 
-_WENT_WRONG = ("failed", "refused", "dropped", "late", "joined", "skipped")
+_WHERE_ANY = ("rates", "failed", "refused", "dropped", "late", "joined", "skipped")
 
 
 def totals(records: Sequence[RoundRecord]) -> dict[str, Any]:

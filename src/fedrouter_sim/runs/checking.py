@@ -32,6 +32,7 @@ _ROUND: dict[str, Any] = {
     "validation": Mapping[str, float | None] | None,
     "participants": list[Count] | None,
     "lr": float | None,
+    "rates": Mapping[str, float] | None,
     "steps": Count | None,
     "tokens": Count | None,
     "failed": Mapping[str, list[Count]] | None,

@@ -61,11 +61,12 @@ class TensorBoard(Observer):
         self._writer.close()
 
     def round_ended(self, record: RoundRecord, adapters: dict[str, Adapter]) -> None:
-        """Write what the round did: losses in nats per token, relative gaps of mean factors, bytes, seconds, and
-        validation scores where there are."""
+        """Write what the round did: losses in nats per token, relative gaps of mean factors, learning rates, bytes,
+        seconds, and validation scores where there are."""
         self._round = record.round
         values: dict[str, float] = {f"loss/{pool}": loss for pool, loss in record.losses.items()}
         values |= {f"gap/{pool}": gap for pool, gap in record.gaps.items() if gap is not None}
+        values |= {f"lr/{pool}": rate for pool, rate in record.rates.items()}
         values |= {"round/lr": record.lr, "round/participants": len(record.participants)}
         values |= {f"round/{name}": getattr(record, name) for name in ("examples", "steps", "tokens")}
         values |= {"bytes/up": record.bytes_up, "bytes/down": record.bytes_down}
