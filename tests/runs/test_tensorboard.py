@@ -64,6 +64,7 @@ def test_every_round_and_every_cell_is_read_back(watched: tuple[Trained, Watcher
         assert series(f"loss/{pool}") == expected
         expected = [(r["round"], pytest.approx(r["gaps"][pool])) for r in records if r["gaps"].get(pool) is not None]
         assert expected and series(f"gap/{pool}") == expected
+        assert series(f"lr/{pool}") == [(record["round"], pytest.approx(record["rates"][pool])) for record in records]
     assert series("validation/rouge1") == [(2, pytest.approx(records[1]["validation"]["rouge1"]))]
     assert [step for step, _ in series("seconds/train")] == [1, 2, 3]
     for result in done.results:
