@@ -55,7 +55,7 @@ def test_overrides_win_over_the_plan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "plan",
-    "budgets default discovery gemma3 paper real-budgets real-rates rows short smoke smollm2".split(),
+    "budgets default discovery gemma3 paper real-budgets real-rates rows sharing short smoke smollm2".split(),
 )
 def test_shipped_plans_are_readable_and_their_claims_are_about_planned_runs(plan: str) -> None:
     study = read_study(Path(__file__).parents[2] / "scripts" / "plans" / f"{plan}.toml")
