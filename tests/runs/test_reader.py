@@ -270,7 +270,7 @@ def test_a_folder_of_the_first_format_is_the_same_run(finished_run: Path, run_co
     make_first_format(run_copy)
     assert not (run_copy / "clients.safetensors").exists()
     old, new = Run(run_copy), Run(finished_run)
-    assert old.config == replace(new.config, sharing="none", lr_scaling="none")  # these came later, and so did the rules
+    assert old.config == replace(new.config, sharing="none", lr_scaling="none")  # both came later, as the rules did
     assert old.pools == new.pools and old.truth == new.truth
     assert (old.method.name, old.metric.name, old.clustering_seed) == ("fedrouter", "rouge1", 1)
     assert old.rounds() == new.rounds() and old.cells() == new.cells()
