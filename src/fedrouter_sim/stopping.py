@@ -89,20 +89,20 @@ def stoppable(tell: Callable[[str], None]) -> Iterator[Stop]:
         put_back()
 
 
-def interrupt_again_where_swallowed(by: int = signal.SIGINT) -> None:
+def interrupt_again_where_swallowed(by: Callable[[], int] = lambda: signal.SIGINT) -> None:
     """Have an interrupt that came while Python ran a destructor come again, as Python prints it and goes on.
 
     For a process of ours alone: it replaces `sys.unraisablehook`.
 
     Args:
-        by: the signal by which it comes.
+        by: says the signal by which it comes.
     """
     before = sys.unraisablehook
 
     def hook(swallowed: "sys.UnraisableHookArgs") -> None:
         if issubclass(swallowed.exc_type, KeyboardInterrupt):
             # Not here: it would be swallowed once more.
-            threading.Timer(_SOON, os.kill, (os.getpid(), by)).start()
+            threading.Timer(_SOON, os.kill, (os.getpid(), by())).start()
         else:
             before(swallowed)
 

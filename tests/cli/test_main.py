@@ -87,6 +87,20 @@ def test_termination_is_as_an_interrupt(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_in_a_destructor_ends_it_as_well(number, code):
+    program = (
+        "import os, signal, sys, time\nfrom fedrouter_sim.cli import main, train\n\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored\n\n"
+        "class Late:\n"
+        f"    def __del__(self):\n        os.kill(os.getpid(), {int(number)})\n        time.sleep(1)\n\n"
+        "def resolve(*_):\n    Late()\n    time.sleep(60)\n\n"
+        "train.resolve_settings = resolve\nsys.argv = ['fedrouter-sim', 'train']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (code, "interrupted; no half-written run was left behind\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor", "--json"], ["init", "--help"]])
 def test_a_full_standard_output_is_one_line(arguments):

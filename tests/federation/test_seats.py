@@ -181,13 +181,13 @@ def test_a_work_that_was_interrupted_interrupts(ray: Ray, told: list[int]) -> No
 
 
 def test_a_seat_interrupts_its_work_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    hooks: list[int] = []
+    hooks: list[Callable[[], int]] = []
     monkeypatch.setattr(seats_module, "interrupt_again_where_swallowed", hooks.append)
     monkeypatch.chdir(tmp_path)
     before = [signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGINT)]
     try:
         seat = Seat(str(tmp_path))
-        assert seat.process() == os.getpid() and hooks == [signal.SIGUSR1]
+        assert seat.process() == os.getpid() and [by() for by in hooks] == [signal.SIGUSR1]
         reached: list[str] = []
         assert seat.do((reached.append, "done")) and reached == ["done"]
         assert not seat.do((os.kill, os.getpid(), signal.SIGUSR1))

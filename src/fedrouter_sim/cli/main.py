@@ -25,6 +25,7 @@ from fedrouter_sim.cli.train import train_command
 from fedrouter_sim.cli.verify import verify_command
 from fedrouter_sim.errors import Interrupted, UserError
 from fedrouter_sim.showing import plain
+from fedrouter_sim.stopping import interrupt_again_where_swallowed
 from fedrouter_sim.storage import no_room
 from fedrouter_sim.texts import half_character
 from fedrouter_sim.version import __version__
@@ -105,6 +106,7 @@ def main() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    interrupt_again_where_swallowed(lambda: signal.SIGINT if stopped == _INTERRUPTED else signal.SIGTERM)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding lacks is written out
     choose_waiting()

@@ -34,7 +34,7 @@ class Seat:
         os.chdir(folder)
         self._busy = self._told = False
         signal.signal(signal.SIGUSR1, self._interrupt)
-        interrupt_again_where_swallowed(signal.SIGUSR1)
+        interrupt_again_where_swallowed(lambda: signal.SIGUSR1)
 
     def process(self) -> int:
         """Return the id of the process."""
