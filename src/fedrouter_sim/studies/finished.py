@@ -1,6 +1,6 @@
 """Whether a finished run is the one that a plan names: of the same settings, data, backbone and own files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -65,16 +65,15 @@ class Origins:
                 raise UserError(
                     f"{where}: was run with {name} = {shown(old[name])}, the plan says {shown(new[name])}; {remedy}"
                 )
-        if changed := self._changed(planned, found):
+        if changed := self._changed(planned, found, without):
             raise UserError(f"{where}: the {changed} has changed since it was run; {remedy}")
 
-    def _changed(self, planned: RunConfig, found: Origin) -> str | None:
+    def _changed(self, planned: RunConfig, found: Origin, without: Collection[str]) -> str | None:
         names = (
             "data hub_folder format seed hold_out instruction_column response_column task_column client_column "
             "on_bad_row".split()
         )
         data = tuple((name, getattr(planned, name)) for name in names)
-        without = unread(planned.to_dict())
 
         def read(digests: Mapping[str, str]) -> dict[str, str]:
             return {name: digest for name, digest in digests.items() if name not in without}
