@@ -44,6 +44,17 @@ def test_the_cut_decides_how_alike_one_task_is() -> None:
     assert counts == [4, 3, 2, 1, 1]
 
 
+def test_what_lies_around_the_cut_is_known_even_where_it_lies_at_a_merge() -> None:
+    vectors = np.array([[1, 0], [0, 1], [1, 0], [0.8, 0.6]], dtype=np.float32)
+    found = link(vectors, 0.75)
+    assert found.around_cut() == (pytest.approx(0.8), pytest.approx(0.2))
+    at_a_merge = link(vectors, 1 - float(found.tree[1, 2]))
+    assert at_a_merge.labels.max() == 1 and at_a_merge.around_cut()[0] == pytest.approx(0.8)
+    assert link(vectors, 0.1).around_cut() == (pytest.approx(0.2), None)
+    assert link(vectors[1:2], 0.1).around_cut() == (None, None)
+    assert link(vectors[:2], 0.5).around_cut() == (None, pytest.approx(0.0))
+
+
 def test_linkage_is_by_the_mean_of_the_affinities() -> None:
     vectors = unit_rows(np.array([[1, 0], [0.99, 0.1], [0.5, 0.8]], dtype=np.float32))
     mean = float((vectors[0] @ vectors[2] + vectors[1] @ vectors[2]) / 2)

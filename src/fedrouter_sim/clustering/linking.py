@@ -36,6 +36,14 @@ class Linked:
         np.add.at(votes, (self.units, tasks), 1)
         return np.asarray(votes.argmax(axis=1), dtype=np.int64)
 
+    def around_cut(self) -> tuple[float | None, float | None]:
+        """Return the mean affinities of the last sets that were joined and of those that would be next; None where
+        there are none."""
+        heights = self.tree[:, 2]
+        below = heights <= 1 - self.cut  # as SciPy's fcluster cuts
+        joined, apart = 1 - heights[below], 1 - heights[~below]
+        return float(joined[-1]) if len(joined) else None, float(apart[0]) if len(apart) else None
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return all of it as arrays by name, as it is written to disk."""
         found: dict[str, NDArray[Any]] = {

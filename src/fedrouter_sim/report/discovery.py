@@ -62,11 +62,18 @@ def sentence(found: Discovery, wanted: int | str) -> str:
         )
     said = f"Local clusters with a mean affinity ({found.affinity}) above {found.linked.cut:g} are one task: "
     if found.linked_tasks == len(found.tasks):
-        return said + f"{count}."
-    return (
-        said + f"{found.linked_tasks}. When rows had gone to the tasks that their gradients are aligned with, and what "
-        f"each client holds of a task had been linked again, {count} remained."
-    )
+        said += f"{count}."
+    else:
+        said += (
+            f"{found.linked_tasks}. When rows had gone to the tasks that their gradients are aligned with, and what "
+            f"each client holds of a task had been linked again, {count} remained."
+        )
+    joined, apart = found.linked.around_cut()
+    if joined is not None:
+        said += f" The last that were joined are alike by {joined:.2f}."
+    if apart is not None:
+        said += f" The next would be at {apart:.2f}."
+    return said
 
 
 def discovery_figure(run: Run) -> Drawing | None:
