@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cut_tree, fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from fedrouter_sim.arrays import Floats, Ints
+from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.kmeans import kmeans, numbered_by_first
 
 MOST_LINKED = 1000  # beyond so many, k-means makes micro-clusters first: linkage takes memory by the square
@@ -36,12 +36,16 @@ class Linked:
         np.add.at(votes, (self.units, tasks), 1)
         return np.asarray(votes.argmax(axis=1), dtype=np.int64)
 
+    @property
+    def within_cut(self) -> Bools:
+        """Which merges of the tree lie within the cut, (u - 1,), as SciPy's fcluster has it."""
+        return np.asarray(self.tree[:, 2] <= 1 - self.cut)
+
     def around_cut(self) -> tuple[float | None, float | None]:
         """Return the mean affinities of the last sets that were joined and of those that would be next; None where
         there are none."""
-        heights = self.tree[:, 2]
-        below = heights <= 1 - self.cut  # as SciPy's fcluster cuts
-        joined, apart = 1 - heights[below], 1 - heights[~below]
+        affinities = 1 - self.tree[:, 2]
+        joined, apart = affinities[self.within_cut], affinities[~self.within_cut]
         return float(joined[-1]) if len(joined) else None, float(apart[0]) if len(apart) else None
 
     def tensors(self) -> dict[str, NDArray[Any]]:

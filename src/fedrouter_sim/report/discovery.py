@@ -118,11 +118,11 @@ def dendrogram(linked: Linked) -> tuple[list[int], NDArray[np.float64], list[int
     below: list[list[int]] = [[unit] for unit in range(count)]
     owner: list[int | None] = list(tasks)
     sides: list[tuple[int, int]] = []
-    for left, right, height, _ in linked.tree:
-        pair = sorted((int(left), int(right)), key=lambda node: min(below[node]))
+    for nodes, within in zip(linked.tree[:, :2].astype(int).tolist(), linked.within_cut.tolist(), strict=True):
+        pair = sorted(nodes, key=lambda node: min(below[node]))
         sides.append((pair[0], pair[1]))
         below.append(below[pair[0]] + below[pair[1]])
-        joined = owner[pair[0]] == owner[pair[1]] and 1 - height > linked.cut
+        joined = owner[pair[0]] == owner[pair[1]] and within
         owner.append(owner[pair[0]] if joined else None)
     order = below[-1]
     place = {unit: float(position) for position, unit in enumerate(order)}
