@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fedrouter_sim import simulation, train
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.observers import Observer
+from fedrouter_sim.federation.plan import Plan, Pool
 from fedrouter_sim.federation.schedule import learning_rate
 from fedrouter_sim.federation.workers import InProcess, Order
 from fedrouter_sim.methods import find_method
@@ -76,6 +78,17 @@ def test_a_method_that_does_not_say_that_rates_follow_has_one(federate: Federati
     federation = federate(split="single", rounds=1, lr_scaling="clients")
     simulate(federation, Silent(), Observer())
     assert {order.lr for order in ordered} == {federation.config.lr}
+
+
+def test_a_pool_that_nobody_trains_has_no_rate(federate: FederationMaker) -> None:
+    class WithIdle(Oracle):
+        def plan(self, federation: Federation) -> Plan:
+            plan = super().plan(federation)
+            return replace(plan, pools=(*plan.pools, Pool("idle", 1)))
+
+    federation = federate(split="single", rounds=1, lr_scaling="clients", sharing="none")
+    [record] = simulate(federation, WithIdle(), Observer()).records
+    assert record.rates and "idle" not in record.rates
 
 
 def test_with_privacy_rates_go_by_what_is_public(

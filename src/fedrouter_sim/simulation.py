@@ -222,9 +222,13 @@ def checked_plan(plan: Any, method: Method, private: bool = False) -> Plan:
 
 
 def _shares_of_rate(stage: Stage) -> dict[str, float]:
-    """Return the share of `--lr` that each pool takes; under differential privacy by what is public."""
-    members = stage.plan.members if stage.federation.guard is None else public_members(stage.plan)
-    return shares_of_rate(stage.plan.pools, members, len(stage.federation.ids))
+    """Return the share of `--lr` that each pool takes that somebody trains; under differential privacy by what is
+    public, which does not say of all pools who trains them."""
+    pools, clients = stage.plan.pools, len(stage.federation.ids)
+    if stage.federation.guard is not None:
+        return shares_of_rate(pools, public_members(stage.plan), clients)
+    shares = shares_of_rate(pools, stage.plan.members, clients)
+    return {pool: share for pool, share in shares.items() if share}
 
 
 def _open_round(round_: int, stage: Stage, everyone: bool, shares: Mapping[str, float]) -> RoundRecord:

@@ -68,17 +68,41 @@ def answers(pool: str | None, pairs: str, task: str = "pairs", client: int = 0) 
 
 
 def test_the_best_constant_answer_is_scored_as_the_cells_own_answers() -> None:
-    own = [*answers("a", "yy yn nn", client=0), *answers("a", "nn", client=1)]
+    own = [*answers("a", "yy yn yy nn", client=0), *answers("a", "nn", client=1)]
     found = TRAINED.look(own)["pairs"]
     assert found.labels == 2 and found.best_constant is not None
-    assert found.best_constant.answer == "yes"
+    assert found.best_constant.answer == "no"  # over samples "yes" is right more often
     scores = found.best_constant.scores
-    assert scores["exact_match"] == scores["rouge1"] == pytest.approx((2 / 3 + 0) / 2)  # over clients
+    assert scores["exact_match"] == scores["rouge1"] == pytest.approx((1 / 4 + 1) / 2)  # over clients
     assert scores["balanced_accuracy"] == 0.5  # over all samples
     assert "loss" not in scores
-    assert LabelTasks().look(own)["pairs"].best_constant is None  # nobody trained it
+    assert LabelTasks().look(own)["pairs"].best_constant is None  # no training rows of it are known
     free = [Answer(0, "titles", "what?", "a", Answered("a", "a", labels=False, loss=1.0, tokens=1), {})]
     assert TRAINED.look(free) == {}
+
+
+@pytest.mark.parametrize(
+    ("training", "pairs", "best"),
+    [
+        ("y" * 10 + "n" * 10, "yy " * 10 + "nn " * 4, "yes"),  # as many of each in training, and not here
+        ("y" * 12 + "n" * 8, "yy ny ny nn", "no"),  # what most of these samples have counts
+        ("y" * 12 + "n" * 8, "yy nn xx", "yes"),  # of equal ones what most training rows have,
+        ("y" * 10 + "n" * 10, "yy nn", "no"),  # then the first by the alphabet
+        ("y" * 12 + "n" * 8, "xx", "yes"),  # none is ever right
+    ],
+)
+def test_the_best_constant_answer_is_the_label_that_is_right_most_often(training: str, pairs: str, best: str) -> None:
+    words = {"y": "Yes", "n": "No"}
+    found = LabelTasks.of(rows("pairs", *(words[letter] for letter in training))).look(answers("a", pairs))["pairs"]
+    assert found.best_constant is not None and found.best_constant.answer == best
+
+
+def test_the_best_constant_answer_counts_where_case_folds_to_other_letters() -> None:
+    trained = LabelTasks.of(rows("size", *["Groß"] * 6, *["klein"] * 5))
+    sample = Answered("Groß", "klein", labels=True, loss=1.0, tokens=1, task="size")
+    found = trained.look([Answer(0, "size", "what?", "a", sample, {})])["size"].best_constant
+    assert found is not None and found.answer == "gross"
+    assert found.scores["exact_match"] == found.scores["rouge1"] == 1
 
 
 @pytest.mark.parametrize(

@@ -171,16 +171,20 @@ def test_factors_of_no_common_basis_are_not_shared() -> None:
     assert task_sharing(RunConfig(aggregation="krum"), {"sharing"}) is not None
 
 
-@pytest.mark.parametrize(("rule", "told"), [("mean", {"a", "b"}), ("median", set())])
-def test_under_a_rule_that_guards_no_length_of_an_update_counts(rule: str, told: set[str]) -> None:
-    """One client could make unrelated tasks share everything by a long update: all would count as noise."""
+@pytest.mark.parametrize(("rule", "told", "counted"), [("mean", {"a", "b"}, 900.0), ("median", set(), 1.0)])
+def test_under_a_rule_that_guards_no_length_of_an_update_counts_and_no_count(
+    rule: str, told: set[str], counted: float
+) -> None:
+    """One client could make unrelated tasks share everything by a long update, as all would count as noise, and take
+    what others did for a task from it, by examples that it does not have."""
     kept, sharing = Told(), task_sharing(RunConfig(aggregation=rule), {"sharing"})
     assert sharing is not None
     sharing.rule = kept
     server = Server(constant(0.0), find_aggregation(rule, 2), 1, sharing=sharing)
     server.open({"a": None, "b": None})
     server.begin(1)
-    for one in (update(0, "a", 1, 4.0), update(1, "a", 1, 5.0), update(2, "a", 1, 1e3), update(0, "b", 1, 4.0)):
+    for one in (update(0, "a", 1, 4.0), update(1, "a", 1, 5.0), update(2, "a", 900, 1e3), update(0, "b", 1, 4.0)):
         server.receive(one)
     server.aggregate()
-    assert kept.rounds[0].squares.keys() == told and kept.rounds[0].held[0] == {"a": 1.0, "b": 1.0}
+    assert kept.rounds[0].squares.keys() == told
+    assert kept.rounds[0].held == [{"a": 1.0, "b": 1.0}, {"a": 1.0}, {"a": counted}]

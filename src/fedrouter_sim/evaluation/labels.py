@@ -49,7 +49,7 @@ def _is_short(text: str) -> bool:
 
 @dataclass(frozen=True)
 class LabelTasks:
-    """The labels of every task that was trained, from its training rows; of a task without labels, none.
+    """The labels of every task of the data, from its training rows, whoever holds them; of a task without labels, none.
 
     Rows without a task are one task, named ''. What has no training rows here (held-out tasks, other data, runs from
     before this was written down) is judged by its test references in the same way, and has no best constant answer.
@@ -85,7 +85,7 @@ class LabelTasks:
         labels = self.trained.get(task) or Counter(as_label(answer.sample.reference) for answer in answers)
         by_pool = grouped(answers, lambda answer: answer.pool)
         found = [_same(pool, own) for pool, own in by_pool.items() if pool is not None]
-        constant = _constant(next(iter(labels)), answers) if self.trained.get(task) else None
+        constant = _constant(_best(labels, answers), answers) if self.trained.get(task) else None
         return LabelTask(len(labels), constant, sorted(filter(None, found), key=lambda same: same.pool))
 
     def save(self, path: Path) -> None:
@@ -114,12 +114,22 @@ class LabelTasks:
             raise UserError(f"{path}: damaged ({error}); {remedy}") from None
 
 
+def _best(labels: Labels, answers: Sequence[Answer]) -> str:
+    """Return the label that is right most often, on average over clients; of equal ones the first."""
+    shares = []
+    for own in grouped(answers, lambda answer: answer.client).values():
+        wanted = Counter(as_label(answer.sample.reference) for answer in own)
+        shares.append({label: wanted[label] / len(own) for label in labels})
+    return max(labels, key=lambda label: sum(own[label] for own in shares))
+
+
 def _constant(label: str, answers: Sequence[Answer]) -> BestConstant:
     """Score a label as the answer to all samples of a task, as the cell's own answers are scored."""
     metrics = [metric for metric in map(find_metric, METRICS.names) if metric.name != "loss"]
     given = []
     for answer in answers:
-        sample = Answered(answer.sample.reference, label, labels=True, loss=0.0, tokens=1, task=answer.task)
+        reference = as_label(answer.sample.reference)  # the label is folded as well, which ROUGE does not do
+        sample = Answered(reference, label, labels=True, loss=0.0, tokens=1, task=answer.task)
         scores = {metric.name: metric.measure(sample) for metric in metrics}
         given.append(Answer(answer.client, answer.task, answer.instruction, None, sample, scores))
     return BestConstant(label, dict(Scores.over_clients(given, metrics).values))

@@ -103,7 +103,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class BestConstant:
-    """The answer that most training rows of a task have, given to all of its test samples."""
+    """The label of a task's training rows that would be right most often, given to all of its test samples."""
 
     answer: str
     scores: Mapping[str, float | None]  # by metric, as the cell's own; no loss: nobody computed it
@@ -124,7 +124,7 @@ class LabelTask:
     """What a cell shows of a task whose answers are labels, beside its scores."""
 
     labels: Count  # how many there are
-    best_constant: BestConstant | None = None  # None: nobody trained the task
+    best_constant: BestConstant | None = None  # None: no training rows of it are known
     always: list[SameAnswer] = field(default_factory=list)  # the adapters that gave all samples one answer
 
 

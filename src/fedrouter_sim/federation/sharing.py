@@ -29,8 +29,9 @@ class TaskSharing:
     Args:
         rule: the sharing rule.
         config: the settings. Where groups have a budget each, a client's changes are not summed. Where aggregation
-            guards against single updates, no length of one is gone by: one client could make it so large that the
-            changes of all tasks would count as noise.
+            guards against single updates, no length of one is gone by, as one client could make it so large that the
+            changes of all tasks would count as noise; and every update counts the same, whatever examples its client
+            says that it stands for.
     """
 
     def __init__(self, rule: Sharing, config: RunConfig) -> None:
@@ -71,7 +72,7 @@ class TaskSharing:
             start: its pool's adapter at the start of the round.
         """
         own = self._held.setdefault(client, {})
-        own[pool] = own.get(pool, 0.0) + examples
+        own[pool] = own.get(pool, 0.0) + (1 if self._guarded else examples)
         if self._guarded:
             return
         self._square_counts[pool] = self._square_counts.get(pool, 0.0) + examples * examples

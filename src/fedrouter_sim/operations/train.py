@@ -214,7 +214,7 @@ class _Job:
 
     @cached_property
     def labels(self) -> LabelTasks:
-        """The tasks whose answers are labels, by the training rows of all clients."""
+        """The tasks whose answers are labels, by the training rows of the data, whoever holds them."""
         return LabelTasks.of(self.data.shares.train)
 
     @property

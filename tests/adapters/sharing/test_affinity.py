@@ -73,6 +73,15 @@ def test_a_pool_that_was_away_or_is_new_has_the_cosines_of_the_rounds_in_which_b
     assert close(found["c"], plus(START, unit(1), 2.0), 1e-5)
 
 
+def test_rounds_before_count_less_also_those_that_one_of_two_was_not_in() -> None:
+    rule = find_sharing("affinity", {"power": "1", "keep": "0.5"})
+    rule.shared(round_of({"a": unit(0), "b": unit(0)}, DUAL))
+    rule.shared(round_of({"a": None, "b": unit(1)}, [{"b": 1.0}], 2))
+    found = rule.shared(round_of({"a": unit(0), "b": unit(1)}, DUAL, 3))
+    # They agreed in the first of two rounds, which is two rounds ago: a quarter of 1 against 1.
+    assert close(found["a"], plus(plus(START, unit(0)), unit(1), 0.2), 1e-5)
+
+
 @pytest.mark.parametrize(("option", "value"), [("power", "0"), ("keep", "2"), ("keep", "-1")])
 def test_options_outside_their_limits_are_refused(option: str, value: str) -> None:
     with pytest.raises(UserError, match=f"^--option {option}={value}: "):

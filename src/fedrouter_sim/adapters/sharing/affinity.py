@@ -60,14 +60,14 @@ def remembered(memory: Memory, now: Gram, keep: float) -> Memory:
         now: of the round.
         keep: how much the sums so far count.
     """
-    new: Memory = dict(memory)
+    new: Memory = {one: {other: keep * sums for other, sums in own.items()} for one, own in memory.items()}
     scale = float(now.clean.mean()) or 1.0
     for i, one in enumerate(now.pools):
-        sums = dict(memory.get(one, {}))
+        sums = dict(new.get(one, {}))
         for j, other in enumerate(now.pools[: i + 1]):
             product = now.clean[i] if i == j else now.products[i, j]
             values = torch.tensor([product, now.clean[i], now.clean[j]], dtype=torch.float64) / scale
-            sums[other] = keep * sums[other] + values if other in sums else values
+            sums[other] = sums[other] + values if other in sums else values
         new[one] = sums
     return new
 

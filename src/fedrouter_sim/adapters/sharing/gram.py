@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.sharing.rule import SharedRound
@@ -37,8 +38,8 @@ def gram_of(round_: SharedRound) -> Gram:
     keys = sorted(key for key in round_.starts[pools[0]] if "lora_B" in key)
     products = np.zeros((len(pools), len(pools)))
     for key in keys:
-        rows = [round_.changes[pool][key].reshape(-1).numpy() for pool in pools]
-        products += np.array([[float(one @ other) for other in rows] for one in rows])
+        rows = torch.stack([round_.changes[pool][key].reshape(-1) for pool in pools])
+        products += (rows @ rows.T).numpy()  # by torch, whose threads a run counts and keeps to
     whole = products.diagonal().copy()
     reliable = np.full(len(pools), np.nan)
     for place, pool in enumerate(pools):

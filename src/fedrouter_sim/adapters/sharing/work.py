@@ -17,10 +17,12 @@ def work_weights(
 ) -> dict[str, float]:
     """Return by what weights the mean changes of all pools make the change of one.
 
-    A client counts by how many examples it has of the pool's task, those of another task by their agreement. With c
-    over clients, n examples and a the agreement: w_s = a_s * (sum of n_c f_cs over clients that hold s) / (sum of n_c
-    over all), where n_c is the sum of a_r n_cr over r. Where the changes of a client are `summed`, f_cs is 1; else it
-    is n_cs / n_c times the largest a_r of the client, so that all that agrees is weighed together as one change.
+    With c over clients, n examples and a the agreement, n_c is the sum of a_r n_cr over r, and A_c the largest a_r of
+    what the client has. It counts by n_c A_c: by how many of its examples are of the pool's task or of a like one, and
+    by how like that one is. Then w_s = a_s * (sum of n_c f_cs over clients that hold s) / (sum of n_c A_c over all).
+    Where the changes of a client are `summed`, f_cs is 1; else it is A_c n_cs / n_c, so that all that agrees is weighed
+    together as one change. Where each client has one task this is a mean: the weights sum to 1, however few examples
+    the pool has, and whatever the agreement.
 
     Args:
         held: of each client: pool -> examples.
@@ -30,15 +32,16 @@ def work_weights(
         summed: whether a client's pools share its steps; else each has all of them.
     """
     agreeing = {**agreement, pool: 1.0}
+    most = [max((agreeing.get(other, 0.0) for other in own), default=0.0) for own in held]
     counts = [sum(agreeing.get(other, 0.0) * n for other, n in own.items()) for own in held]
-    total = sum(counts)
+    total = sum(n * a for n, a in zip(counts, most, strict=True))
     if not total:
         return {}
 
     def counting(other: str) -> float:
         if summed:
             return sum(n for own, n in zip(held, counts, strict=True) if other in own)
-        return sum(own[other] * max(agreeing.get(one, 0.0) for one in own) for own in held if other in own)
+        return sum(own[other] * a for own, a in zip(held, most, strict=True) if other in own)
 
     others = dict.fromkeys(other for own in held for other in own)
     weights = {other: agreeing.get(other, 0.0) * counting(other) / total for other in others}
