@@ -1,15 +1,23 @@
 """Tasks whose answers are labels: how they are found, the best constant answer, and who gives one answer to all."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fedrouter_sim.backbone.answering import Generated
+from fedrouter_sim.backbone.model import Backbone
+from fedrouter_sim.config import RunConfig
 from fedrouter_sim.errors import UserError
-from fedrouter_sim.evaluation.labels import LabelTasks, labels_in
+from fedrouter_sim.evaluation.labels import LabelTasks, labels_in, said_of_same_answers
 from fedrouter_sim.evaluation.metrics import METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.metric import Answered
-from fedrouter_sim.evaluation.scores import Answer, SameAnswer
+from fedrouter_sim.evaluation.scores import Answer, Cell, CellResult, LabelTask, SameAnswer, Scores
 from fedrouter_sim.examples.record import Example
+from fedrouter_sim.operations.train import train
+from fedrouter_sim.report.run_report import write_run_report
+from fedrouter_sim.runs.reader import Run
 
 
 @pytest.mark.parametrize(
@@ -126,6 +134,43 @@ def test_an_adapter_that_always_answers_the_same_is_flagged(pairs: str, flagged:
 def test_adapters_are_looked_at_one_by_one_and_the_bare_backbone_is_none() -> None:
     both = [*answers("b", "yy yy ny ny ny"), *answers("a", "nn nn nn yn yn", client=1), *answers(None, "ny yy " * 4)]
     assert TRAINED.look(both)["pairs"].always == [SameAnswer("a", "no", 5, 5), SameAnswer("b", "yes", 5, 5)]
+
+
+def cell(test_data: str, label_tasks: dict[str, LabelTask]) -> CellResult:
+    return CellResult(Cell(test_data, "fixed"), Scores(1, {}), 0, {}, {}, None, {}, "", (), label_tasks=label_tasks)
+
+
+def test_adapters_that_always_answer_the_same_are_said_once_for_all_cells() -> None:
+    same = LabelTask(2, None, [SameAnswer(f"client_{n}", "no", 9, 9) for n in range(5)])
+    one = LabelTask(2, None, [SameAnswer("global", "no", 9, 9)])
+    assert said_of_same_answers([]) == []
+    said = said_of_same_answers([cell("own", {"": same}), cell("all", {"": same, "mood": one, "sum": LabelTask(2)})])
+    assert said == [
+        "always the same answer to all rows, by client_0, client_1, client_2 and 2 more (own-fixed, all-fixed): read "
+        "its balanced accuracy and its loss",
+        "always the same answer to mood, by global (all-fixed): read its balanced accuracy and its loss",
+    ]
+
+
+def test_a_run_judges_by_its_training_rows_and_says_who_always_answers_the_same(
+    micro_config: Callable[..., RunConfig], backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def yes(adapter: Any, asked: Sequence[Any], *given: Any) -> Generated:
+        return Generated(["yes"] * len(asked), set())
+
+    monkeypatch.setattr(backbone, "generate", yes)
+    config = micro_config(method="fedavg", rounds=1, local_steps=1, test_examples_per_client=6)
+    done = train(config, tmp_path / "run", backbone=backbone)
+    found = done.summary.label_tasks["all-fixed"]
+    assert list(found) == ["opinion"] and found["opinion"].best_constant is not None
+    trained = LabelTasks.load(done.folder / "labels.json").trained["opinion"]
+    assert next(iter(trained)) == "yes" and found["opinion"].best_constant.answer == "no"  # more of these samples
+    [same] = found["opinion"].always
+    assert (same.pool, same.answer) == ("global", "yes") and same.given == same.samples >= 5
+    note = "always the same answer to opinion, by global (all-fixed"
+    assert sum(text.startswith(note) for text in Run(done.folder).manifest["notes"]) == 1
+    page = write_run_report(Run(done.folder)).read_text(encoding="utf-8")
+    assert note in page and f"to {same.given} of {same.samples} samples" in page
 
 
 def test_labels_are_read_back_and_what_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from fedrouter_sim.report.comparison_tables import (
     task_grids,
 )
 from fedrouter_sim.report.page import Grid
-from fedrouter_sim.studies.comparison import Claim, Comparison, Judged, compare
+from fedrouter_sim.studies.comparison import REPRODUCED, Claim, Comparison, Judged, compare
 from fedrouter_sim.studies.gains import Estimate
 
 NASTY = "mine|a&b <i>_$x$"
@@ -229,6 +229,27 @@ def test_clients_csv_has_a_line_per_run_cell_and_client(comparison: Comparison) 
     }  # fmt: skip
 
 
+def test_a_claim_is_told_with_what_its_verdict_hangs_on(comparison: Comparison) -> None:
+    """In the page and in Markdown alike: bar, metric, and test samples that would have it otherwise."""
+    noisy = np.exp(np.random.default_rng(0).normal(0, 0.5, 1000))
+    entries = [
+        replace(
+            one,
+            scores=tuple(
+                replace(s, draws=s.mean * (noisy**0 if one.method == "fedavg" else noisy)) for s in one.scores
+            ),
+        )
+        for one in comparison.entries
+    ]
+    both = replace(compare(entries), beside={"loss": compare(comparison.entries, find_metric("loss"))})
+    claim = Claim("x", "fedrouter", "fedavg", "dual", "own", least=1.1)
+    told = ratio_text(both.judge(claim))
+    assert both.judge(claim).verdict == REPRODUCED
+    assert "test samples, which has the bar within). Bar: 1.1 times." in told and "contradicted, of a bar of 1." in told
+    assert "within" not in ratio_text(comparison.judge(claim)) and "Judged by" not in told
+    assert "Judged by loss." in ratio_text(both.judge(replace(claim, metric="loss")))
+
+
 def test_loss_stands_beside_the_score_everywhere(comparison: Comparison, judged: list[Judged], tmp_path: Path) -> None:
     """In tables, claims, figures and files; here all losses are as large as the scores."""
     draws = np.linspace(0.5, 0.9, 1000)
@@ -242,7 +263,7 @@ def test_loss_stands_beside_the_score_everywhere(comparison: Comparison, judged:
     for text in (page, comparison_markdown(both, claims)):
         assert "loss, mean over seeds with 95% interval" in text
         assert "By loss: 0.671 times" in text and "over 30 test samples" in text
-        assert "A difference of this size would take" in text  # the claim that is not separable
+        assert "To tell it from the bar would take" in text  # the claim that is not separable
     assert "(0.388, 0.676)" in score_grid(both, "own").rows[1][1].text  # 0.76 times the quantiles of the draws
     assert list(comparison_figures(both)) == [
         *(f"scores-{split}" for split in ("single", "dual")), *(f"scores-loss-{split}" for split in ("single", "dual")),

@@ -219,7 +219,7 @@ def test_a_page_by_loss_shows_the_least_as_best(make_run: RunMaker, tmp_path: Pa
     assert (worst.heading, dict(worst.facts)["loss"]) == ("sum: worst answer", "0.750")
     assert (only.heading, dict(only.facts)["loss"]) == ("title: best answer", "0.500")
     learning, _, scores = run_figures(Run(run))
-    assert "and of validation loss." in learning.alt and ">loss<" in learning.svg
+    assert "and of loss on the validation share." in learning.alt and ">loss<" in learning.svg
     assert "mean loss in 1 cells: all-global 0.500, worst client 0.625" in scores.alt  # client 1: the most loss
     assert "worst: client 1" in scores.svg
 

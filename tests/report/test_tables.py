@@ -253,5 +253,10 @@ def test_tasks_with_labels_stand_beside_the_best_constant_and_a_constant_adapter
     assert "task_1: '[no]' to 14 of 14 samples" in row(text, "always the same answer")
     assert "0.401 / 0.501 / 0.287 " in row(text, "Accuracy / balanced / macro-F1, all rows")
     assert "loss 1.500" in row(text, "ROUGE-1 in cell all-global")
+    many = LabelTask(2, None, [SameAnswer(f"client_{n}", "no", 9, 9) for n in range(6)])
+    text = text_of(summary_table(replace(summary, label_tasks={"own-global": {"sum": many}}), ROUGE))
+    assert text.count("always the same answer, sum in own-global") == 5
+    assert "client_0: 'no' to 9 of 9 samples" in text
+    assert "client_3" in text and "client_4" not in text and "and 2 adapters more" in text
     shown = text_of(labels_table([replace(RESULT, label_tasks={"sum": LABELS})]))
     assert "all 'yes': 0.600" in shown and "[no]" in shown

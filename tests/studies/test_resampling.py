@@ -142,3 +142,10 @@ def test_what_no_number_would_show_has_none() -> None:
     assert power(1e-9, 0.1, 40, None).samples is None
     assert power(-0.5, None, 0, 0.5).seeds == 10  # (2.262 + 0.883)^2 = 9.9, by t(9) of the printed table
     assert power(5.0, None, 0, 0.1).seeds == 2  # fewer have no interval
+    assert power(0.01, None, 0, 0.5).seeds is None  # 19,622: no plan has so many
+
+
+def test_where_there_are_enough_samples_more_are_no_advice() -> None:
+    """32 would do, and there are 40: that the difference is not seen is due to the seeds."""
+    assert power(0.5, 1 / math.sqrt(40), 40, 0.5) == power(0.5, None, 0, 0.5)
+    assert power(0.5, 1 / math.sqrt(30), 30, None).samples == 32

@@ -12,7 +12,7 @@ from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.metrics import METRICS, find_metric
 from fedrouter_sim.evaluation.metrics.exact_match import as_label
 from fedrouter_sim.evaluation.metrics.metric import Answered
-from fedrouter_sim.evaluation.scores import Answer, BestConstant, LabelTask, SameAnswer, Scores, grouped
+from fedrouter_sim.evaluation.scores import Answer, BestConstant, CellResult, LabelTask, SameAnswer, Scores, grouped
 from fedrouter_sim.examples.record import Example
 from fedrouter_sim.storage import read_json, write_json
 from fedrouter_sim.typed import Count, Misfit, taken
@@ -25,6 +25,7 @@ _WORDS, _CHARACTERS = 5, 50  # of a label at most; characters for scripts withou
 _LEAST_SAMPLES = 5  # from which on the same answer to all says something
 _NEARLY_ALL = 0.9  # of the samples with the same answer count as all,
 _BEYOND = 0.1  # if it is by so much more than what the most common reference has of them
+_NAMED = 3  # adapters in a sentence
 
 Labels = Mapping[str, Count]
 """Label -> how many rows have it."""
@@ -112,6 +113,20 @@ class LabelTasks:
             )
         except ValueError as error:
             raise UserError(f"{path}: damaged ({error}); {remedy}") from None
+
+
+def said_of_same_answers(results: Sequence[CellResult]) -> list[str]:
+    """Say in a sentence for each task whose adapters always answer it the same, and in which cells."""
+    found: dict[tuple[str, str], list[str]] = {}  # task and adapters -> cells
+    for result in results:
+        for task, seen in result.label_tasks.items():
+            if pools := [same.pool for same in seen.always]:
+                more = f" and {len(pools) - _NAMED} more" if len(pools) > _NAMED else ""
+                found.setdefault((task or "all rows", ", ".join(pools[:_NAMED]) + more), []).append(result.cell.name)
+    return [
+        f"always the same answer to {task}, by {pools} ({', '.join(cells)}): read its balanced accuracy and its loss"
+        for (task, pools), cells in found.items()
+    ]
 
 
 def _best(labels: Labels, answers: Sequence[Answer]) -> str:

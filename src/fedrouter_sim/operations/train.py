@@ -18,7 +18,7 @@ from fedrouter_sim.config.paths import absolute_paths
 from fedrouter_sim.errors import UserError, first_line
 from fedrouter_sim.evaluation.cells import most_answers
 from fedrouter_sim.evaluation.evaluator import Evaluator
-from fedrouter_sim.evaluation.labels import LabelTasks
+from fedrouter_sim.evaluation.labels import LabelTasks, said_of_same_answers
 from fedrouter_sim.evaluation.metrics import find_metric
 from fedrouter_sim.evaluation.metrics.metric import Metric
 from fedrouter_sim.evaluation.sample_map import sample_map
@@ -194,7 +194,8 @@ def _run(
     clock.done("evaluate")
     cut = {"train": sum(client.cut for client in job.federation.clients), "test": len(evaluator.cut)}
     summary = _summary(job, outcome, truth, results, cut, clock.seconds(outcome))
-    notes = [*troubles_of(outcome.stages, outcome.records, results), *notes_of(config, job.data, outcome, cut)]
+    notes = troubles_of(outcome.stages, outcome.records, results)
+    notes += [*said_of_same_answers(results), *notes_of(config, job.data, outcome, cut)]
     writer.write_summary(summary, _manifest(job, summary) | ({"notes": notes} if notes else {}))
     return Trained(folder, config, summary, results, [*job.data.notes, *notes]), failure
 

@@ -65,9 +65,11 @@ def write_comparison_report(
         text = (
             "A claim is reproduced if the interval of the ratio, seed by seed, lies wholly above its bar, contradicted "
             "if wholly below, and not separable otherwise. The ratio is method over baseline, or baseline over method "
-            "of what is better when lower, as losses are. What it would take is for a difference as large as ours to "
-            "be seen in 4 of 5 studies at the 5% level: test samples over all seeds, as long as seeds add no chance of "
-            "their own, or seeds of this size. By loss, a bar above 1 counts as 1."
+            "of what is better when lower, as losses are. What it would take is for an effect as large as ours to be "
+            "told from the bar in 4 of 5 studies at the 5% level: test samples over all seeds, as long as seeds add no "
+            "chance of their own, or seeds of this size. By loss, a bar above 1 counts as 1. All seeds deal from the "
+            "same test rows, so what holds over seeds holds for these rows; the interval over test samples is of "
+            "others, for these seeds."
         )
         sections.append(Section("Claims", [text], [Statements([_statement(one) for one in judged])]))
     sections.append(Section("Figures", blocks=[Figures(comparison_drawings(comparison))]))
@@ -85,13 +87,11 @@ def write_comparison_report(
 
 def _statement(judged: Judged) -> Statement:
     claim = judged.claim
-    details = [ratio_text(judged), f"Bar: {claim.least:g} times." if claim.least != 1 else ""]
-    details += [
+    details = [
+        ratio_text(judged),
         f"Paper: {claim.paper.rstrip('.')}." if claim.paper else "",
-        f"Judged by {claim.metric}." if claim.metric else "",
-        f"{claim.method} against {claim.baseline},",
+        f"{claim.method} against {claim.baseline}, split {claim.split}, test data {claim.test_data}.",
     ]
-    details.append(f"split {claim.split}, test data {claim.test_data}.")
     return Statement(
         claim.says.rstrip("."), judged.verdict, _SIGNS.get(judged.verdict, "~"), " ".join(filter(None, details))
     )

@@ -14,7 +14,7 @@ from fedrouter_sim.report.comparison_terminal import power_text
 from fedrouter_sim.report.page import Entry, Grid
 from fedrouter_sim.report.tables import estimate_text, number
 from fedrouter_sim.showing import plain
-from fedrouter_sim.studies.comparison import Comparison, Judged, Score
+from fedrouter_sim.studies.comparison import NOT_SEPARABLE, Comparison, Judged, Score
 from fedrouter_sim.studies.gains import Estimate
 from fedrouter_sim.studies.resampling import OverSamples
 
@@ -94,12 +94,18 @@ def cost_grid(comparison: Comparison) -> Grid:
 
 
 def ratio_text(judged: Judged) -> str:
-    """Return what we measured of a claim, what it would take where it is not separable, and what token loss says."""
+    """Return what we measured of a claim, its bar and metric where they are not the usual ones, what it would take
+    where it is not separable, and what token loss says."""
+    claim = judged.claim
     told = [judged.missing if judged.gain is None else f"Ours: {_measured(judged)}."]
+    if judged.gain is not None:
+        told += [f"Bar: {claim.least:g} times."] * (claim.least != 1)
+        told += [f"Judged by {claim.metric}."] * bool(claim.metric)
     if power := power_text(judged):
-        told.append(f"A difference of this size would take {power}.")
+        told.append(f"To tell it from the bar would take {power}.")
     if (loss := judged.by_loss) is not None and loss.gain is not None:
-        told.append(f"By loss: {_measured(loss)}, {loss.verdict}.")
+        bar = f", of a bar of {loss.claim.least:g}" * (loss.claim.least != claim.least)
+        told.append(f"By loss: {_measured(loss)}, {loss.verdict}{bar}.")
     return " ".join(told)
 
 
@@ -110,6 +116,8 @@ def _measured(judged: Judged) -> str:
     seeds = f"{ratio.seeds} seeds" if ratio.seeds > 1 else "1 seed, so no interval"
     interval = "" if ratio.low is None else f"95% interval {number(ratio.low)} to {number(ratio.high)}, "
     drawn = f"; {number(over.low)} to {number(over.high)} over {over.samples:,} test samples" if over else ""
+    if over and judged.verdict != NOT_SEPARABLE and over.low <= judged.claim.least <= over.high:
+        drawn += ", which has the bar within"
     return f"{number(ratio.mean)} times ({interval}{seeds}{drawn})"
 
 

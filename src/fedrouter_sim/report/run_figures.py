@@ -71,14 +71,15 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         stacked[0].set(title="Training loss", ylabel="nats per token")
         if overall:
             _curves(stacked[1], scores, overall, run.metric.averaged)
-            stacked[1].set(title="Validation share", ylabel=title)
+            stacked[1].set(title=f"Validation share, {title}", ylabel=title)
         if by_loss:
             _curves(stacked[-1], {}, by_loss, find_metric(LOSS).averaged)
-            stacked[-1].set(title="Validation share", ylabel="loss, nats per token")
+            stacked[-1].set(title="Validation share, loss", ylabel="nats per token")
         stacked[-1].set_xlabel("round")
         stacked[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
 
     last = max(curve[-1][0] for curve in losses.values())
+    below = " and ".join([title] * bool(overall) + ["loss"] * bool(by_loss))
     shown = f"{len(losses)} adapters, one line each"
     if len(losses) > _NAMED:
         shown = f"{len(losses)} adapters: each a grey line, their mean in colour"
@@ -86,10 +87,10 @@ def learning_curves(run: Run, rounds: Sequence[Mapping[str, Any]]) -> Drawing | 
         "learning",
         svg_of("learning", 2.3 + 2.1 * bool(overall) + 2.1 * bool(by_loss), draw),
         f"Line chart of the mean training loss of {len(losses)} adapters over {last} rounds"
-        + (f", and of validation {title}." if overall else "."),
+        + (f", and of {below} on the validation share." if below else "."),
         f"Mean training loss in each round; {shown}. A curve that is still falling at the end asks for more rounds. "
         "Adapters of different tasks end at different losses, so compare shapes, not heights."
-        + (f" Below: {title} on the validation share." if overall else ""),
+        + (f" Below: {below} on the validation share." if below else ""),
     )
 
 

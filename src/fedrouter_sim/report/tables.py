@@ -84,22 +84,31 @@ def summary_table(summary: Summary, metric: Metric) -> Table:
 
 
 _OF_LABELS = ("exact_match", "balanced_accuracy", "macro_f1")
+_MOST_FLAGGED = 4  # adapters of a task and cell; those of clients may be many
 
 
 def label_rows(summary: Summary) -> list[tuple[str, str]]:
     """Return what the first cell says of tasks whose answers are labels: three scores beside those of the best constant
-    answer, and the adapters that always answer the same, in bold."""
+    answer; and the adapters that always answer the same, in any cell, in bold."""
     rows = []
-    for task, found in summary.label_tasks.get(summary.cell or "", {}).items():
-        scores = summary.task_scores.get(summary.cell or "", {}).get(task) or summary.scores[summary.cell or ""]
-        told = " / ".join(number(scores.get(name)) for name in _OF_LABELS)
-        rows.append((f"Accuracy / balanced / macro-F1, {_task(task)}", f"{told}{escape(_constant(found))}"))
-        rows += [
-            ("  always the same answer", f"[bold]{escape(same.pool)}: {escape(repr(same.answer))}[/] "
-             f"to {same.given} of {same.samples} samples")
-            for same in found.always
-        ]  # fmt: skip
+    for cell, tasks in sorted(summary.label_tasks.items(), key=lambda item: item[0] != summary.cell):
+        for task, found in tasks.items():
+            if cell == summary.cell:
+                scores = summary.task_scores.get(cell, {}).get(task) or summary.scores[cell]
+                told = " / ".join(number(scores.get(name)) for name in _OF_LABELS)
+                rows.append((f"Accuracy / balanced / macro-F1, {_task(task)}", f"{told}{escape(_constant(found))}"))
+            where = "" if cell == summary.cell else f", {_task(task)} in {cell}"
+            rows += [(f"  always the same answer{where}", line) for line in _always(found)]
     return rows
+
+
+def _always(found: LabelTask) -> list[str]:
+    lines = [
+        f"[bold]{escape(same.pool)}: {escape(repr(same.answer))}[/] to {same.given} of {same.samples} samples"
+        for same in found.always[:_MOST_FLAGGED]
+    ]
+    more = len(found.always) - _MOST_FLAGGED
+    return lines + [f"and {more} adapters more"] * (more > 0)
 
 
 def labels_table(results: Sequence[CellResult]) -> Table:
@@ -190,11 +199,12 @@ def cost_table(cost: Cost) -> Table:
 
 
 def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
-    """Show cells side by side: means over clients with their standard deviation, the worst client, and each task."""
+    """Show cells side by side: means over clients with their standard deviation, the worst client, and each task. A
+    score of all clients' samples together is no mean over clients, and so without a deviation."""
     # What sees through constant answers has a table of its own.
     shown = [metric for metric in all_metrics(first) if not metric.pooled or metric.name == first.name]
     metrics = sorted(shown, key=lambda metric: metric.name != first.name)
-    table = Table(title="Means over clients", title_justify="left")
+    table = Table(title=f"Scores, {first.averaged}", title_justify="left")
     for heading in ("cell", "of"):
         table.add_column(heading)
     titles = [escape(metric.title) for metric in metrics]
@@ -206,7 +216,7 @@ def scores_table(results: Sequence[CellResult], first: Metric) -> Table:
             f"worst: client {result.worst_client}": result.per_client[result.worst_client],
         } | dict(result.per_task)
         own = [value for scores in result.per_client.values() if (value := scores[first.name]) is not None]
-        spread = stdev(own) if len(own) > 1 else None
+        spread = stdev(own) if len(own) > 1 and not first.pooled else None
         for place, (name, scores) in enumerate(rows.items()):
             table.add_row(
                 escape(result.cell.name) if place == 0 else "",

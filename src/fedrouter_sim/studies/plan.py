@@ -24,8 +24,8 @@ from fedrouter_sim.showing import plain, shown
 from fedrouter_sim.studies.comparison import Claim
 from fedrouter_sim.studies.finished import Absent, Origin, Origins
 from fedrouter_sim.studies.naming import Told, names_of, portable
+from fedrouter_sim.studies.resampling import MOST_SEEDS
 
-MOST_SEEDS = 1_000  # of a block
 MOST_RUNS = 5_000  # of a plan
 
 

@@ -25,7 +25,8 @@ from fedrouter_sim.randomness import numpy_generator
 DRAWS = 1000
 CONFIDENCE = 0.95
 POWER = 0.8
-_MOST = 10_000_000  # samples or seeds: more are no plan
+MOST_SEEDS = 1_000  # of a plan; to need more is to need what nobody will do
+_MOST_SAMPLES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class OverSamples:
 
 @dataclass(frozen=True)
 class Power:
-    """What it takes to tell a difference of the observed size from none, in 4 of 5 studies, at the 5% level.
+    """What it takes to tell an effect of the observed size from a bar, in 4 of 5 studies, at the 5% level.
 
-    Each assumes that the other source of chance is as it was; None: nothing of use would do.
+    Each assumes that the other source of chance is as it was; None: nothing of use would do, or it is there already.
     """
 
     samples: int | None  # different test samples, over all seeds of a method
@@ -141,7 +142,7 @@ def interval(draws: Sequence[Doubles], samples: int) -> OverSamples | None:
 
 
 def power(distance: float, of_samples: float | None, samples: int, of_seeds: float | None) -> Power:
-    """Say what a difference takes to be seen.
+    """Say what a difference takes to be seen: more test samples than there are, or so many seeds.
 
     Args:
         distance: of the observed effect from the bar.
@@ -151,21 +152,25 @@ def power(distance: float, of_samples: float | None, samples: int, of_seeds: flo
     """
     if distance == 0:
         return Power(None, None)
-    by_sample = None if of_samples is None else _needed(norm.ppf, of_samples * math.sqrt(samples) / abs(distance))
+    by_sample = None
+    if of_samples is not None:
+        by_sample = _needed(norm.ppf, of_samples * math.sqrt(samples) / abs(distance), _MOST_SAMPLES)
+        # Where there are enough, more of them would not help: seeds differ.
+        by_sample = by_sample if by_sample is not None and by_sample > samples else None
     return Power(by_sample, None if of_seeds is None else _needed_seeds(of_seeds / abs(distance)))
 
 
 def _needed_seeds(relative: float) -> int | None:
     """Of a few seeds the deviation is uncertain itself, which Student's t allows for."""
-    seeds = _needed(norm.ppf, relative)
+    seeds = _needed(norm.ppf, relative, MOST_SEEDS)
     while seeds is not None and seeds < (_sum(student_t(seeds - 1).ppf) * relative) ** 2:
         seeds += 1
     return seeds
 
 
-def _needed(quantile: Callable[[float], float], relative: float) -> int | None:
+def _needed(quantile: Callable[[float], float], relative: float, most: int) -> int | None:
     found = (_sum(quantile) * relative) ** 2
-    return max(2, math.ceil(found)) if found <= _MOST else None
+    return max(2, math.ceil(found)) if found <= most else None
 
 
 def _sum(quantile: Callable[[float], float]) -> float:
