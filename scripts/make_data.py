@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from grammar.tasks import Row, multitask, twelve_rows, unseen_rows
+from grammar.tasks import Row, multitask, twelve_rows, unrelated_rows, unseen_rows
 
 README = """# Embedded data
 
@@ -19,6 +19,8 @@ Every line is a JSON object with `instruction`, `response` and `task`.
   `headline`: a news sentence, its headline. `dialogue`: a chat, its summary. `triples`: facts, a text that states them.
 - `unseen/`: two skills that no share trains. `lookup`: a timetable and a question, its answer. `correct`: a sentence
   and a correction, the corrected sentence.
+- `unrelated/`: 24 rows of each of these six tasks, drawn apart, that no run trains on. The server goes by them to tell
+  how alike tasks are to a backbone that have nothing to do with each other.
 - `twelve/`: what task discovery is measured on; in the source only, not in the installed package. New training rows of
   the six tasks above, and of six more. `extract`: a text about a person or a company, its facts in one form. `order`:
   names, the same in alphabetical order. `topic`: a piece of news, one of `sport`, `business`, `culture` and `weather`.
@@ -61,6 +63,7 @@ def build(seed: int) -> dict[str, str]:
     """Every file by its path under the output folder."""
     files = {f"multitask/{share}.jsonl": rows for share, rows in multitask(seed).items()}
     files["unseen/test.jsonl"] = unseen_rows(seed)
+    files["unrelated/rows.jsonl"] = unrelated_rows(seed)
     files["twelve/train.jsonl"] = twelve_rows(seed)
     texts = {name: to_jsonl(rows) for name, rows in files.items()}
     return texts | {"README.md": README.format(seed=seed, table=table(files))}

@@ -13,8 +13,7 @@ from benchmarks.setting import Setting
 from fedrouter_sim.backbone.sketching import SKETCH
 from fedrouter_sim.clustering.affinities import BOTH, find_affinity
 from fedrouter_sim.clustering.affinities.affinity import Embedded
-from fedrouter_sim.clustering.linking import link
-from fedrouter_sim.config import RunConfig
+from fedrouter_sim.clustering.linking import CUT, link
 from fedrouter_sim.machine import peak_memory_bytes
 
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -67,6 +66,6 @@ def made_up(count: int, seed: int) -> Embedded:
 if __name__ == "__main__":
     embedded = made_up(int(sys.argv[1]), int(sys.argv[2]))
     started = time.perf_counter()
-    linked = link(find_affinity(BOTH).vectors(embedded), RunConfig.cut, seed=1)
+    linked = link(find_affinity(BOTH).vectors(embedded), CUT, seed=1)
     seconds = time.perf_counter() - started
     print(json.dumps({SECONDS: seconds, PEAK: peak_memory_bytes() / 2**20, FOUND: int(linked.labels.max()) + 1}))

@@ -26,6 +26,7 @@ MORE: dict[str, Callable[[Random], Sample]] = {
 TWELVE = TASKS | UNSEEN | MORE
 PER_TASK = {"train": 1500, "validation": 150, "test": 250}
 TWELVE_PER_TASK = 700
+UNRELATED_PER_TASK = 24
 LABELS = {"paraphrase": 2, "topic": len(topic.NEWS), "mood": 2}
 """How many labels a task has whose responses are labels."""
 
@@ -72,6 +73,14 @@ def unseen_rows(seed: int) -> list[Row]:
     ]
     Random(f"{seed}/unseen").shuffle(rows)
     return rows
+
+
+def unrelated_rows(seed: int) -> list[Row]:
+    """Rows of the six first tasks, task by task; drawn apart from those of the other files."""
+    counts = {"train": UNRELATED_PER_TASK}
+    tasks = (TASKS | UNSEEN).items()
+    drawn = (draw_rows(Random(f"{seed}/unrelated/{task}"), task, draw, counts) for task, draw in tasks)
+    return [row for rows in drawn for row in rows["train"]]
 
 
 def twelve_rows(seed: int) -> list[Row]:

@@ -7,6 +7,9 @@ from pathlib import Path
 BUNDLED_DATA = ("multitask", "unseen")
 """Names of the embedded data: the four tasks, and two further ones with test rows only."""
 
+UNRELATED = "unrelated/rows.jsonl"
+"""Rows of six tasks, by which the server sets the cut between tasks (`federation/cutting.py`)."""
+
 BUNDLED_MODEL = "tiny-gpt2"
 """Name of the embedded backbone."""
 

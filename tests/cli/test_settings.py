@@ -44,7 +44,7 @@ def sample(field: dataclasses.Field[Any]) -> tuple[list[str], Any]:
     if field.metadata["choices"]:
         value: Any = next(choice for choice in field.metadata["choices"] if choice != field.default)
     elif field.metadata["words"]:  # a number or a word
-        value = 3
+        value = 3 if field.metadata["number"] is int else 0.5
     elif isinstance(default := getattr(RunConfig(), field.name), str):
         value = f"other {{instruction}} {field.name}"
     else:
@@ -226,7 +226,9 @@ def test_a_flag_gives_a_number_or_a_word() -> None:
         (("--tasks", "four"), "--tasks four: must be a whole number or auto"),
         (("--tasks", "2.5"), "--tasks 2.5: must be a whole number or auto"),
         (("--tasks", "-1"), "--tasks -1: must be at least 1"),
-        (("--cut", "2"), r"--cut 2\.0: must be at most 1"),
+        (("--cut", "2"), "--cut 2: must be at most 1"),
+        (("--cut", "high"), "--cut high: must be a number or auto"),
+        (("--cut", "nan"), "--cut nan: must be a finite number"),
         (("--affinity", "x"), "--affinity x: choose one of gradient, centroid, update, both, or give your own as FILE"),
     ):
         with pytest.raises(UserError, match=said) as caught:

@@ -39,6 +39,7 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
         "tasks": 3,
         "local_clusters": 3,
         "embedding": 3,
+        "cut": 0.5,
     }
     if field.name in special:
         return special[field.name]
@@ -57,6 +58,15 @@ def test_every_setting_has_a_toml_key_that_comes_back_unchanged(field: dataclass
     assert config != RunConfig()
     (tmp_path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     assert RunConfig.build(read_settings(tmp_path / "config.toml")) == config
+
+
+@pytest.mark.parametrize(("value", "read"), [("0.5", 0.5), ("1", 1.0), ('"auto"', "auto")])
+def test_a_fraction_or_a_word(value: str, read: float | str, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(f"cut = {value}\n")
+    found = read_settings(tmp_path / "my.toml")["cut"]
+    assert found == read and type(found) is type(read)
+    for bad in ("true", '"0.5"', "nan", "1.5"):
+        assert "cut = " in refusal_of_file(tmp_path, f"cut = {bad}\n")
 
 
 @pytest.mark.parametrize("name", ["tasks", "local_clusters"])

@@ -24,7 +24,7 @@ def test_the_same_seed_writes_the_committed_bytes(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("sys.argv", ["make_data.py", "--out", str(tmp_path)])
     make_data.main()
     written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 6
+    assert len(written) == 7
     for name in written:
         assert (DATA / name).read_bytes() == (tmp_path / name).read_bytes(), name
 

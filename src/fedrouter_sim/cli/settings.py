@@ -103,7 +103,11 @@ def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     table = TABLES.get(field.metadata["table"])
     if table is None:
         words = field.metadata["words"]
-        return ("INTEGER", *words) if words else tuple(field.metadata["choices"])
+        return (
+            ("INTEGER" if field.metadata["number"] is int else "NUMBER", *words)
+            if words
+            else tuple(field.metadata["choices"])
+        )
     return (*field.metadata["beside"], *table.names, *(("FILE.py:CLASS",) if table.own else ()))
 
 
@@ -183,6 +187,6 @@ def setting_of_flag(name: str, value: Any) -> Any:
         return tuple(value)
     if not field.metadata["words"]:
         return value
-    typed = from_text(value)
+    typed = from_text(value, field.metadata["number"])
     check_limits(f"{flag(name)} {value}", field, typed)
     return typed

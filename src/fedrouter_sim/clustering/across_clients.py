@@ -10,7 +10,7 @@ from fedrouter_sim.clustering.affinities import CENTROID
 from fedrouter_sim.clustering.affinities.affinity import Affinity, Embedded
 from fedrouter_sim.clustering.affinities.gradient import reliability
 from fedrouter_sim.clustering.kmeans import Clustering, kmeans, most_alike, nearest, numbered_by_first
-from fedrouter_sim.clustering.linking import Linked, link
+from fedrouter_sim.clustering.linking import Linked, cut_in, link
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config import RunConfig, with_value
 from fedrouter_sim.config.words import AUTO
@@ -88,7 +88,8 @@ def link_parts(messages: Sequence[CentroidMessage], affinity: Affinity, config: 
         counted = well
     # Of many clients, a copy of all vectors takes much memory.
     linking = vectors if counted.all() else vectors[counted]
-    linked = link(linking, config.cut, tasks, seed, config.cut - affinity.lenience)
+    cut = cut_in(config.cut)
+    linked = link(linking, cut, tasks, seed, cut - affinity.lenience)
     if counted.all():
         return linked
     own = np.empty(len(vectors), dtype=np.int64)  # (n,): the one among those that count whose task it has

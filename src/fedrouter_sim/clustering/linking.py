@@ -12,6 +12,9 @@ from scipy.spatial.distance import squareform
 from fedrouter_sim.arrays import Bools, Floats, Ints
 from fedrouter_sim.clustering.kmeans import kmeans, numbered_by_first
 
+CUT = 0.45
+"""The cut where none is given, and nothing is known by which to set one."""
+
 MOST_LINKED = 1000  # beyond so many, k-means makes micro-clusters first: linkage takes memory by the square
 MICRO_CLUSTERS = 500
 
@@ -27,6 +30,7 @@ class Linked:
     cut: float  # the affinity at which it was cut
     corrected: Ints | None = None  # (n,), task of most rows of each local cluster in the end, where rows were corrected
     rows_sketched: int = 0  # rows whose gradients were sketched for it, of all clients
+    wanted: float | None = None  # the cut that was to be; `cut` is below it where all are one task; None: not known
 
     @property
     def unit_tasks(self) -> Ints:
@@ -58,7 +62,8 @@ class Linked:
             "cut": np.array([self.cut]),
             "rows_sketched": np.array([self.rows_sketched]),
         }
-        return found if self.corrected is None else found | {"corrected": self.corrected}
+        found |= {} if self.corrected is None else {"corrected": self.corrected}
+        return found if self.wanted is None else found | {"wanted": np.array([self.wanted])}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> "Linked":
@@ -87,10 +92,17 @@ class Linked:
             or not _is_tree(tree)
         ):
             raise ValueError("the arrays of linked local clusters do not fit each other")
-        if any(tensors[name].shape != (1,) for name in ("cut", "rows_sketched")):
-            raise ValueError("cut and rows_sketched must be one number each")
-        (cut,), (rows,) = tensors["cut"].tolist(), tensors["rows_sketched"].tolist()
-        return cls(labels, affinity, units, tree, float(cut), corrected, int(rows))
+        numbers = {name: tensors[name] for name in ("cut", "rows_sketched", "wanted") if name in tensors}
+        if any(one.shape != (1,) for one in numbers.values()):
+            raise ValueError(f"{', '.join(numbers)} must be one number each")
+        wanted = float(numbers["wanted"][0]) if "wanted" in numbers else None
+        cut, rows = float(tensors["cut"][0]), int(tensors["rows_sketched"][0])
+        return cls(labels, affinity, units, tree, cut, corrected, rows, wanted)
+
+
+def cut_in(setting: float | str) -> float:
+    """Return the cut of a setting: its number, or the usual one."""
+    return CUT if isinstance(setting, str) else setting
 
 
 def link(
@@ -105,14 +117,14 @@ def link(
         seed: of the k-means that makes micro-clusters.
         cut_of_one: if even the last two sets to be joined are as alike as this, all are one task; None: as `cut`.
     """
-    units = np.arange(len(vectors))
+    units, wanted = np.arange(len(vectors)), cut if tasks is None else None
     if len(vectors) > MOST_LINKED:
         micro = kmeans(vectors, MICRO_CLUSTERS, seed, restarts=1, iterations=5)
         vectors, units = micro.centroids, micro.labels
     affinity = np.clip(vectors @ vectors.T, -1, 1)
     np.fill_diagonal(affinity, 1)
     if len(vectors) == 1:
-        return Linked(np.zeros(len(units), dtype=np.int64), affinity, units, np.empty((0, 4)), cut)
+        return Linked(np.zeros(len(units), dtype=np.int64), affinity, units, np.empty((0, 4)), cut, wanted=wanted)
     tree = linkage(squareform(1 - (affinity.astype(np.float64) + affinity.T) / 2, checks=False), "average")
     if tasks is None:
         if cut_of_one is not None and cut_of_one <= 1 - tree[-1, 2] < cut:
@@ -121,7 +133,7 @@ def link(
     else:  # by the number of merges: several may be at the same height
         cut = _cut_into(tree, tasks)
         found = cut_tree(tree, n_clusters=min(tasks, len(vectors)))[units, 0]
-    return Linked(numbered_by_first(found), affinity, units, tree, cut)
+    return Linked(numbered_by_first(found), affinity, units, tree, cut, wanted=wanted)
 
 
 def _is_tree(tree: NDArray[np.float64]) -> bool:

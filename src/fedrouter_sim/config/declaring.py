@@ -20,18 +20,19 @@ def setting(
     table: str = "",
     beside: tuple[str, ...] = (),
     words: tuple[str, ...] = (),
+    number: type[int] | type[float] = int,
     derive: Callable[[Any], Any] | None = None,
     rule: str = "",
 ) -> Any:
     """Declare a setting: its heading in --help, its default, what it means (with its unit), and its limits.
 
     A setting with a `table` names an entry of that table, or is a word `beside` them, which names none; whoever uses
-    the setting looks it up there. One with `words` is a whole number or one of these words. One whose default follows
-    from settings declared before it has the default None, the function `derive`, and the `rule` in words.
+    the setting looks it up there. One with `words` is a `number` or one of these words. One whose default follows from
+    settings declared before it has the default None, the function `derive`, and the `rule` in words.
     """
     metadata = {
         "help": help, "panel": panel, "choices": choices, "least": least, "most": most, "above": above, "table": table,
-        "beside": beside, "words": words, "derive": derive, "rule": rule,
+        "beside": beside, "words": words, "number": number, "derive": derive, "rule": rule,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -46,9 +47,19 @@ def shown_default(field: "dataclasses.Field[Any]") -> str:
     return str(field.metadata["rule"]) or ("none" if field.default in ((), "") else str(field.default))
 
 
-def from_text(text: str) -> int | str:
+def from_text(text: str, number: type[int] | type[float] = int) -> float | str:
     """Return the value of a setting with `words` that a flag gives as text: a number if it is one."""
-    return int(text) if len(text) < 20 and text.isascii() and text.lstrip("-").isdecimal() else text
+    if number is int:
+        return int(text) if len(text) < 20 and text.isascii() and text.lstrip("-").isdecimal() else text
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def number_named(field: "dataclasses.Field[Any]") -> str:
+    """Return what the number of a setting with `words` is called."""
+    return "a whole number" if field.metadata["number"] is int else "a number"
 
 
 def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> None:
@@ -65,7 +76,7 @@ def check_limits(shown: str, field: "dataclasses.Field[Any]", value: Any) -> Non
     if limits["words"] and isinstance(value, str):
         if value not in limits["words"]:
             *others, last = limits["words"]
-            raise UserError(f"{shown}: must be {', '.join(['a whole number', *others])} or {last}")
+            raise UserError(f"{shown}: must be {', '.join([number_named(field), *others])} or {last}")
         return
     if limits["choices"] and value not in limits["choices"]:
         raise UserError(f"{shown}: choose one of {', '.join(limits['choices'])}")

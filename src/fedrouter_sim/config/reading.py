@@ -59,9 +59,9 @@ def typed_setting(source: str, key: str, value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UserError(f"{source}: {key} = {shown(value)} must be a list of strings")
-    if kind is float and type(value) is int:
-        value = float(value)
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if float in kinds and type(value) is int:
+        value = float(value)
     if type(value) not in kinds:
         named = " or ".join(one.__name__ for one in kinds)
         raise UserError(f"{source}: {key} = {shown(value)} must be of type {named}")

@@ -251,9 +251,9 @@ class RunConfig:
         derive=lambda config: "both" if config.tasks == AUTO else "centroid",
         rule="both, or centroid where --tasks is a number",
     )
-    cut: float = setting(
-        _CLUSTERING, 0.45, "Affinity above which local clusters are one task on average, for --tasks auto.", least=-1,
-        most=1,
+    cut: float | str = setting(
+        _CLUSTERING, AUTO, "Affinity above which local clusters are one task on average, for --tasks auto; auto: by "
+        "how alike unrelated tasks are to the backbone.", least=-1, most=1, words=(AUTO,), number=float,
     )  # fmt: skip
     embedding: int | str = setting(
         _CLUSTERING,

@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 from rich.markup import render
 
+from fedrouter_sim.config.declaring import number_named
 from fedrouter_sim.config.reading import read_preset
 from fedrouter_sim.config.settings import RunConfig
 
@@ -64,7 +65,7 @@ def _allowed(field: dataclasses.Field[Any], tables: Mapping[str, Sequence[str]])
     if choices := field.metadata["choices"] or (entries and (*field.metadata["beside"], *entries)):
         parts.append(f"one of {', '.join(map(_toml, choices))}")
     if also := field.metadata["words"]:
-        parts.append(f"a whole number or {' or '.join(map(_toml, also))}")
+        parts.append(f"{number_named(field)} or {' or '.join(map(_toml, also))}")
     for limit, words in (("least", "at least"), ("above", "above"), ("most", "at most")):
         if (bound := field.metadata.get(limit)) is not None:
             parts.append(f"{words} {bound}")

@@ -11,8 +11,10 @@ from fedrouter_sim.clustering.across_clients import embedded_of
 from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import Affinity
 from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
+from fedrouter_sim.clustering.linking import cut_in
 from fedrouter_sim.federation.calibrating import calibrated
 from fedrouter_sim.federation.client import Client
+from fedrouter_sim.federation.cutting import with_cut
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.finding import FoundTasks, described_by, find_tasks, normalizer_of
 from fedrouter_sim.federation.groups import group_by
@@ -76,12 +78,13 @@ def follow_with_births(federation: Federation, plan: Plan, router: Router, archi
     rows = {one.client: one.rows for one in answers if len(one.rows) >= LEAST_SHARE * one.examples and len(one.rows)}
     if sum(map(len, rows.values())) < FEWEST_ROWS:
         return None
+    affinity = find_affinity(federation.config.affinity, parse_options(federation.config.option))
+    federation = with_cut(federation, affinity, router.normalizer.layer)
     config, known = federation.config, len(router.centroids)
     part, space = federation.restricted(rows), normalizer_of(federation, router.normalizer.layer)
     found = find_tasks(part, space)
-    affinity = find_affinity(config.affinity, parse_options(config.option))
     moved = [replace(old, centroids=router.normalizer.moved(old.centroids, space)) for old in archive.clients]
-    placed = _placed(found, _means(affinity, replace(archive, clients=tuple(moved)), found, known), config.cut)
+    placed = _placed(found, _means(affinity, replace(archive, clients=tuple(moved)), found, known), cut_in(config.cut))
     described = described_by(router.normalizer, part, found)
     grown = _grown(archive, described, found.assignment, placed, config.robust_clustering)
     made = router_of(grown, router.normalizer, router.max_tokens, router.backbone_digest, router.rule, router.options)

@@ -1,7 +1,8 @@
 """A federation as a method sees it: the settings, facts of the clients, and what may be asked of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from fedrouter_sim.adapters.state import Adapter
@@ -20,6 +21,7 @@ from fedrouter_sim.federation.privacy.budget import Budget
 from fedrouter_sim.federation.privacy.guard import PUBLIC_TEXTS, Bounds, Guard
 from fedrouter_sim.federation.questions import AskFacts, Question
 from fedrouter_sim.federation.restricting import AskOfRows
+from fedrouter_sim.federation.unrelated import Unrelated, unrelated
 from fedrouter_sim.federation.workers import InProcess, Workers
 from fedrouter_sim.messages import ClientFacts, Message
 from fedrouter_sim.partition.partitioning import ClientShares
@@ -40,6 +42,7 @@ class Federation:
     backbone_digest: str
     rows: Mapping[int, Ints] | None = None  # client -> its rows, where questions are about some rows of some clients
     embedded: tuple[int | str, ...] = (LAST,)  # the layers whose hidden states embed a text, side by side
+    unrelated: Callable[[], list[Unrelated]] | None = None  # makes the server's own rows, which are seldom needed
     guard: Guard | None = None  # what is done to messages under differential privacy; None: there is none
 
     def ask(self, question: Question[Answer], clients: Iterable[int] | None = None) -> list[Answer]:
@@ -132,5 +135,6 @@ def build_federation(
         backbone.encoder.limit,
         backbone.digest,
         embedded=backbone.embedded,
+        unrelated=partial(unrelated, backbone, config),
         guard=guard,
     )

@@ -20,6 +20,7 @@ from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config.words import AUTO, LAST, STANDARDIZING
+from fedrouter_sim.federation.cutting import with_cut
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.task_questions import (
     AskAgreement,
@@ -74,7 +75,8 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     config = federation.config
     normalizer = normalizer or normalizer_of(federation)
     affinity = find_affinity(config.affinity, parse_options(config.option))
-    sketching = _sketching(affinity, federation)
+    federation = with_cut(federation, affinity, normalizer.layer)
+    config, sketching = federation.config, _sketching(affinity, federation)
     answers = tuple(federation.ask(AskLocalClusters(normalizer, _clusters(federation), config.seed, sketching)))
     messages = [answer.sent for answer in answers]
     if by_kmeans(config):

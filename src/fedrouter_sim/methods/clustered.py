@@ -8,7 +8,7 @@ from sklearn.cluster import AgglomerativeClustering
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import numbered_by_first
-from fedrouter_sim.clustering.linking import link
+from fedrouter_sim.clustering.linking import cut_in, link
 from fedrouter_sim.clustering.normalizing import unit_rows
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.federation.federation import Federation
@@ -53,7 +53,7 @@ class Clustered(FedAvg):
         changes, tasks = _changes_of_b(last), federation.config.tasks
         if isinstance(tasks, str):
             seed = derive_seed(federation.config.seed, "micro-clusters")
-            known = link(unit_rows(changes), federation.config.cut, seed=seed).labels
+            known = link(unit_rows(changes), cut_in(federation.config.cut), seed=seed).labels
         else:
             known = ward(changes, tasks)
         of_client = dict(zip((update.client for update in last.updates), known.tolist(), strict=True))

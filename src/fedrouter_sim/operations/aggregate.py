@@ -18,7 +18,7 @@ from fedrouter_sim.clustering.normalizing import Normalizer
 from fedrouter_sim.config import RunConfig
 from fedrouter_sim.config.declaring import check_limits
 from fedrouter_sim.config.paths import absolute_paths
-from fedrouter_sim.config.words import COSINE, L2, NONE, RAW, STANDARDIZE
+from fedrouter_sim.config.words import AUTO, COSINE, L2, NONE, RAW, STANDARDIZE
 from fedrouter_sim.errors import UserError
 from fedrouter_sim.evaluation.labels import LabelTasks
 from fedrouter_sim.evaluation.truth import Agreement
@@ -114,7 +114,8 @@ def aggregate(
     clustering_seed = run.clustering_seed if seed is None else seed
     # Rows were corrected on the way to the run's own tasks: local clusters, linked once, need not give the same.
     if by_kmeans(config) or (config, clustering_seed) != (run.config, run.clustering_seed):
-        router, archive, linked = _cluster_again(old, archive, config, clustering_seed, run.config.affinity)
+        again = replace(config, cut=_cut_of(run, config))
+        router, archive, linked = _cluster_again(old, archive, again, clustering_seed, run.config.affinity)
     else:
         router = _router_of(archive, old.normalizer, old)
         linked = replace(run.discovery.linked, rows_sketched=0) if run.discovery else None
@@ -186,6 +187,15 @@ def _shared_from(run: Run, updates: Sequence[StoredUpdate], aggregation: str) ->
     else:
         return found, []
     return None, [f"adapters are each task's own averages, without --sharing {run.config.sharing}: {why}"]
+
+
+def _cut_of(run: Run, config: RunConfig) -> float | str:
+    """Return the cut of the settings; where they leave it open that of the run, if it is of the same affinity: what it
+    would follow from is the backbone, which may not be here."""
+    linked = run.discovery.linked if run.discovery else None
+    if config.cut != AUTO or linked is None or linked.wanted is None or config.affinity != run.config.affinity:
+        return config.cut
+    return linked.wanted
 
 
 def _known_uses(method: str) -> frozenset[str]:

@@ -24,6 +24,9 @@ class Affinity(ABC):
     evidence: ClassVar[str] = NOTHING
     """What clients sketch for it: 'gradients' at the common start, 'updates' of a first round, or 'nothing'."""
 
+    above_unrelated: ClassVar[float | None] = None
+    """How far above the mean affinity of unrelated tasks the cut lies where it is left open; None: at the usual one."""
+
     lenience: ClassVar[float] = 0.0
     """How far below the cut all local clusters may be alike and still be one task, where there is no other."""
 
