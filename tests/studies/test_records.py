@@ -88,7 +88,9 @@ def test_a_recorded_run_is_done_wherever_its_data_lies(finished_run: Path, micro
     origin = Record.of(Run(finished_run)).origin
     study, nowhere = Study("", (planned,), ()), Path("nowhere")
     assert study.pending(nowhere) == [planned] and study.pending(nowhere, {"dual": origin}) == []
-    unread = replace(origin, settings=origin.settings | {"fedprox_mu": 0.5})  # with which the run is the same
+    unread = replace(
+        origin, settings=origin.settings | {"fedprox_mu": 0.5, "cut": 0.9}
+    )  # with which the run is the same
     assert planned.config.method != "fedprox" and study.pending(nowhere, {"dual": unread}) == []
     for wrong, words in (
         (

@@ -163,12 +163,17 @@ def unread_settings(method: str, splits: Collection[str]) -> frozenset[str]:
 
 
 def unread(settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the settings that a run did not read, by its method and splits; none are known where one of these is not
-    shipped: its file is not run to look."""
+    """Return the settings that a run did not read, by its method and splits and by what decides in their place; none
+    are known where a method or a split is not shipped: its file is not run to look."""
     method, *splits = (str(settings.get(name, NONE)) for name in ("method", "split", "drift_to"))
     splits = [name for name in splits if name != NONE]
     shipped = method in METHODS.names and set(splits) <= set(SPLITS.names)
-    return unread_settings(method, splits) if shipped else frozenset()
+    return unread_settings(method, splits) | _overruled(settings.get("tasks")) if shipped else frozenset()
+
+
+def _overruled(tasks: Any) -> frozenset[str]:
+    """Return what a number of tasks decides in the place of."""
+    return frozenset({"cut"} if isinstance(tasks, int) else ())
 
 
 def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
@@ -179,7 +184,7 @@ def unused_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
 
 def overruled_settings(config: RunConfig, given: frozenset[str]) -> dict[str, str]:
     """Return which of the settings that the user gave will not matter, and the one that decides in their place."""
-    return {"cut": "tasks"} if "cut" in given and not isinstance(config.tasks, str) else {}
+    return dict.fromkeys(given & _overruled(config.tasks), "tasks")
 
 
 def unled_settings(config: RunConfig, given: frozenset[str]) -> list[str]:
