@@ -9,7 +9,7 @@ import pytest
 from fedrouter_sim.clustering.affinities import find_affinity
 from fedrouter_sim.clustering.affinities.affinity import GRADIENTS, Affinity, Embedded
 from fedrouter_sim.clustering.linking import CUT
-from fedrouter_sim.federation.cutting import with_cut
+from fedrouter_sim.federation.cutting import alike_unrelated, with_cut
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.finding import find_tasks
 from fedrouter_sim.federation.unrelated import unrelated
@@ -30,20 +30,25 @@ class Alike(Affinity):
         return np.linalg.cholesky(np.full((count, count), 0.3) + 0.7 * np.eye(count)).astype(np.float32)
 
 
+def cut_of(federation: Federation, affinity: Affinity) -> float | str:
+    return with_cut(federation, affinity, alike_unrelated(federation, affinity, None)).config.cut
+
+
 def test_it_lies_above_the_mean_affinity_of_unrelated_tasks(federate: FederationMaker) -> None:
     federation = federate(**OPEN)
-    assert with_cut(federation, Alike(), None).config.cut == 0.55
+    assert cut_of(federation, Alike()) == 0.55
     high = Alike()
     high.above_unrelated = 0.9  # type: ignore[misc]
-    assert with_cut(federation, high, None).config.cut == 1.0
+    assert cut_of(federation, high) == 1.0
 
 
 def test_what_is_given_or_not_needed_stays_as_it_is(federate: FederationMaker) -> None:
     for settings in ({**OPEN, "cut": 0.3}, {"tasks": 2}):
         federation = federate(**settings)
-        assert with_cut(federation, Alike(), None) is federation
-    assert with_cut(federate(**OPEN), find_affinity("centroid"), None).config.cut == CUT  # it goes by no sketches
-    assert with_cut(replace(federate(**OPEN), unrelated=None), Alike(), None).config.cut == CUT
+        assert alike_unrelated(federation, Alike(), None) is None
+        assert cut_of(federation, Alike()) == settings.get("cut", CUT)
+    assert cut_of(federate(**OPEN), find_affinity("centroid")) == CUT  # it goes by no sketches
+    assert cut_of(replace(federate(**OPEN), unrelated=None), Alike()) == CUT
 
 
 @pytest.mark.parametrize("affinity", ["both", "gradient"])
@@ -52,12 +57,13 @@ def test_it_is_the_same_for_all_runs_of_a_backbone_and_asks_no_client(federate: 
     for seed in (1, 2):
         federation = federate(**OPEN, affinity=affinity, seed=seed)
         before = federation.workers.outbox.total
-        cuts.add(with_cut(federation, find_affinity(affinity), None).config.cut)
+        cuts.add(cut_of(federation, find_affinity(affinity)))
         assert federation.workers.outbox.total == before
     [cut] = cuts
     assert isinstance(cut, float) and cut != CUT
     linked = find_tasks(federation).linked
-    assert linked is not None and linked.wanted == cut
+    assert linked is not None and linked.wanted == cut and linked.unrelated is not None
+    assert cut == pytest.approx(find_affinity(affinity).above_unrelated + linked.unrelated, abs=1e-4)
 
 
 def test_rows_are_of_six_tasks_that_no_label_tells_and_in_three_parts(federate: FederationMaker) -> None:
@@ -78,6 +84,6 @@ def test_where_rows_do_not_fit_the_usual_cut_is_taken(federate: FederationMaker)
     before, encoder.flaws = encoder.flaws, lambda rows: {0: "too long"}
     try:
         assert unrelated(backbone, config) == []
-        assert with_cut(federation, Alike(), None).config.cut == CUT
+        assert cut_of(federation, Alike()) == CUT
     finally:
         encoder.flaws = before

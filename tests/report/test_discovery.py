@@ -36,14 +36,18 @@ def run(make_run: RunMaker, tmp_path: Path) -> Run:
 
 def test_the_sentence_says_why() -> None:
     found = found_by(link(VECTORS, 0.75))
-    assert sentence(found, "auto", 0.75) == (
+    assert sentence(found, "auto") == (
         "Local clusters with a mean affinity (both) above 0.75 are one task: 2 tasks. The last that were joined are "
         "alike by 0.80. The next would be at 0.20."
     )
-    assert "into 2 tasks, as --tasks says; the cut between them lies at 0.75" in sentence(found, 2, "auto")
-    fewer = sentence(replace(found, tasks=(ONE,)), "auto", 0.75)
+    known = replace(found, linked=replace(found.linked, unrelated=0.385))
+    assert sentence(known, "auto").endswith(
+        " To the backbone, unrelated tasks are alike by 0.39, and the cut is 0.365 above that."
+    )
+    assert "into 2 tasks, as --tasks says; the cut between them lies at 0.75" in sentence(found, 2)
+    fewer = sentence(replace(found, tasks=(ONE,)), "auto")
     assert "are one task: 2. When rows had gone" in fewer and "1 task remained. The last" in fewer
-    alone = sentence(found_by(link(VECTORS[:1], 0.75), ONE), "auto", 0.75)
+    alone = sentence(found_by(link(VECTORS[:1], 0.75), ONE), "auto")
     assert alone.endswith("are one task: 1 task.")  # nothing was joined, and nothing could be
 
 

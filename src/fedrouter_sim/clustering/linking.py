@@ -31,6 +31,7 @@ class Linked:
     corrected: Ints | None = None  # (n,), task of most rows of each local cluster in the end, where rows were corrected
     rows_sketched: int = 0  # rows whose gradients were sketched for it, of all clients
     wanted: float | None = None  # the cut that was to be; `cut` is below it where all are one task; None: not known
+    unrelated: float | None = None  # mean affinity of unrelated tasks, by which it was set; None: it was not
 
     @property
     def unit_tasks(self) -> Ints:
@@ -63,7 +64,8 @@ class Linked:
             "rows_sketched": np.array([self.rows_sketched]),
         }
         found |= {} if self.corrected is None else {"corrected": self.corrected}
-        return found if self.wanted is None else found | {"wanted": np.array([self.wanted])}
+        numbers = {"wanted": self.wanted, "unrelated": self.unrelated}
+        return found | {name: np.array([value]) for name, value in numbers.items() if value is not None}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> "Linked":
@@ -92,12 +94,12 @@ class Linked:
             or not _is_tree(tree)
         ):
             raise ValueError("the arrays of linked local clusters do not fit each other")
-        numbers = {name: tensors[name] for name in ("cut", "rows_sketched", "wanted") if name in tensors}
-        if any(one.shape != (1,) for one in numbers.values()):
-            raise ValueError(f"{', '.join(numbers)} must be one number each")
-        wanted = float(numbers["wanted"][0]) if "wanted" in numbers else None
+        single = {name: tensors[name] for name in ("cut", "rows_sketched", "wanted", "unrelated") if name in tensors}
+        if any(one.shape != (1,) for one in single.values()):
+            raise ValueError(f"{', '.join(single)} must be one number each")
         cut, rows = float(tensors["cut"][0]), int(tensors["rows_sketched"][0])
-        return cls(labels, affinity, units, tree, cut, corrected, rows, wanted)
+        wanted, unrelated = (float(single[name][0]) if name in single else None for name in ("wanted", "unrelated"))
+        return cls(labels, affinity, units, tree, cut, corrected, rows, wanted, unrelated)
 
 
 def cut_in(setting: float | str) -> float:

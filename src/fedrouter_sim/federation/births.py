@@ -14,7 +14,7 @@ from fedrouter_sim.clustering.affinities.gradient import GradientAffinity
 from fedrouter_sim.clustering.linking import cut_in
 from fedrouter_sim.federation.calibrating import calibrated
 from fedrouter_sim.federation.client import Client
-from fedrouter_sim.federation.cutting import with_cut
+from fedrouter_sim.federation.cutting import alike_unrelated, with_cut
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.finding import FoundTasks, described_by, find_tasks, normalizer_of
 from fedrouter_sim.federation.groups import group_by
@@ -79,7 +79,7 @@ def follow_with_births(federation: Federation, plan: Plan, router: Router, archi
     if sum(map(len, rows.values())) < FEWEST_ROWS:
         return None
     affinity = find_affinity(federation.config.affinity, parse_options(federation.config.option))
-    federation = with_cut(federation, affinity, router.normalizer.layer)
+    federation = with_cut(federation, affinity, alike_unrelated(federation, affinity, router.normalizer.layer))
     config, known = federation.config, len(router.centroids)
     part, space = federation.restricted(rows), normalizer_of(federation, router.normalizer.layer)
     found = find_tasks(part, space)

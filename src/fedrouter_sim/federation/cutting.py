@@ -19,26 +19,30 @@ from fedrouter_sim.federation.task_questions import AskFeatureSums, AskLocalClus
 from fedrouter_sim.federation.unrelated import Unrelated
 
 
-def with_cut(federation: Federation, affinity: Affinity, layer: Layer | None) -> Federation:
-    """Return a federation whose settings say the cut in numbers, where they leave it open.
+def alike_unrelated(federation: Federation, affinity: Affinity, layer: Layer | None) -> float | None:
+    """Return the mean affinity of unrelated tasks; None where the cut is given or not used, or that is not known.
 
-    It lies so far above the mean affinity of unrelated tasks as the affinity has it. The server asks its own rows for
-    that, of which no client knows, so that it costs no byte and no privacy.
+    The server asks its own rows for it, of which no client knows, so that it costs no byte and no privacy.
 
     Args:
-        federation: whose settings they are.
+        federation: whose settings leave the cut open or not.
         affinity: by which local clusters are linked.
         layer: whose part of embeddings counts; None: they are of the last layer alone.
     """
     config = federation.config
-    if config.cut != AUTO or config.tasks != AUTO:
-        return federation
-    cut, above = cut_in(config.cut), affinity.above_unrelated
-    if above is not None and federation.unrelated is not None:
-        alike = [_alike(part, config.normalize, affinity, layer) for part in federation.unrelated()]
-        if alike:
-            cut = round(float(np.clip(above + np.mean(alike), -1, 1)), 4)
-    return replace(federation, config=replace(config, cut=cut))
+    if config.cut != AUTO or config.tasks != AUTO or affinity.above_unrelated is None or federation.unrelated is None:
+        return None
+    alike = [_alike(part, config.normalize, affinity, layer) for part in federation.unrelated()]
+    return float(np.mean(alike)) if alike else None
+
+
+def with_cut(federation: Federation, affinity: Affinity, alike: float | None) -> Federation:
+    """Return a federation whose settings say the cut in numbers: where they leave it open, so far above the mean
+    affinity of unrelated tasks as the affinity has it, or the usual one where that is None."""
+    cut = cut_in(federation.config.cut)
+    if alike is not None and affinity.above_unrelated is not None:
+        cut = round(float(np.clip(affinity.above_unrelated + alike, -1, 1)), 4)
+    return replace(federation, config=replace(federation.config, cut=cut))
 
 
 def _alike(part: Unrelated, normalize: str, affinity: Affinity, layer: Layer | None) -> float:

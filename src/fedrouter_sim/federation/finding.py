@@ -20,7 +20,7 @@ from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
 from fedrouter_sim.clustering.trusting import counted_parts
 from fedrouter_sim.config.words import AUTO, LAST, STANDARDIZING
-from fedrouter_sim.federation.cutting import with_cut
+from fedrouter_sim.federation.cutting import alike_unrelated, with_cut
 from fedrouter_sim.federation.federation import Federation
 from fedrouter_sim.federation.task_questions import (
     AskAgreement,
@@ -75,14 +75,15 @@ def find_tasks(federation: Federation, normalizer: Normalizer | None = None) -> 
     config = federation.config
     normalizer = normalizer or normalizer_of(federation)
     affinity = find_affinity(config.affinity, parse_options(config.option))
-    federation = with_cut(federation, affinity, normalizer.layer)
+    alike = alike_unrelated(federation, affinity, normalizer.layer)
+    federation = with_cut(federation, affinity, alike)
     config, sketching = federation.config, _sketching(affinity, federation)
     answers = tuple(federation.ask(AskLocalClusters(normalizer, _clusters(federation), config.seed, sketching)))
     messages = [answer.sent for answer in answers]
     if by_kmeans(config):
         found = cluster_globally(messages, int(config.tasks), config.seed, config.robust_clustering)
         return FoundTasks(normalizer, answers, split_by_client(found.labels, messages))
-    linked = link_parts(messages, affinity, config)
+    linked = replace(link_parts(messages, affinity, config), unrelated=alike)
     assignment = split_by_client(linked.labels, messages)
     if affinity.evidence != GRADIENTS or sketching is None or federation.guard is not None:
         return FoundTasks(normalizer, answers, assignment, linked)

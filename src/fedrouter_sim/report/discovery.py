@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from fedrouter_sim.arrays import Floats, Ints
-from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.config.words import AUTO
 from fedrouter_sim.report.figures import COLOURS, GREY, Drawing, Mark, label, panels, svg_of
@@ -44,20 +43,19 @@ def discovery_section(run: Run) -> Section | None:
     return Section(
         "How the tasks were found",
         [
-            sentence(found, run.config.tasks, run.config.cut),
+            sentence(found, run.config.tasks),
             *(f"{said}." for said in said_of(found.births, found.sleeping)),
         ],
         [*([Figures(drawings)] if drawings else []), _table(run, found)],
     )
 
 
-def sentence(found: Discovery, wanted: int | str, cut: float | str) -> str:
+def sentence(found: Discovery, wanted: int | str) -> str:
     """Say why there are as many tasks as there are.
 
     Args:
         found: the tasks.
         wanted: `--tasks` of the run.
-        cut: its `--cut`.
     """
     count = f"{len(found.tasks)} task{'s' * (len(found.tasks) != 1)}"
     if wanted != AUTO:
@@ -78,11 +76,9 @@ def sentence(found: Discovery, wanted: int | str, cut: float | str) -> str:
         said += f" The last that were joined are alike by {joined:.2f}."
     if apart is not None:
         said += f" The next would be at {apart:.2f}."
-    if cut == AUTO and found.affinity in AFFINITIES.names:
-        above = AFFINITIES.class_of(found.affinity).above_unrelated
-        if above is not None and found.linked.wanted is not None:
-            alike = found.linked.wanted - above
-            said += f" To the backbone, unrelated tasks are alike by {alike:.2f}, and the cut is {above:g} above that."
+    if (alike := found.linked.unrelated) is not None and found.linked.wanted is not None:
+        above = found.linked.wanted - alike
+        said += f" To the backbone, unrelated tasks are alike by {alike:.2f}, and the cut is {above:.3g} above that."
     return said
 
 
