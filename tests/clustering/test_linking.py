@@ -1,11 +1,13 @@
 """Linking local clusters to tasks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering import linking
-from fedrouter_sim.clustering.linking import MOST_LINKED, link
+from fedrouter_sim.clustering.linking import MOST_LINKED, Linked, link
 from fedrouter_sim.clustering.normalizing import unit_rows
 
 
@@ -107,3 +109,15 @@ def test_beyond_a_thousand_micro_clusters_give_the_same_tasks(
     monkeypatch.setattr(linking, "MOST_LINKED", 10**6)
     without = link(vectors, 0.35, tasks)
     assert len(without.affinity) == len(vectors) and without.labels.tolist() == found.labels.tolist()
+
+
+def test_what_is_written_is_read_back_and_what_does_not_fit_is_refused() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    for found in (link(vectors, 0.4), replace(link(vectors, 0.4), unrelated=0.1), link(vectors, 0.4, tasks=2)):
+        again = Linked.of_tensors(found.tensors())
+        assert (again.cut, again.wanted, again.unrelated) == (found.cut, found.wanted, found.unrelated)
+        assert again.labels.tolist() == found.labels.tolist()
+    assert link(vectors, 0.4).wanted == 0.4 and link(vectors, 0.4, tasks=2).wanted is None
+    assert link(np.ones((3, 1), dtype=np.float32) * 0.6, 0.4, cut_of_one=0.3).wanted == 0.4
+    with pytest.raises(ValueError, match="cut, rows_sketched, wanted must be one number each"):
+        Linked.of_tensors(link(vectors, 0.4).tensors() | {"wanted": np.array([0.4, 0.5])})
