@@ -245,7 +245,10 @@ def test_a_claim_is_told_with_what_its_verdict_hangs_on(comparison: Comparison) 
     claim = Claim("x", "fedrouter", "fedavg", "dual", "own", least=1.1)
     told = ratio_text(both.judge(claim))
     assert both.judge(claim).verdict == REPRODUCED
-    assert "test samples, which has the bar within). Bar: 1.1 times." in told and "contradicted, of a bar of 1." in told
+    assert (
+        "test samples, which has the bar within). Bar: 1.1 times." in told
+        and "contradicted, against a bar of 1." in told
+    )
     assert "within" not in ratio_text(comparison.judge(claim)) and "Judged by" not in told
     assert "Judged by loss." in ratio_text(both.judge(replace(claim, metric="loss")))
 

@@ -102,12 +102,9 @@ def choices_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     """Return the values that a setting may have, where they are few or have names."""
     table = TABLES.get(field.metadata["table"])
     if table is None:
-        words = field.metadata["words"]
-        return (
-            ("INTEGER" if field.metadata["number"] is int else "NUMBER", *words)
-            if words
-            else tuple(field.metadata["choices"])
-        )
+        if words := field.metadata["words"]:
+            return ("INTEGER" if field.metadata["number"] is int else "NUMBER", *words)
+        return tuple(field.metadata["choices"])
     return (*field.metadata["beside"], *table.names, *(("FILE.py:CLASS",) if table.own else ()))
 
 

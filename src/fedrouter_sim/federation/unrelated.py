@@ -1,4 +1,4 @@
-"""The server's own rows: of six tasks that have nothing to do with each other, and that no client holds."""
+"""Rows of the server's own, which no client holds: of six tasks that have nothing to do with each other."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -104,7 +104,7 @@ def ratio_text(judged: Judged) -> str:
     if power := power_text(judged):
         told.append(f"To tell it from the bar would take {power}.")
     if (loss := judged.by_loss) is not None and loss.gain is not None:
-        bar = f", of a bar of {loss.claim.least:g}" * (loss.claim.least != claim.least)
+        bar = f", against a bar of {loss.claim.least:g}" * (loss.claim.least != claim.least)
         told.append(f"By loss: {_measured(loss)}, {loss.verdict}{bar}.")
     return " ".join(told)
 
