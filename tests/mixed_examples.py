@@ -1,9 +1,12 @@
-"""Examples that tests of mixtures score, by us and by a model without any of our code."""
+"""Adapters and examples of tests of mixtures, scored by us and by a model without any of our code."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone.mixing import Mixture
@@ -17,6 +20,26 @@ EXAMPLES = [
     Example("PRICES TODAY, OSLO MARKET: FISH AT 3 CROWNS", "fish for 3"),
 ]
 TEXTS = [example.instruction for example in EXAMPLES]
+
+
+def strong(backbone: Backbone, seed: int) -> Adapter:
+    """An adapter that changes answers."""
+    generator = torch.Generator().manual_seed(seed)
+    return {key: torch.randn(v.shape, generator=generator) * 0.3 for key, v in backbone.initial_adapter(0).items()}
+
+
+def added_to_the_weights(folder: Path, adapters: Sequence[Adapter], weights: Sequence[float], scale: float) -> Any:
+    """The model by transformers alone, with sum_k w_k scale B_k A_k added to its weights."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    modules = dict(model.named_modules())
+    keys = [key for key in adapters[0] if "lora_A" in key]
+    with torch.no_grad():
+        for key in keys:
+            module: Any = modules[key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")]
+            for adapter, weight in zip(adapters, weights, strict=True):
+                delta = adapter[key.replace("lora_A", "lora_B")] @ adapter[key]  # (d_out, d_in)
+                module.weight += weight * scale * delta.T  # GPT-2's Conv1D keeps (d_in, d_out)
+    return model
 
 
 def losses_by_hand(model: Any, backbone: Backbone) -> list[float]:

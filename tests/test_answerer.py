@@ -163,7 +163,7 @@ def test_choices_by_token_get_the_mean_weights_of_their_prompts_and_are_answered
 
     class Some(FedAvg):
         def answered_by(self, deployment: Deployment, asked: Asked, routing: str) -> list[Choice]:
-            by_token, sure = Choice(even, by_token=ByToken(2)), Choice((("task_0", 1.0),), confidence=0.7)
+            by_token, sure = Choice(even, together=ByToken(2)), Choice((("task_0", 1.0),), confidence=0.7)
             return [by_token, sure, Choice(even), by_token]
 
     backbone = ByTokens()
@@ -172,9 +172,9 @@ def test_choices_by_token_get_the_mean_weights_of_their_prompts_and_are_answered
     assert choices[1:3] == [Choice((("task_0", 1.0),), confidence=0.7), Choice(even)]
     assert [choices[place].confidence for place in (0, 3)] == pytest.approx([0.6, 0.9])
     assert [choices[place].pool for place in (0, 3)] == ["task_1"] * 2
-    told = [choice.weights for choice in choices], TEXTS, [choice.by_token for choice in choices]
+    told = [choice.weights for choice in choices], TEXTS, [choice.together for choice in choices]
     by_positions = {tuple(batch.positions): batch.adapter for batch in made.answer(*told)}
     assert list(by_positions) == [(0, 3), (1,), (2,)]  # weights by token and by text are not mixed up
     mixture, fixed = by_positions[0, 3], by_positions[2,]
-    assert isinstance(mixture, Mixture) and (mixture.weights, mixture.by_token) == (None, ByToken(2))
-    assert isinstance(fixed, Mixture) and fixed.by_token is None and fixed.weights is not None
+    assert isinstance(mixture, Mixture) and (mixture.weights, mixture.together) == (None, ByToken(2))
+    assert isinstance(fixed, Mixture) and fixed.together is None and fixed.weights is not None

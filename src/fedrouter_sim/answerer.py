@@ -13,6 +13,7 @@ import numpy as np
 
 from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.together import Together
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.answering import Generated
 from fedrouter_sim.backbone.asking import Answers, Asking, Replies, answers_of
@@ -110,12 +111,12 @@ class Answerer:
     def _weighed(self, choices: Sequence[Choice], examples: Sequence[Example]) -> list[Choice]:
         """Give choices by token the mean weights over their prompts, of which the largest is the confidence."""
         done = list(choices)
-        for (pools, by_token, _), positions in _alike(
-            [(choice.weights, choice.by_token) for choice in choices]
+        for (pools, together, _), positions in _alike(
+            [(choice.weights, choice.together) for choice in choices]
         ).items():
-            if by_token is None:
+            if not isinstance(together, ByToken):
                 continue
-            mixture = Mixture(tuple(map(self._adapters, pools)), None, by_token)
+            mixture = Mixture(tuple(map(self._adapters, pools)), None, together)
             shares = self.backbone.token_shares(mixture, [examples[position] for position in positions])
             for position, row in zip(positions, shares.tolist(), strict=True):
                 weights = tuple(zip(pools, row, strict=True))
@@ -137,7 +138,7 @@ class Answerer:
         self,
         weights: Sequence[Weights],
         examples: Sequence[Example],
-        by_token: Sequence[ByToken | None] = (),
+        together: Sequence[Together | None] = (),
         scored: bool = False,
     ) -> Iterator[Batch]:
         """Answer texts greedily as chosen, one adapter, or one set of mixed adapters, at a time.
@@ -145,10 +146,10 @@ class Answerer:
         Args:
             weights: of each text's choice.
             examples: the texts.
-            by_token: of each text's choice; none at all where none has any.
+            together: of each text's choice; none at all where none has any.
             scored: whether the texts' responses are scored too.
         """
-        told = list(zip(weights, by_token or [None] * len(weights), strict=True))
+        told = list(zip(weights, together or [None] * len(weights), strict=True))
         out = deque[tuple[list[int], Adapter | Mixture | None]]()  # what is being answered
 
         def asked() -> Iterator[Asking]:
@@ -162,7 +163,7 @@ class Answerer:
             yield Batch(*out.popleft(), replies)
 
     def _adapter_of(
-        self, pools: tuple[str, ...], weights: Sequence[Weights], by_token: ByToken | None
+        self, pools: tuple[str, ...], weights: Sequence[Weights], together: Together | None
     ) -> Adapter | Mixture | None:
         """Return what answers texts whose choices are over the same pools."""
         if not pools:
@@ -170,16 +171,17 @@ class Answerer:
         rows = np.array([[weight for _, weight in of_text] for of_text in weights])
         if len(pools) == 1 and (rows == 1).all():
             return self._adapters(pools[0])
-        return Mixture(tuple(self._adapters(pool) for pool in pools), None if by_token else rows, by_token)
+        adapters = tuple(self._adapters(pool) for pool in pools)
+        return Mixture(adapters, None if isinstance(together, ByToken) else rows, together)
 
 
 def _alike(
-    choices: Sequence[tuple[Weights, ByToken | None]],
-) -> dict[tuple[tuple[str, ...], ByToken | None, bool], list[int]]:
-    """Return the positions of choices by their pools, by how these are weighed for each token, and by whether one pool
+    choices: Sequence[tuple[Weights, Together | None]],
+) -> dict[tuple[tuple[str, ...], Together | None, bool], list[int]]:
+    """Return the positions of choices by their pools, by how these answer together, and by whether one pool
     answers alone: its texts do not go together with those of a mix with the bare backbone."""
-    found: dict[tuple[tuple[str, ...], ByToken | None, bool], list[int]] = {}
-    for position, (weights, by_token) in enumerate(choices):
+    found: dict[tuple[tuple[str, ...], Together | None, bool], list[int]] = {}
+    for position, (weights, together) in enumerate(choices):
         alone = [weight for _, weight in weights] == [1]
-        found.setdefault((tuple(pool for pool, _ in weights), by_token, alone), []).append(position)
+        found.setdefault((tuple(pool for pool, _ in weights), together, alone), []).append(position)
     return found

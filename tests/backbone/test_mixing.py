@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mixed_examples import EXAMPLES, TEXTS, losses, losses_by_hand
-from transformers import AutoModelForCausalLM
+from mixed_examples import EXAMPLES, TEXTS, added_to_the_weights, losses, losses_by_hand, strong
 
 from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.backbone import answering, batching, model
@@ -23,12 +22,6 @@ ConfigMaker = Callable[..., RunConfig]
 Same = Callable[[Adapter, Adapter], bool]
 
 
-def strong(backbone: Backbone, seed: int) -> Adapter:
-    """An adapter that changes answers."""
-    generator = torch.Generator().manual_seed(seed)
-    return {key: torch.randn(v.shape, generator=generator) * 0.3 for key, v in backbone.initial_adapter(0).items()}
-
-
 @pytest.fixture(scope="module")
 def two(backbone: Backbone) -> tuple[Adapter, Adapter]:
     return strong(backbone, 7), strong(backbone, 8)
@@ -36,20 +29,6 @@ def two(backbone: Backbone) -> tuple[Adapter, Adapter]:
 
 def mixed(adapters: Sequence[Adapter], *rows: Sequence[float]) -> Mixture:
     return Mixture(tuple(adapters), np.array(rows))
-
-
-def added_to_the_weights(folder: Path, adapters: Sequence[Adapter], weights: Sequence[float], scale: float) -> Any:
-    """The model by transformers alone, with sum_k w_k scale B_k A_k added to its weights."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    modules = dict(model.named_modules())
-    keys = [key for key in adapters[0] if "lora_A" in key]
-    with torch.no_grad():
-        for key in keys:
-            module: Any = modules[key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")]
-            for adapter, weight in zip(adapters, weights, strict=True):
-                delta = adapter[key.replace("lora_A", "lora_B")] @ adapter[key]  # (d_out, d_in)
-                module.weight += weight * scale * delta.T  # GPT-2's Conv1D keeps (d_in, d_out)
-    return model
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])
@@ -191,10 +170,10 @@ def test_rows_that_wait_for_those_of_other_batches_get_the_same_answers(
     found: list[list[list[int]]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "answer", lambda *told: found.append(answering.answer(*told)) or found[-1])
-        backbone._generate(adapter, texts, 12, None)
+        backbone._generate(adapter, texts, 12, None, None)
     common = Counter(token for ids in found[0] for token in {*ids[2:]}).most_common(4)
     monkeypatch.setattr(backbone.encoder, "stops", (*backbone.encoder.stops, *(token for token, _ in common)))
-    alone = [backbone._generate(_of(adapter, row), [text], 12, None).answers[0] for row, text in enumerate(texts)]
+    alone = [backbone._generate(_of(adapter, row), [text], 12, None, None).answers[0] for row, text in enumerate(texts)]
     assert len(set(map(len, alone))) > 3
     gathered: list[int] = []
 
@@ -206,7 +185,7 @@ def test_rows_that_wait_for_those_of_other_batches_get_the_same_answers(
     monkeypatch.setattr(batching, "FEW_ROWS", 3)
     monkeypatch.setattr(batching, "STRETCH", 1)
     monkeypatch.setattr(answering, "_gathered", spy)
-    assert backbone._generate(adapter, texts, 12, None).answers == alone
+    assert backbone._generate(adapter, texts, 12, None, None).answers == alone
     assert max(gathered) > 1
 
 

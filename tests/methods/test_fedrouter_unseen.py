@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from inside import clients_of
 
+from fedrouter_sim.adapters.together import ByAnswer
 from fedrouter_sim.federation.plan import Asked, Choice
 from fedrouter_sim.methods.fedrouter import FedRouter
 from fedrouter_sim.routing.router import Router
@@ -41,6 +42,15 @@ def test_what_answers_an_unseen_text(planned: Any, routing: str) -> None:
     assert mixed[2].weights == ((pool, 0.5),) and mixed[2].mixed == {pool: 0.5} and mixed[2].pool == pool
     for one in (bare[2], mixed[2]):
         assert (one.margin, one.distance, one.unseen) == (answered[2].margin, answered[2].distance, answered[2].unseen)
+
+
+def test_only_adapters_that_answer_together_without_the_bare_backbone_are_averaged(planned: Any) -> None:
+    unsure = choices(planned, rule="ensemble", temperature=1e4, on_unseen="mix")
+    assert [len(one.weights) for one in unsure] == [2, 2, 2]
+    assert [one.together for one in unsure] == [ByAnswer(), ByAnswer(), None]
+    assert sum(weight for _, weight in unsure[2].weights) == pytest.approx(0.5)
+    sure = choices(planned, rule="ensemble", temperature=1e-4, on_unseen="answer")
+    assert sure == choices(planned, rule="prototypes", temperature=1e-4, on_unseen="answer")
 
 
 def test_the_score_does_not_depend_on_who_asks(planned: Any) -> None:

@@ -80,7 +80,9 @@ def test_adapters_weighed_by_token_know_unseen_texts_too(run_copy: Path) -> None
 
 
 def test_no_archive_and_no_such_rule_are_refused_in_one_line(run_copy: Path) -> None:
-    with pytest.raises(UserError, match="--router magic: choose one of centroid, prototypes, soft, knn, arrow"):
+    with pytest.raises(
+        UserError, match="--router magic: choose one of centroid, prototypes, soft, ensemble, knn, arrow"
+    ):
         evaluate(run_copy, router="magic")
     (run_copy / ARCHIVE_NAME).unlink()
     for call in (lambda: evaluate(run_copy, router="soft"), lambda: RoutedModel(run_copy, router="soft")):

@@ -18,12 +18,12 @@ CENTROIDS = np.array([[0, 0], [4, 0], [0, 5]], dtype=np.float32)
 
 
 def test_its_options_and_defaults_are_pefts() -> None:
-    assert find_router("arrow").by_token == ByToken(3, 1.0)
-    assert find_router("arrow", {"top_k": "2", "temperature": "0.5"}).by_token == ByToken(2, 0.5)
+    assert find_router("arrow").together == ByToken(3, 1.0)
+    assert find_router("arrow", {"top_k": "2", "temperature": "0.5"}).together == ByToken(2, 0.5)
     for options in ({"top_k": "0"}, {"temperature": "0"}, {"temperature": "nan"}):
         with pytest.raises(UserError, match="must be at least 1, and above 0"):
             find_router("arrow", options)
-    assert find_router("soft").by_token is None
+    assert find_router("soft").together is None
 
 
 def test_its_choices_are_all_candidates_by_token_and_nothing_is_embedded() -> None:
@@ -35,8 +35,8 @@ def test_its_choices_are_all_candidates_by_token_and_nothing_is_embedded() -> No
     deployment = Deployment(tuple(Pool(f"task_{task}", 5) for task in range(3)), router, archive)
     asked = Asked(0, ("a", "b"), embed)
     third, half = (("task_0", 1 / 3), ("task_1", 1 / 3), ("task_2", 1 / 3)), (("task_0", 0.5), ("task_2", 0.5))
-    assert FedRouter().answered_by(deployment, asked, "global") == [Choice(third, by_token=ByToken(2))] * 2
-    assert FedRouter().answered_by(deployment, asked, "local") == [Choice(half, by_token=ByToken(2))] * 2
+    assert FedRouter().answered_by(deployment, asked, "global") == [Choice(third, together=ByToken(2))] * 2
+    assert FedRouter().answered_by(deployment, asked, "local") == [Choice(half, together=ByToken(2))] * 2
 
 
 def test_a_text_that_nobody_answers_goes_to_the_nearest_prototype() -> None:

@@ -50,14 +50,14 @@ def test_a_single_centroid_has_no_rival() -> None:
 
 
 def test_the_table_of_routers() -> None:
-    assert list(ROUTERS.names) == ["centroid", "prototypes", "soft", "knn", "arrow"]
+    assert list(ROUTERS.names) == ["centroid", "prototypes", "soft", "ensemble", "knn", "arrow"]
     assert isinstance(find_router("centroid"), NearestCentroid)
     assert isinstance(find_router("nearest"), NearestCentroid)  # as it was called
     assert isinstance(find_router("prototypes"), NearestPrototype)
     assert find_router("centroid", {"of_another": "x"}).name == "centroid"
     with pytest.raises(
         UserError,
-        match="--router magic: choose one of centroid, prototypes, soft, knn, arrow, or give your own as",
+        match="--router magic: choose one of centroid, prototypes, soft, ensemble, knn, arrow, or give your own as",
     ):
         find_router("magic")
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from fedrouter_sim.backbone import batching
+from fedrouter_sim.backbone.ensemble import Beliefs
 from fedrouter_sim.backbone.forward import Tokens, pad, run_prefix, run_rows
 from fedrouter_sim.backbone.lower import AllLayers
 
@@ -108,6 +109,7 @@ def answer(
     few: int = 0,
     enough: int = 1,
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
+    beliefs: Beliefs | None = None,
 ) -> list[list[int]]:
     """Return the tokens that follow each prompt greedily, up to the first that ends an answer, which is left out.
 
@@ -122,6 +124,7 @@ def answer(
             `stretch` is None or nothing of the batch had been run.
         enough: so many that wait go on together, whatever their lengths; more than `few`, or they would wait again.
         on_rows: called before each stretch with the rows that are still answered.
+        beliefs: in adapters that answer together, each in rows of its own; None: every row answers for itself.
     """
     answers: list[list[int]] = [[] for _ in budgets]
 
@@ -144,7 +147,8 @@ def answer(
             on_rows(rows)
             told = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
             leave = StoppingCriteriaList([] if stretch is None else [_Leaving(stops, ids)])
-            output = model.generate(**told, generation_config=settings, stopping_criteria=leave)
+            joint = LogitsProcessorList([] if beliefs is None else [beliefs.of(rows)])
+            output = model.generate(**told, generation_config=settings, stopping_criteria=leave, logits_processor=joint)
             new = output.sequences[:, ids.shape[1] :]
             going = []
             for place, (row, tokens) in enumerate(zip(rows, new.tolist(), strict=True)):

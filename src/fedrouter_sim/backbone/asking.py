@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.together import ByAnswer
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.answering import Generated
+from fedrouter_sim.backbone.ensemble import Beliefs, apart, joint_losses, times
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.scoring import PromptScores
@@ -35,6 +37,8 @@ class Asking:
 
     def answered_by(self, backbone: Backbone) -> Replies:
         """Answer and, where asked for, score."""
+        if isinstance(self.adapter, Mixture) and isinstance(self.adapter.together, ByAnswer):
+            return self._averaged(backbone, self.adapter)
         if not self.scored:
             generated = backbone.generate(self.adapter, self.examples, self.most)
             return Replies(generated, None, frozenset(generated.cut))
@@ -46,6 +50,20 @@ class Asking:
         if left := [row for row in range(len(encoded)) if row not in known.found]:
             scores[left] = backbone.score(self.adapter, [encoded[row] for row in left])
         return Replies(generated, scores, frozenset(generated.cut | cut))
+
+    def _averaged(self, backbone: Backbone, mixture: Mixture) -> Replies:
+        """Answer by adapters that are averaged in probability, each of which has a row of its own for every text."""
+        count = len(mixture.adapters)
+        rows, each = times(self.examples, count), apart(mixture)
+        found = backbone.generate(each, rows, self.most, beliefs=Beliefs(mixture))
+        generated = Generated(found.answers[::count], found.cut)
+        if not self.scored:
+            return Replies(generated, None, frozenset(found.cut))
+        encoded = backbone.encoder.examples(self.examples)
+        cut = {one.instruction for one, ids in zip(self.examples, encoded, strict=True) if ids.prompt.cut}
+        scores = backbone.score(each, times(encoded, count))
+        joint = np.stack([joint_losses(mixture, scores[:, 0]), scores[::count, 1]], axis=1)
+        return Replies(generated, joint, frozenset(found.cut | cut))
 
 
 Embeds = Callable[[Iterable[Sequence[str]]], Iterator[Floats]]

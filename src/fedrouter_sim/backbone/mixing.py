@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fedrouter_sim.adapters.by_token import ByToken, input_direction
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.together import Together
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Mixture:
 
     adapters: tuple[Adapter, ...]
     weights: NDArray[Any] | None
-    by_token: ByToken | None = None
+    together: Together | None = None  # None: by the weighted sum of their outputs
 
 
 class Mixtures:
@@ -82,7 +83,7 @@ class MixtureSlot:
             for key, parameter in self._factors.items():
                 stacked = torch.cat([adapter[key] for adapter in adapters], dim=0 if "lora_A" in key else 1)
                 parameter.copy_(stacked)
-        if mixture.by_token:
+        if isinstance(mixture.together, ByToken):
             device = next(iter(self._factors.values())).device
             self._directions = {a: _directions(key, adapters).to(device) for key, a in self._downwards.items()}
         self._mixture = mixture
@@ -118,8 +119,8 @@ class MixtureSlot:
             self._counted = self._sums = None
 
     def _scale(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        by_token = self._mixture.by_token if self._mixture else None
-        if by_token is not None:
+        by_token = self._mixture.together if self._mixture else None
+        if isinstance(by_token, ByToken):
             weights = by_token.weights(inputs[0], self._directions[module])
             if self._counted is not None and self._sums is not None:
                 self._sums += (weights.float() * self._counted[..., None]).sum(dim=1)

@@ -17,6 +17,7 @@ from fedrouter_sim.backbone.caching import RequestCache
 from fedrouter_sim.backbone.devices import check_quantize, dtype_name, own_randomness, resolve_device, resolve_dtype
 from fedrouter_sim.backbone.embedding import embedding_layers, mean_hidden_states
 from fedrouter_sim.backbone.encoding import EncodedExample, Prompt
+from fedrouter_sim.backbone.ensemble import Beliefs
 from fedrouter_sim.backbone.forward import Tokens, common_prefix, given_tokens, pad, response_losses, run_prefix
 from fedrouter_sim.backbone.kind import kind_of
 from fedrouter_sim.backbone.loading import load_model, quiet, refusing, take_stop_tokens, without_notices
@@ -177,7 +178,12 @@ class Backbone:
         return TrainedAdapter(trained, sum(losses) / len(losses), tokens, len(losses))
 
     def generate(
-        self, adapter: _Answering, asked: Sequence[str | Example], most: int, scores: PromptScores | None = None
+        self,
+        adapter: _Answering,
+        asked: Sequence[str | Example],
+        most: int,
+        scores: PromptScores | None = None,
+        beliefs: Beliefs | None = None,
     ) -> Generated:
         """Answer greedily by one adapter, by a mixture of several, or by the bare backbone (None).
 
@@ -189,18 +195,19 @@ class Backbone:
             asked: instructions, or examples whose instructions, or turns, are answered.
             most: most tokens of an answer.
             scores: hears of prompts that have been run, where their responses can be scored from there.
+            beliefs: by which rows are averaged that stand for one text (see `ensemble`); None: each is a text.
         """
         if adapter is None:  # the same for every run
             texts = [one if isinstance(one, str) else [one.instruction, *one.turns] for one in asked]
             return self._cache.get(
                 ["generate", most, *texts],
-                lambda: self._generate(None, asked, most, None),
+                lambda: self._generate(None, asked, most, None, None),
                 lambda found: sum(map(len, found.answers)),
             )
-        return self._generate(adapter, asked, most, scores)
+        return self._generate(adapter, asked, most, scores, beliefs)
 
     def _generate(
-        self, adapter: _Answering, asked: Sequence[str | Example], max_new_tokens: int, scores: PromptScores | None
+        self, adapter: _Answering, asked: Any, max_new_tokens: int, scores: PromptScores | None, beliefs: Beliefs | None
     ) -> Generated:
         limit = self.encoder.limit
         prompts = self.encoder.prompts(asked, [limit - least_answer(limit, max_new_tokens)] * len(asked))
@@ -208,11 +215,11 @@ class Backbone:
         budgets = [min(max_new_tokens, limit - length) for length in lengths]
         with self._using(adapter) as weigh, torch.inference_mode(), without_notices():
             heard = scores if self._packs else None
-            together = self._answered_together(lengths)
+            together = self._answered_together(lengths, 1 if beliefs is None else beliefs.adapters)
             batches = ((batch, self._run(batch, prompts, weigh, heard)) for batch in together)
             stretch, few = None if self._kind.stateful else batching.STRETCH, batching.FEW_ROWS
             enough = batching.ANSWERED_ROWS - few + 1
-            found = answer(self._model, batches, budgets, self.encoder.stops, stretch, few, enough, weigh)
+            found = answer(self._model, batches, budgets, self.encoder.stops, stretch, few, enough, weigh, beliefs)
         answers = self.encoder.decode(found)
         texts = [one if isinstance(one, str) else one.instruction for one in asked]
         return Generated(answers, {text for text, prompt in zip(texts, prompts, strict=True) if prompt.cut})
@@ -233,10 +240,12 @@ class Backbone:
         on_run = hearing(heard, self._peft, self._lower, batch, prompts)
         return run_prompts(self._body, wanted, parts, shared, fill, within(batch, on_rows), self._lower, on_run)
 
-    def _answered_together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the batches in which prompts of these lengths are answered."""
+    def _answered_together(self, lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
+        """Yield the batches in which prompts of these lengths are answered; every `rows` of them are one text's."""
         padding = 0 if self._kind.stateful else batching.CACHED * batching.PADDING[self.device]
-        return batching.length_sorted(lengths, 1 if self._kind.alone else batching.ANSWERED_ROWS, padding)
+        most = 1 if self._kind.alone else max(1, batching.ANSWERED_ROWS // rows)
+        for batch in batching.length_sorted(lengths[::rows], most, padding):
+            yield [text * rows + row for text in batch for row in range(rows)]
 
     def score(self, adapter: Adapter | Mixture | None, examples: Sequence[EncodedExample]) -> Doubles:
         """Return (n, 2): each example's summed response-token loss in nats, and its number of response tokens."""

@@ -279,7 +279,7 @@ class RunConfig:
         _CLUSTERING,
         None,
         "How the router chooses among tasks: by their centroids, or several prototypes a task; soft: mixes the "
-        "nearest; knn: local centroids vote; arrow: every token weighs the adapters.",
+        "nearest; ensemble: averages their answers; knn: local centroids vote; arrow: every token weighs the adapters.",
         table="routers",
         derive=lambda config: "prototypes" if config.tasks == AUTO else "centroid",
         rule="centroid, or prototypes where --tasks is auto",

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from fedrouter_sim.adapters.by_token import ByToken
+from fedrouter_sim.adapters.together import Together
 from fedrouter_sim.answerer import Answerer
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.asking import Embeds
@@ -27,7 +27,7 @@ from fedrouter_sim.federation.plan import Choice, Weights
 from fedrouter_sim.partition.run_data import TestShares
 from fedrouter_sim.routing import BARE, ORACLE
 
-_Asked = tuple[Weights, ByToken | None, Example]  # all that an answer depends on
+_Asked = tuple[Weights, Together | None, Example]  # all that an answer depends on
 
 
 class _EmbeddedOnce:
@@ -224,7 +224,7 @@ class Evaluator:
 
 
 def _asked(choice: Choice, example: Example) -> _Asked:
-    return choice.weights, choice.by_token, example
+    return choice.weights, choice.together, example
 
 
 def _digest(asked: Iterable[tuple[int, str, str]]) -> str:

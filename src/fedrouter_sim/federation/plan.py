@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.state import Adapter
+from fedrouter_sim.adapters.together import Together
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.linking import Linked
 from fedrouter_sim.errors import UserError
@@ -142,8 +142,9 @@ class Labelled(Asked):
 class Choice:
     """Who answers a sample: weights over pools. One pool with weight 1 is a hard choice; no pool, the bare backbone.
 
-    With `by_token` the pools are candidates that are weighed for each token; the weights that a method gives are of no
-    account, and those that the answerer puts there are means over the sample's prompt.
+    `together` says how several pools answer; None: by the weighted sum of their outputs. By token, the pools are
+    candidates; the weights that a method gives are of no account, and those that the answerer puts there are means over
+    the sample's prompt.
     """
 
     weights: Weights = ()
@@ -151,7 +152,7 @@ class Choice:
     distance: float | None = None  # of a router: L2 to the task's landmark, in the normalised space
     unseen: float | None = None  # of a router: how unseen the text is, in [0, 1)
     confidence: float | None = None  # of a router: the probability that it gives `pool`
-    by_token: ByToken | None = None
+    together: Together | None = None
 
     @classmethod
     def of(cls, pool: str | None) -> "Choice":

@@ -94,19 +94,34 @@ class FedRouter(Method):
         """Answer by the adapters that the router chooses (step 7)."""
         router = _of(deployment.router)
         candidates = _archive(deployment).tasks_of(asked.client) if routing == LOCAL else None
-        if router.by_token is not None:
-            return _by_token(router, router.by_token, candidates, asked)
+        if isinstance(router.together, ByToken):
+            return _by_token(router, router.together, candidates, asked)
         found = router.route(asked.embeddings, candidates)
         margins = found.margin.tolist() if np.isfinite(found.margin).all() else [None] * len(found.margin)
         sure = [None] * len(margins) if found.confidence is None else found.confidence.tolist()
         scores = router.unseen(asked.embeddings)
         unseen = [None] * len(margins) if scores is None else scores.tolist()
         return [
-            Choice(_answering(weights, score, router.on_unseen), margin, distance, score, confidence)
+            _choice(router, weights, margin, distance, score, confidence)
             for weights, margin, distance, score, confidence in zip(
                 _weights(found), margins, found.distance.tolist(), unseen, sure, strict=True
             )
         ]
+
+
+def _choice(
+    router: Router,
+    weights: Weights,
+    margin: float | None,
+    distance: float,
+    unseen: float | None,
+    confidence: float | None,
+) -> Choice:
+    """Return who answers a text of these weights, by how unseen it is."""
+    answering = _answering(weights, unseen, router.on_unseen)
+    # What is mixed with the bare backbone, at half its weight, is one adapter of summed outputs.
+    together = router.together if answering == weights and len(weights) > 1 else None
+    return Choice(answering, margin, distance, unseen, confidence, together)
 
 
 def _by_token(router: Router, by_token: ByToken, candidates: Sequence[int] | None, asked: Asked) -> list[Choice]:
@@ -115,10 +130,10 @@ def _by_token(router: Router, by_token: ByToken, candidates: Sequence[int] | Non
     even = tuple((name, 1 / len(names)) for name in names)
     scores = None if router.reach_of_all is None else router.unseen(asked.embeddings)
     if scores is None:
-        return [Choice(even, by_token=by_token)] * len(asked.instructions)
+        return [Choice(even, together=by_token)] * len(asked.instructions)
     on_unseen = BACKBONE if router.on_unseen == BACKBONE else ANSWER  # there is no weight to halve
     return [
-        Choice(weights, unseen=score, by_token=by_token if weights else None)
+        Choice(weights, unseen=score, together=by_token if weights else None)
         for score in scores.tolist()
         for weights in [_answering(even, score, on_unseen)]
     ]

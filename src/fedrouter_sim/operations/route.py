@@ -138,7 +138,7 @@ class RoutedModel:
         choices = self._answerer.choose(examples, self.client, self.routing)
         given: list[str | None] = [None] * len(texts)
         if answers:
-            kinds = [choice.by_token for choice in choices]
+            kinds = [choice.together for choice in choices]
             for batch in self._answerer.answer([choice.weights for choice in choices], examples, kinds):
                 for position, text in zip(batch.positions, batch.generated.answers, strict=True):
                     given[position] = text

@@ -12,7 +12,7 @@ GLOBAL, LOCAL, FIXED, ORACLE, BARE = ROUTINGS = ("global", "local", "fixed", "or
 """How a test sample finds its adapter: the router over all tasks, or over those of the client's own centroids; the
 method's only way; the true label; not at all, so that the bare backbone answers."""
 
-CENTROID, PROTOTYPES, SOFT, KNN, ARROW = "centroid", "prototypes", "soft", "knn", "arrow"
+CENTROID, PROTOTYPES, SOFT, ENSEMBLE, KNN, ARROW = "centroid", "prototypes", "soft", "ensemble", "knn", "arrow"
 
 ROUTERS: "Table[RoutingRule]" = Table(
     kind="router",
@@ -22,6 +22,7 @@ ROUTERS: "Table[RoutingRule]" = Table(
         CENTROID: "fedrouter_sim.routing.centroid:NearestCentroid",
         PROTOTYPES: "fedrouter_sim.routing.prototypes:NearestPrototype",
         SOFT: "fedrouter_sim.routing.soft:SoftPrototypes",
+        ENSEMBLE: "fedrouter_sim.routing.ensemble:Ensemble",
         KNN: "fedrouter_sim.routing.knn:NearestNeighbours",
         ARROW: "fedrouter_sim.routing.arrow:Arrow",
     },

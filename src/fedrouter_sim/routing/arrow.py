@@ -19,4 +19,4 @@ class Arrow(NearestPrototype):
         """Take how many adapters a token gets, and the temperature of their softmax; the defaults are PEFT's."""
         if top_k < 1 or not temperature > 0:
             raise UserError(f"--option top_k={top_k}, temperature={temperature}: must be at least 1, and above 0")
-        self.by_token = ByToken(top_k, temperature)
+        self.together = ByToken(top_k, temperature)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from fedrouter_sim.adapters.by_token import ByToken
+from fedrouter_sim.adapters.together import Together
 from fedrouter_sim.arrays import Floats, Ints
 from fedrouter_sim.clustering.kmeans import nearest
 from fedrouter_sim.clustering.normalizing import Layer, Normalizer
@@ -66,9 +66,9 @@ class Router:
         return int(self.centroids.shape[1]) * (1 if layer is None else layer.of)
 
     @property
-    def by_token(self) -> ByToken | None:
-        """How adapters are weighed for each token; None: by `route`."""
-        return self._rule.by_token
+    def together(self) -> Together | None:
+        """How several adapters answer a text; None: by the weighted sum of their outputs."""
+        return self._rule.together
 
     @property
     def by_prototypes(self) -> bool:

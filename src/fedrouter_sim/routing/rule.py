@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrouter_sim.adapters.by_token import ByToken
+from fedrouter_sim.adapters.together import Together
 from fedrouter_sim.arrays import Floats, Ints
 
 
@@ -64,15 +64,15 @@ class RoutingRule(ABC):
         name: its name in the table.
         keeps_all: whether the router holds all local centroids of all clients, with their sizes, for prototypes, and
             not a few of each task.
-        by_token: how adapters are weighed for each token, by a rule that leaves it to them; `route` then only serves
-            where a text needs a single task.
+        together: how several adapters answer a text; None: by the weighted sum of their outputs. Where they are weighed
+            by token, `route` only serves where a text needs a single task.
     """
 
     name: ClassVar[str]
     prototypes: ClassVar[bool] = True
     """Whether it goes by prototypes. Clients are then told these, beside the centroids."""
     keeps_all: ClassVar[bool] = False
-    by_token: ByToken | None = None
+    together: Together | None = None
 
     @abstractmethod
     def route(self, points: Floats, landmarks: Landmarks) -> Routes:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
+from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.sharing import SHARINGS
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
@@ -107,7 +108,7 @@ def check_mixed(rule: Any, name: str, on_unseen: str) -> None:
     Raises:
         UserError: that is wanted.
     """
-    if rule.by_token is not None and on_unseen == MIX:
+    if isinstance(rule.together, ByToken) and on_unseen == MIX:
         raise UserError(f"--unseen {MIX}: does not go with --router {name}; take {ANSWER} or {BACKBONE}")
 
 
