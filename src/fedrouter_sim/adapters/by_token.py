@@ -6,6 +6,7 @@ have there, the one that it changes most is the top right singular vector v of B
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ class ByToken:
     The hidden state x is taken as it is, so what `temperature` means depends on its length.
     """
 
+    for_each_token: ClassVar[bool] = True
     top_k: int = 3  # PEFT's default
     temperature: float = 1.0  # PEFT's default
 

@@ -1,6 +1,7 @@
 """How several adapters answer a text together, where it is not by the weighted sum of their outputs."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrouter_sim.adapters.by_token import ByToken
 
@@ -15,6 +16,8 @@ class ByAnswer:
     adapter that the answer so far speaks against loses its weight, so that the loss of a response is never above that
     of adapter k by more than -log w_k.
     """
+
+    for_each_token: ClassVar[bool] = False  # a text's weights are its own, as a router gives them
 
 
 Together = ByToken | ByAnswer

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from fedrouter_sim.adapters.aggregation import AGGREGATIONS
-from fedrouter_sim.adapters.by_token import ByToken
 from fedrouter_sim.adapters.sharing import SHARINGS
 from fedrouter_sim.clustering.affinities import AFFINITIES
 from fedrouter_sim.config import RunConfig
@@ -108,7 +107,7 @@ def check_mixed(rule: Any, name: str, on_unseen: str) -> None:
     Raises:
         UserError: that is wanted.
     """
-    if isinstance(rule.together, ByToken) and on_unseen == MIX:
+    if rule.together is not None and rule.together.for_each_token and on_unseen == MIX:
         raise UserError(f"--unseen {MIX}: does not go with --router {name}; take {ANSWER} or {BACKBONE}")
 
 
