@@ -115,3 +115,8 @@ def test_of_weights_that_do_not_sum_to_one_only_their_ratio_counts(two: tuple[Ad
     np.testing.assert_allclose(
         joint_losses(averaged(two, [(3, 1)]), rows), joint_losses(averaged(two, [(0.75, 0.25)]), rows)
     )
+
+
+def test_outputs_are_never_summed_in_its_place(backbone: Backbone, two: tuple[Adapter, Adapter]) -> None:
+    with pytest.raises(ValueError, match="have a row each"):
+        backbone.generate(averaged(two, WEIGHTS), TEXTS, MOST)

@@ -10,11 +10,14 @@ from fedrouter_sim.adapters.state import Adapter
 from fedrouter_sim.adapters.together import ByAnswer
 from fedrouter_sim.arrays import Floats
 from fedrouter_sim.backbone.answering import Generated
+from fedrouter_sim.backbone.encoding import EncodedExample
 from fedrouter_sim.backbone.ensemble import Beliefs, apart, joint_losses, times
 from fedrouter_sim.backbone.mixing import Mixture
 from fedrouter_sim.backbone.model import Backbone
 from fedrouter_sim.backbone.scoring import PromptScores
 from fedrouter_sim.examples.record import Example
+
+_Scores = NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Replies:
     """What became of an `Asking`."""
 
     generated: Generated
-    scores: NDArray[np.float64] | None = None  # (n, 2), as `Backbone.score` gives them; None where not asked for
+    scores: _Scores = None  # (n, 2), as `Backbone.score` gives them; None where not asked for
     cut: frozenset[str] = frozenset()  # instructions that were cut to fit, in answering or in scoring
 
 
@@ -37,33 +40,35 @@ class Asking:
 
     def answered_by(self, backbone: Backbone) -> Replies:
         """Answer and, where asked for, score."""
+        encoded = backbone.encoder.examples(self.examples) if self.scored else []
         if isinstance(self.adapter, Mixture) and isinstance(self.adapter.together, ByAnswer):
-            return self._averaged(backbone, self.adapter)
+            generated, scores = self._averaged(backbone, self.adapter, encoded)
+        else:
+            generated, scores = self._answered(backbone, encoded)
+        cut = {self.examples[row].instruction for row, one in enumerate(encoded) if one.prompt.cut}
+        return Replies(generated, scores, frozenset(generated.cut | cut))
+
+    def _answered(self, backbone: Backbone, encoded: Sequence[EncodedExample]) -> tuple[Generated, _Scores]:
         if not self.scored:
-            generated = backbone.generate(self.adapter, self.examples, self.most)
-            return Replies(generated, None, frozenset(generated.cut))
-        encoded = backbone.encoder.examples(self.examples)
+            return backbone.generate(self.adapter, self.examples, self.most), None
         known = PromptScores(encoded, backbone.encoder.eos)
         generated = backbone.generate(self.adapter, self.examples, self.most, known)
-        cut = {one.instruction for one, ids in zip(self.examples, encoded, strict=True) if ids.prompt.cut}
         scores = np.array([(known.found.get(row, np.nan), len(one.response)) for row, one in enumerate(encoded)])
         if left := [row for row in range(len(encoded)) if row not in known.found]:
             scores[left] = backbone.score(self.adapter, [encoded[row] for row in left])
-        return Replies(generated, scores, frozenset(generated.cut | cut))
+        return generated, scores
 
-    def _averaged(self, backbone: Backbone, mixture: Mixture) -> Replies:
+    def _averaged(
+        self, backbone: Backbone, mixture: Mixture, encoded: Sequence[EncodedExample]
+    ) -> tuple[Generated, _Scores]:
         """Answer by adapters that are averaged in probability, each of which has a row of its own for every text."""
-        count = len(mixture.adapters)
-        rows, each = times(self.examples, count), apart(mixture)
-        found = backbone.generate(each, rows, self.most, beliefs=Beliefs(mixture))
+        count, each = len(mixture.adapters), apart(mixture)
+        found = backbone.generate(each, times(self.examples, count), self.most, beliefs=Beliefs(mixture))
         generated = Generated(found.answers[::count], found.cut)
         if not self.scored:
-            return Replies(generated, None, frozenset(found.cut))
-        encoded = backbone.encoder.examples(self.examples)
-        cut = {one.instruction for one, ids in zip(self.examples, encoded, strict=True) if ids.prompt.cut}
+            return generated, None
         scores = backbone.score(each, times(encoded, count))
-        joint = np.stack([joint_losses(mixture, scores[:, 0]), scores[::count, 1]], axis=1)
-        return Replies(generated, joint, frozenset(found.cut | cut))
+        return generated, np.stack([joint_losses(mixture, scores[:, 0]), scores[::count, 1]], axis=1)
 
 
 Embeds = Callable[[Iterable[Sequence[str]]], Iterator[Floats]]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fedrouter_sim.adapters.by_token import ByToken, input_direction
 from fedrouter_sim.adapters.state import Adapter
-from fedrouter_sim.adapters.together import Together
+from fedrouter_sim.adapters.together import ByAnswer, Together
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class MixtureSlot:
     @contextlib.contextmanager
     def using(self, mixture: Mixture) -> Iterator[None]:
         """Answer with the adapters of a mixture; unless they are weighed by token, set each batch's by `weigh`."""
+        if isinstance(mixture.together, ByAnswer):
+            raise ValueError("adapters that are averaged in probability have a row each: take `apart` of the mixture")
         adapters = mixture.adapters
         with torch.no_grad():
             for key, parameter in self._factors.items():
